@@ -1,0 +1,118 @@
+"""The plain values that join every room: `Digits` go in, `Predictions` come out."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digit_recognizer.errors import DigitsError
+
+__all__ = ["CLASSES", "INK", "PIXELS", "SIDE", "Digits", "Predictions", "check_images"]
+
+CLASSES = 10  # the digits 0 to 9
+SIDE = 28  # pixels along each side of an image
+PIXELS = SIDE * SIDE
+INK = 255  # a pixel's value where the ink is full; the background is 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Digits:
+    """Images of single digits, with their labels where these are known.
+
+    Attributes
+    ----------
+    images
+        uint8, shape (N, 28, 28): 0 is the background, 255 full ink.
+    labels
+        int64, shape (N,), each 0 to 9; None where nobody knows them.
+
+    Raises
+    ------
+    DigitsError
+        If an array has another dtype, shape or range.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64] | None = None
+
+    def __post_init__(self) -> None:
+        check_images(self.images)
+        if self.labels is not None:
+            _check_labels(self.labels, len(self.images))
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, rows: slice | NDArray[Any]) -> Digits:
+        """Return the digits of the given rows: a slice, an index array or a boolean mask."""
+        return Digits(self.images[rows], None if self.labels is None else self.labels[rows])
+
+    def counts(self) -> NDArray[np.int64]:
+        """Return how many images each digit 0 to 9 has: int64, shape (10,); zeros without labels."""
+        labels = np.empty(0, np.int64) if self.labels is None else self.labels
+        return np.bincount(labels, minlength=CLASSES)
+
+    def sha256(self) -> str:
+        """Return a checksum of images and labels, the same whatever file they came from."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.images))
+        if self.labels is not None:
+            digest.update(np.ascontiguousarray(self.labels.astype("<i8")))
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Predictions:
+    """What a network makes of N images.
+
+    Attributes
+    ----------
+    probabilities
+        float32, shape (N, 10): each row sums to 1.
+    """
+
+    probabilities: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        probabilities = self.probabilities
+        if probabilities.dtype != np.float32 or probabilities.shape != (len(probabilities), CLASSES):
+            raise DigitsError(
+                f"expected float32 probabilities of shape (N, {CLASSES}), "
+                f"got {probabilities.dtype} {probabilities.shape}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.probabilities)
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """The likeliest digit of each image: int64, shape (N,)."""
+        return self.probabilities.argmax(axis=1)
+
+    @property
+    def confidence(self) -> NDArray[np.float32]:
+        """The probability of that digit: float32, shape (N,), 0.1 to 1."""
+        return self.probabilities.max(axis=1)
+
+
+def check_images(images: NDArray[Any]) -> None:
+    """Raise `DigitsError` unless `images` is uint8 of shape (N, 28, 28)."""
+    if not isinstance(images, np.ndarray):
+        raise DigitsError(f"expected a numpy array of images, got {type(images).__name__}")
+    if images.dtype != np.uint8 or images.ndim != 3 or images.shape[1:] != (SIDE, SIDE):
+        raise DigitsError(
+            f"expected uint8 images of shape (N, {SIDE}, {SIDE}), 0 background to {INK} ink, "
+            f"got {images.dtype} {images.shape}"
+        )
+
+
+def _check_labels(labels: NDArray[Any], count: int) -> None:
+    if not isinstance(labels, np.ndarray) or labels.dtype != np.int64 or labels.shape != (count,):
+        found = f"{labels.dtype} {labels.shape}" if isinstance(labels, np.ndarray) else type(labels).__name__
+        raise DigitsError(f"expected int64 labels of shape ({count},), got {found}")
+    wrong = np.flatnonzero((labels < 0) | (labels >= CLASSES))
+    if wrong.size:
+        raise DigitsError(f"expected labels 0 to 9, got {labels[wrong[0]]} at index {wrong[0]}")
