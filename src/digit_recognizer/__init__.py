@@ -1,1 +1,3 @@
 """Reads handwritten digits."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,104 @@
+"""What a trained model looks like on disk: where training and recognition meet.
+
+A run folder holds ``recipe.toml`` (the recipe as it ran), ``environment.json`` (format, versions, seed, data,
+machine), ``validation.npy`` (int64 row numbers that were held out), ``checkpoint/`` (to resume), ``history.csv``,
+and at the end ``model.safetensors`` (weights), ``model.onnx`` (what every reader uses) and ``metrics.json``,
+which is written last. Nothing in it is a pickle.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digit_recognizer.errors import DigitsError
+
+__all__ = [
+    "CHECKPOINT",
+    "ENVIRONMENT",
+    "FORMAT",
+    "HISTORY",
+    "METRICS",
+    "MODEL",
+    "RECIPE",
+    "VALIDATION",
+    "WEIGHTS",
+    "check_format",
+    "is_finished",
+    "read_environment",
+    "read_json",
+    "read_validation_rows",
+]
+
+FORMAT = 1  # of the folder and of model.onnx; raised when an older version could not read a newer one's
+
+RECIPE = "recipe.toml"
+ENVIRONMENT = "environment.json"
+VALIDATION = "validation.npy"
+CHECKPOINT = "checkpoint/state.safetensors"
+HISTORY = "history.csv"
+WEIGHTS = "model.safetensors"
+MODEL = "model.onnx"
+METRICS = "metrics.json"
+
+
+def read_environment(folder: Path) -> dict[str, Any]:
+    """Return a run's ``environment.json``.
+
+    Raises
+    ------
+    DigitsError
+        The folder is missing or holds no run, the file is damaged, or a newer version wrote it.
+    """
+    if not folder.is_dir():
+        raise DigitsError(f"there is no run folder {folder}: expected one that 'digits train' wrote")
+    if not (folder / ENVIRONMENT).exists():
+        raise DigitsError(f"{folder} is no run folder: it has no {ENVIRONMENT}; give one that 'digits train' wrote")
+    environment = read_json(folder / ENVIRONMENT)
+    check_format(environment.get("format"), folder)
+    return environment
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file of a run; `DigitsError` where it is damaged."""
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise DigitsError(f"{path} is damaged or cannot be read: {error}") from error
+    if not isinstance(value, dict):
+        raise DigitsError(f"{path} is damaged: expected a JSON object, found {type(value).__name__}")
+    return value
+
+
+def check_format(found: object, where: object) -> None:
+    """Raise `DigitsError` unless a run or model has a format that this version reads."""
+    try:
+        number = int(str(found))
+    except ValueError:
+        raise DigitsError(f"{where} is damaged: its format is {found!r}; expected a number") from None
+    if number > FORMAT:
+        raise DigitsError(
+            f"{where} was written by a newer version (format {number}; this one reads up to {FORMAT}): "
+            "upgrade digit-recognizer"
+        )
+
+
+def read_validation_rows(folder: Path) -> NDArray[np.int64]:
+    """Return the numbers of the rows that a run held out: int64, shape (M,), counted from 0, sorted."""
+    path = folder / VALIDATION
+    try:
+        rows = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DigitsError(f"{path} is damaged or cannot be read: {error}") from error
+    if rows.dtype != np.int64 or rows.ndim != 1:
+        raise DigitsError(f"{path} is damaged: expected int64 of shape (M,), found {rows.dtype} {rows.shape}")
+    return rows  # type: ignore[no-any-return]
+
+
+def is_finished(folder: Path) -> bool:
+    """Say whether a run was trained to its end: its last file is there."""
+    return (folder / METRICS).exists()

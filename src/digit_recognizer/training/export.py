@@ -1,0 +1,117 @@
+"""Weights ► ``model.onnx``, compared with the network before it is trusted.
+
+The model takes the uint8 images as `Digits` holds them and gives probabilities: scaling and softmax are in
+it, so that no reader can do them differently.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from digit_recognizer import __version__
+from digit_recognizer.digits import INK
+from digit_recognizer.errors import DigitsError
+from digit_recognizer.files import replacing
+from digit_recognizer.run_folder import FORMAT
+
+__all__ = ["export_onnx", "scale"]
+
+TOLERANCE = 1e-4  # of a probability, between torch and ONNX Runtime in float32
+
+
+def scale(images: Tensor) -> Tensor:
+    """Bring uint8 images (N, 28, 28), 0 to 255, to what a network takes: float32 (N, 1, 28, 28), 0 to 1."""
+    return images.unsqueeze(1).float() / INK
+
+
+def export_onnx(network: nn.Module, target: Path, probe: NDArray[np.uint8], name: str) -> None:
+    """Write a network as ONNX.
+
+    Parameters
+    ----------
+    network
+        Maps float32 (N, 1, 28, 28) to logits (N, 10).
+    target
+        The file to write, whole or not at all.
+    probe
+        uint8, shape (N, 28, 28), N at least 1: images on which the file must agree with the network.
+    name
+        The recipe's, for the file's metadata.
+
+    Raises
+    ------
+    DigitsError
+        torch cannot write the network as ONNX, the file differs from the network by more than 1e-4 in a
+        probability, or it cannot be written.
+    """
+    model = _Model(network).eval()
+    images = torch.from_numpy(probe)
+    with torch.inference_mode():
+        expected = model(images).numpy()
+    serialised = _to_onnx(model, images, name)
+    session = onnxruntime.InferenceSession(serialised, providers=["CPUExecutionProvider"])
+    found = session.run(["probabilities"], {"images": probe})[0]
+    difference = float(np.abs(found - expected).max())
+    if not difference <= TOLERANCE:
+        raise DigitsError(f"{target} would differ from the network by {difference:.2g} in a probability")
+    with replacing(target) as path:
+        path.write_bytes(serialised)
+
+
+class _Model(nn.Module):
+    """A network between uint8 images and probabilities."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.network(scale(images)).float().softmax(dim=1)  # type: ignore[no-any-return]
+
+
+def _to_onnx(model: nn.Module, images: Tensor, name: str) -> bytes:
+    batch = torch.export.Dim("images", min=1, max=2**20)
+    example = images[:2] if len(images) > 1 else images.repeat(2, 1, 1)  # one alone would fix the batch size
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                model,
+                (example,),
+                input_names=["images"],
+                output_names=["probabilities"],
+                dynamic_shapes=({0: batch},),
+                external_data=False,
+                verbose=False,
+            )
+    except Exception as error:  # the exporter raises whatever it meets in the network
+        raise DigitsError(f"this network cannot be written as ONNX: {error}") from error
+    proto = program.model_proto  # type: ignore[union-attr]
+    metadata = {"format": str(FORMAT), "recipe": name, "version": __version__}
+    onnx.helper.set_model_props(proto, metadata)
+    return proto.SerializeToString()  # type: ignore[no-any-return]
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's progress, its advice and its deprecation warnings to itself."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)

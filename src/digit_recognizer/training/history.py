@@ -1,0 +1,76 @@
+"""What a training run reports: a record each epoch, and where it is within one."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+
+__all__ = ["EpochRecord", "Progress", "history_to_csv"]
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRecord:
+    """One epoch.
+
+    Attributes
+    ----------
+    epoch
+        Counted from 1.
+    learning_rate
+        The one it was trained with.
+    loss, accuracy
+        Mean cross-entropy in nats and share of right answers over the training images, each as the
+        network stood when it met the image, augmentation and dropout included (as Keras reports them).
+    validation_loss, validation_accuracy, validation_errors
+        The same after the epoch on the validation images, without augmentation and dropout, and how many
+        were wrong; None without validation images.
+    seconds
+        Time taken, validation included.
+    images_per_second
+        Training images over the time they took, validation excluded.
+    """
+
+    epoch: int
+    learning_rate: float
+    loss: float
+    accuracy: float
+    validation_loss: float | None
+    validation_accuracy: float | None
+    validation_errors: int | None
+    seconds: float
+    images_per_second: float
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a run is within an epoch.
+
+    Attributes
+    ----------
+    epoch, epochs
+        The epoch at work, counted from 1, and how many there are at most.
+    images, total
+        Training images of this epoch done, and all of them.
+    loss
+        Mean cross-entropy in nats over those done.
+    images_per_second
+        Of this epoch so far.
+    """
+
+    epoch: int
+    epochs: int
+    images: int
+    total: int
+    loss: float
+    images_per_second: float
+
+
+def history_to_csv(history: Sequence[EpochRecord]) -> str:
+    """Return the history as CSV with a header; a cell is empty where there was no validation."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, [field.name for field in fields(EpochRecord)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(record) for record in history)
+    return text.getvalue()

@@ -1,0 +1,258 @@
+"""A recipe's list of layers ► a torch module, and its summary.
+
+A network maps float32 images (N, 1, 28, 28), 0 background to 1 ink, to ten logits (N, 10). Weights start as in
+Keras: Glorot uniform, zero biases (https://keras.io/api/layers/initializers/).
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from digit_recognizer.digits import CLASSES, SIDE
+from digit_recognizer.errors import DigitsError
+from digit_recognizer.training import layers as spec
+from digit_recognizer.training.layers import at_line, parse_layers
+from digit_recognizer.training.recipe import Recipe
+
+__all__ = ["LayerSummary", "build_network", "count_parameters", "summarise"]
+
+BATCH_NORM_EPSILON = 1e-3  # Keras's defaults: https://keras.io/api/layers/normalization_layers/
+BATCH_NORM_MOMENTUM = 0.99  # of the old value; torch counts the new value's share
+
+Shape = tuple[int, ...]  # of one image's values: (channels, height, width) or (values,)
+
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "elu": nn.functional.elu,
+    "gelu": nn.functional.gelu,
+    "leaky-relu": nn.functional.leaky_relu,
+    "relu": nn.functional.relu,
+    "sigmoid": torch.sigmoid,
+    "silu": nn.functional.silu,
+    "tanh": torch.tanh,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LayerSummary:
+    """One row of a network's summary.
+
+    Attributes
+    ----------
+    name, kind
+        Such as ``conv1`` and ``Conv``.
+    output_shape
+        Of one image, channels last as Keras prints it: (28, 28, 32).
+    parameters, trained_parameters
+        Numbers stored, and how many of them the optimizer changes.
+    """
+
+    name: str
+    kind: str
+    output_shape: Shape
+    parameters: int
+    trained_parameters: int
+
+
+def build_network(recipe: Recipe) -> nn.Module:
+    """Build a recipe's network on the current torch device, its weights drawn from torch's generator.
+
+    Raises
+    ------
+    DigitsError
+        A layer does not fit the one before it, the last one does not give ten logits, or the function
+        that the recipe names cannot be found or fails.
+    """
+    if isinstance(recipe.network, str):
+        return _from_function(recipe.network)
+    return _from_lines(recipe.network)
+
+
+def count_parameters(network: nn.Module) -> tuple[int, int]:
+    """Return how many numbers a network stores, as Keras counts them, and how many of them are trained."""
+    trained = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+    fixed = sum(parameter.numel() for parameter in network.parameters() if not parameter.requires_grad)
+    statistics = sum(buffer.numel() for buffer in network.buffers() if buffer.is_floating_point())
+    return trained + fixed + statistics, trained
+
+
+def summarise(network: nn.Module) -> list[LayerSummary]:
+    """Return a row for each layer, in the order in which an image passes them."""
+    rows: list[LayerSummary] = []
+
+    def note(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
+        def hook(layer: nn.Module, _inputs: Any, output: Tensor) -> None:
+            shape = tuple(output.shape[1:])
+            shape = (*shape[1:], shape[0]) if len(shape) == 3 else shape
+            rows.append(LayerSummary(name, _kind(layer), shape, *count_parameters(layer)))
+
+        return hook
+
+    children = list(network.named_children()) or [("network", network)]
+    handles = [layer.register_forward_hook(note(name)) for name, layer in children]
+    try:
+        _forward_one(network)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return rows
+
+
+class _Conv(nn.Conv2d):
+    """A convolution with Keras's padding, and the activation behind it."""
+
+    def __init__(self, layer: spec.Conv, shape: Shape) -> None:
+        super().__init__(shape[0], layer.filters, layer.kernel, layer.stride)
+        self._activation = layer.activation
+        self._margins = _same_margins(shape, layer) if layer.padding == "same" else (0, 0, 0, 0)
+        left, right, top, bottom = self._margins
+        if left == right and top == bottom:  # then torch pads while it convolves, which is faster
+            self.padding, self._margins = (top, left), (0, 0, 0, 0)
+
+    def forward(self, images: Tensor) -> Tensor:
+        if any(self._margins):
+            images = nn.functional.pad(images, self._margins)
+        return _activate(super().forward(images), self._activation)
+
+
+class _Dense(nn.Linear):
+    """A fully connected layer, and the activation behind it."""
+
+    def __init__(self, layer: spec.Dense, shape: Shape) -> None:
+        super().__init__(shape[0], layer.units)
+        self._activation = layer.activation
+
+    def forward(self, values: Tensor) -> Tensor:
+        return _activate(super().forward(values), self._activation)
+
+
+class _Activation(nn.Module):
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name = name
+
+    def forward(self, values: Tensor) -> Tensor:
+        return _activate(values, self._name)
+
+
+def _activate(values: Tensor, name: str | None) -> Tensor:
+    return values if name is None else _ACTIVATIONS[name](values)
+
+
+def _same_margins(shape: Shape, layer: spec.Conv) -> tuple[int, int, int, int]:
+    """Return left, right, top and bottom margins so that stride 1 keeps the size; the odd pixel goes last."""
+    margins: list[int] = []
+    for size, kernel in zip(shape[:0:-1], layer.kernel[::-1], strict=True):  # width first
+        total = max((-(-size // layer.stride) - 1) * layer.stride + kernel - size, 0)
+        margins += [total // 2, total - total // 2]
+    left, right, top, bottom = margins
+    return left, right, top, bottom
+
+
+def _from_lines(lines: Sequence[str]) -> nn.Module:
+    network = nn.Sequential()
+    shape: Shape = (1, SIDE, SIDE)
+    for number, (line, layer) in enumerate(zip(lines, parse_layers(lines), strict=True), start=1):
+        if isinstance(layer, spec.Dense) and len(shape) > 1:
+            shape = _append(network, "flatten", nn.Flatten(), shape)
+        try:
+            shape = _append(network, line.lower().split()[0], _module(layer, shape), shape)
+        except (DigitsError, RuntimeError) as error:
+            raise at_line(number, line, error) from error
+    if shape != (CLASSES,):
+        raise DigitsError(
+            f"the network ends with {_in_words(shape)}; expected {CLASSES} logits: end it with 'dense 10'"
+        )
+    network.apply(_initialise)
+    return network
+
+
+def _append(network: nn.Sequential, word: str, layer: nn.Module, shape: Shape) -> Shape:
+    """Add a layer under the next free name (conv1, conv2, …) and return the shape behind it."""
+    number = 1
+    while f"{word}{number}" in network._modules:
+        number += 1
+    network.add_module(f"{word}{number}", layer)
+    with torch.no_grad():
+        return tuple(layer.eval()(torch.zeros(1, *shape)).shape[1:])
+
+
+def _module(layer: spec.Layer, shape: Shape) -> nn.Module:
+    """Return the torch module of one layer behind values of a given shape."""
+    if len(shape) == 1 and isinstance(layer, spec.Conv | spec.Pool | spec.GlobalPool):
+        raise DigitsError("needs an image, but the values before it are in one row already")
+    match layer:
+        case spec.Conv():
+            _must_fit(shape, layer.kernel if layer.padding == "valid" else (1, 1))
+            return _Conv(layer, shape)
+        case spec.Pool():
+            _must_fit(shape, (layer.size, layer.size))
+            kind = nn.MaxPool2d if layer.kind == "max" else nn.AvgPool2d
+            return kind(layer.size, layer.stride)
+        case spec.GlobalPool():
+            return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        case spec.BatchNorm():
+            kind = nn.BatchNorm1d if len(shape) == 1 else nn.BatchNorm2d
+            return kind(shape[0], eps=BATCH_NORM_EPSILON, momentum=1 - BATCH_NORM_MOMENTUM)
+        case spec.Dropout():
+            return nn.Dropout(layer.rate)
+        case spec.Flatten():
+            return nn.Flatten()
+        case spec.Dense():
+            return _Dense(layer, shape)
+        case spec.Activation():
+            return _Activation(layer.name)
+
+
+def _must_fit(shape: Shape, window: tuple[int, int]) -> None:
+    if window[0] > shape[1] or window[1] > shape[2]:
+        raise DigitsError(
+            f"a window of {window[0]}x{window[1]} does not fit into the {shape[1]}x{shape[2]} pixels before it"
+        )
+
+
+def _initialise(layer: nn.Module) -> None:
+    if isinstance(layer, nn.Conv2d | nn.Linear):
+        nn.init.xavier_uniform_(layer.weight)  # Glorot's and Xavier's are one
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+
+
+def _from_function(name: str) -> nn.Module:
+    module_name, _, function_name = name.partition(":")
+    sys.path.insert(0, str(Path.cwd()))  # a console script does not look there by itself
+    try:
+        network = getattr(importlib.import_module(module_name), function_name)()
+        shape = _forward_one(network)
+    except Exception as error:  # whatever the user's code raises
+        raise DigitsError(f"network {name!r} failed: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.pop(0)
+    if shape != (CLASSES,):
+        raise DigitsError(f"network {name!r} gives {_in_words(shape)} an image; expected {CLASSES} logits")
+    return network  # type: ignore[no-any-return]
+
+
+def _forward_one(network: nn.Module) -> Shape:
+    """Send one blank image through a network as when it infers; return the shape of what comes out."""
+    training = network.training
+    try:
+        with torch.no_grad():
+            return tuple(network.eval()(torch.zeros(1, 1, SIDE, SIDE)).shape[1:])
+    finally:
+        network.train(training)
+
+
+def _kind(layer: nn.Module) -> str:
+    return type(layer).__name__.removeprefix("_")
+
+
+def _in_words(shape: Shape) -> str:
+    return f"{shape[0]} values" if len(shape) == 1 else f"values of shape {shape}"

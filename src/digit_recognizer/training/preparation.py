@@ -1,0 +1,166 @@
+"""What happens before the first step: the split, and a run folder that is there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+
+from digit_recognizer import __version__, run_folder
+from digit_recognizer.digits import Digits
+from digit_recognizer.errors import DigitsError
+from digit_recognizer.files import PARTIAL, replacing, write_json, write_text
+from digit_recognizer.training.recipe import Recipe, recipe_to_toml
+
+__all__ = ["describe_environment", "free_folder", "lock_folder", "make_folder", "split_rows"]
+
+Rows = NDArray[np.int64]
+
+
+def split_rows(digits: Digits, recipe: Recipe, seed: int) -> tuple[Rows, Rows]:
+    """Choose the rows to train on and those to hold out, in the same shares for each digit.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        int64, shapes (N - M,) and (M,), each sorted.
+
+    Raises
+    ------
+    DigitsError
+        No labels; a digit without images to train on and to hold out; too few for the split or a batch.
+    """
+    _check_counts(digits, needed=2 if recipe.split.validation else 1)
+    rows = np.arange(len(digits))
+    held_out = rows[:0]
+    if recipe.split.validation:
+        rows, held_out = _stratified(rows, digits, recipe.split.validation, seed)
+    if len(rows) < recipe.batch_size:
+        raise DigitsError(
+            f"{len(rows)} training images are fewer than a batch of {recipe.batch_size}: "
+            f"bring more, or make it smaller with --set batch_size={len(rows)}"
+        )
+    return np.sort(rows), np.sort(held_out)
+
+
+def free_folder(recipe: Recipe) -> Path:
+    """Return a folder for a new run that is not taken: ``runs/<date>-<time>-<recipe>``."""
+    first = folder = Path("runs") / f"{datetime.now():%Y-%m-%d-%H%M%S}-{recipe.name}"
+    number = 1
+    while folder.exists():
+        number += 1
+        folder = first.with_name(f"{first.name}-{number}")
+    return folder
+
+
+def make_folder(folder: Path, recipe: Recipe, environment: Mapping[str, Any], held_out: Rows) -> None:
+    """Make a run folder with what is known before the training, under a temporary name at first.
+
+    Raises
+    ------
+    DigitsError
+        The folder exists and is not empty, or cannot be written.
+    """
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}{PARTIAL}")
+    try:
+        if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+            raise DigitsError(
+                f"{folder} is there already: choose another folder, or go on with a run by --resume {folder}"
+            )
+        partial.mkdir(parents=True)
+        write_text(partial / run_folder.RECIPE, recipe_to_toml(recipe))
+        with replacing(partial / run_folder.VALIDATION) as path, path.open("wb") as file:
+            np.save(file, held_out, allow_pickle=False)
+        write_json(partial / run_folder.ENVIRONMENT, environment)
+        partial.rename(folder)
+    except OSError as error:
+        raise DigitsError(f"cannot write the run folder {folder}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def lock_folder(folder: Path) -> FileLock:
+    """Return the acquired lock of a run folder; `DigitsError` where another process trains in it.
+
+    The lock ends with the process that holds it, however that ends.
+    """
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise DigitsError(f"another process is training in {folder}: wait for it, or end it") from None
+    except OSError as error:
+        raise DigitsError(f"cannot write into {folder}: {error.strerror or error}") from error
+    return lock
+
+
+def describe_environment(digits: Digits, seed: int, device: torch.device, source: str) -> dict[str, Any]:
+    """Return what a run's ``environment.json`` says: format, versions, seed, data, machine."""
+    return {
+        "format": run_folder.FORMAT,
+        "begun": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "seed": seed,
+        "data": {
+            "source": source,
+            "sha256": digits.sha256(),
+            "images": len(digits),
+            "images_per_digit": digits.counts().tolist(),
+        },
+        "versions": {
+            "digit_recognizer": __version__,
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "torch": torch.__version__,
+        },
+        "machine": {
+            "platform": platform.platform(),
+            "processor": _processor(),
+            "device": str(device) if device.type == "cpu" else torch.cuda.get_device_name(device),
+            "threads": torch.get_num_threads(),
+        },
+    }
+
+
+def _check_counts(digits: Digits, needed: int) -> None:
+    if digits.labels is None:
+        raise DigitsError("the digits have no labels: training needs one for each image")
+    counts = digits.counts()
+    digit = int(counts.argmin())
+    if counts[digit] < needed:
+        have = ("no image", "only one image")[counts[digit]]
+        raise DigitsError(
+            f"digit {digit} has {have}: training needs at least {needed} of each digit, to learn from and to hold out"
+        )
+
+
+def _stratified(rows: Rows, digits: Digits, share: float, seed: int) -> tuple[Rows, Rows]:
+    from sklearn.model_selection import train_test_split
+
+    try:
+        kept, held_out = train_test_split(
+            rows, test_size=share, stratify=digits.labels, random_state=seed % 2**32
+        )
+    except ValueError as error:
+        raise DigitsError(
+            f"{len(rows)} images are too few to hold {share:.0%} of each digit out: "
+            "bring more, or change the share with --set split.validation=0.5"
+        ) from error
+    return kept, held_out
+
+
+def _processor() -> str:
+    """Return the processor's name as the system tells it."""
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+        return next(line for line in lines if line.startswith("model name")).partition(":")[2].strip()
+    return platform.processor() or platform.machine()

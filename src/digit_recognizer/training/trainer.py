@@ -1,0 +1,439 @@
+"""Digits + Recipe ► a run folder, as a generator of one record an epoch; never prints.
+
+Every random draw (first weights, order of the images, augmentation, dropout) depends on the seed, the epoch and the
+step alone, so a run that is resumed on the same machine ends with the same weights, to the bit.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from math import isfinite
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from digit_recognizer import run_folder
+from digit_recognizer.digits import Digits
+from digit_recognizer.errors import DigitsError
+from digit_recognizer.files import remove_partial_files, write_json, write_text
+from digit_recognizer.intervals import wilson_interval
+from digit_recognizer.training.augment import augment
+from digit_recognizer.training.checkpoint import (
+    Position,
+    load_checkpoint,
+    save_checkpoint,
+    save_tensors,
+)
+from digit_recognizer.training.export import export_onnx, scale
+from digit_recognizer.training.history import EpochRecord, Progress, history_to_csv
+from digit_recognizer.training.networks import build_network, count_parameters
+from digit_recognizer.training.preparation import (
+    describe_environment,
+    free_folder,
+    lock_folder,
+    make_folder,
+    split_rows,
+)
+from digit_recognizer.training.recipe import Adam, Recipe, load_recipe, recipe_to_toml
+from digit_recognizer.training.schedule import has_stopped, learning_rate
+
+__all__ = ["resume", "train"]
+
+INFERENCE_BATCH = 512  # images; about 100 MB of activations for the recipes here
+PROBE_IMAGES = 64  # on which model.onnx is compared with the network
+WEIGHTS, ORDER = (0, 0), 0  # places in the random sequence: (epoch, step) of the first weights; step of the order
+
+OnStep = Callable[[Progress], None]
+
+
+def train(
+    digits: Digits,
+    recipe: Recipe | str | Path,
+    folder: str | Path | None = None,
+    *,
+    seed: int = 0,
+    device: str = "auto",
+    source: str = "",
+    on_step: OnStep | None = None,
+    stop: Event | None = None,
+) -> Iterator[EpochRecord]:
+    """Train a network and write a run folder.
+
+    The folder is made at once; the training happens while the records are taken. Whoever stops taking
+    them (and closes or drops the generator) gets the run finished with what there is.
+
+    Parameters
+    ----------
+    digits
+        With labels: at least two images of each digit, and as many as a batch.
+    recipe
+        A recipe, its name, or a TOML file.
+    folder
+        The run folder to make, which must not exist or be empty; ``runs/<time>-<recipe>`` if None.
+    seed
+        Decides split, first weights, order, augmentation and dropout; at least 0.
+    device
+        A torch device, or ``auto``: a GPU where torch finds one.
+    source
+        Where the digits came from, for the run's environment.
+    on_step
+        Called after each step.
+    stop
+        Once set, the training saves a checkpoint behind the current step and ends unfinished.
+
+    Returns
+    -------
+    iterator of EpochRecord
+        A generator that gives each epoch's record once its checkpoint is saved.
+
+    Raises
+    ------
+    DigitsError
+        The digits cannot be trained on, the folder is taken, a file cannot be written, or the loss is no
+        longer a number.
+    """
+    if isinstance(recipe, str | Path):
+        recipe = load_recipe(recipe)
+    if seed < 0:
+        raise DigitsError(f"expected a seed of at least 0, got {seed}")
+    hardware = _device(device)
+    recipe = _with_precision(recipe, hardware)
+    rows, held_out = split_rows(digits, recipe, seed)
+    network = _network(recipe, seed, hardware)  # one that does not fit leaves no folder behind
+    target = free_folder(recipe) if folder is None else Path(folder)
+    make_folder(target, recipe, describe_environment(digits, seed, hardware, source), held_out)
+    lock = lock_folder(target)
+    job = _Job(target, recipe, network, _optimizer(recipe, network), Position(), seed, hardware)
+    return _run(job, lock, digits[rows], digits[held_out], on_step, stop)
+
+
+def resume(
+    folder: str | Path,
+    digits: Digits,
+    *,
+    epochs: int | None = None,
+    device: str = "auto",
+    on_step: OnStep | None = None,
+    stop: Event | None = None,
+) -> Iterator[EpochRecord]:
+    """Go on with a run where its last checkpoint was saved; what is not said here is as in `train`.
+
+    Parameters
+    ----------
+    folder
+        The run folder.
+    digits
+        The same as when the run was begun.
+    epochs
+        Train up to this many instead of the recipe's, also if the run was finished.
+
+    Raises
+    ------
+    DigitsError
+        No run folder, or a damaged one; other digits than the run was begun with; it is finished; another
+        process trains in it; and `train`'s.
+    """
+    target = Path(folder)
+    environment = run_folder.read_environment(target)
+    if environment["data"]["sha256"] != digits.sha256():
+        raise DigitsError(
+            f"{target} was begun with other digits (from {environment['data']['source'] or 'an unknown source'}): "
+            "resume it with the same"
+        )
+    with ExitStack() as stack:
+        lock = stack.enter_context(lock_folder(target))
+        remove_partial_files(target)
+        job = _saved_job(target, environment["seed"], _device(device), epochs)
+        held_out = run_folder.read_validation_rows(target)
+        rows = np.setdiff1d(np.arange(len(digits)), held_out)
+        stack.pop_all()  # from here on the generator holds the lock
+    return _run(job, lock, digits[rows], digits[held_out], on_step, stop)
+
+
+@dataclass(slots=True)
+class _Job:
+    """A run at work."""
+
+    folder: Path
+    recipe: Recipe
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    position: Position
+    seed: int
+    device: torch.device
+
+    @property
+    def epoch(self) -> int:
+        """The epoch at work, counted from 1."""
+        return len(self.position.history) + 1
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the last epoch is done, or early stopping says so."""
+        history = self.position.history
+        return len(history) >= self.recipe.epochs or has_stopped(self.recipe.stopping, history)
+
+    def save(self) -> None:
+        """Write the checkpoint and the history."""
+        save_checkpoint(self.folder / run_folder.CHECKPOINT, self.network, self.optimizer, self.position)
+        write_text(self.folder / run_folder.HISTORY, history_to_csv(self.position.history))
+
+
+def _run(
+    job: _Job,
+    lock: FileLock,
+    training: Digits,
+    validation: Digits,
+    on_step: OnStep | None,
+    stop: Event | None,
+) -> Iterator[EpochRecord]:
+    """Train epoch by epoch until the end, an early stop, or `stop`."""
+    images, labels = _tensors(training, job.device)
+    try:
+        while not job.is_over:
+            _train_epoch(job, images, labels, on_step, stop)
+            if stop is not None and stop.is_set():
+                job.save()
+                return
+            record = _close_epoch(job, validation)
+            job.save()
+            try:
+                yield record
+            except GeneratorExit:
+                break
+        _finish(job, training, validation)
+    finally:
+        lock.release()
+
+
+def _train_epoch(
+    job: _Job, images: Tensor, labels: Tensor, on_step: OnStep | None, stop: Event | None
+) -> None:
+    """Train on what is left of the epoch at work, or until `stop` is set."""
+    recipe, position = job.recipe, job.position
+    for group in job.optimizer.param_groups:
+        group["lr"] = learning_rate(recipe.schedule, recipe.optimizer.learning_rate, position.history)
+    job.network.train()
+    batches = _batches(len(images), recipe.batch_size, job.seed, job.epoch)
+    started = time.perf_counter() - position.seconds
+    for rows in batches[position.step :]:
+        with _draws_from(job.seed, job.epoch, position.step + 1):
+            loss, right = _train_step(job, images[rows], labels[rows])
+        if not isfinite(loss):
+            raise DigitsError(
+                f"the loss is no longer a number in epoch {job.epoch}: lower the learning rate, such as with "
+                f"--set optimizer.learning_rate={recipe.optimizer.learning_rate / 10:g}"
+            )
+        position.step += 1
+        position.images += len(rows)
+        position.loss_sum += loss * len(rows)
+        position.right += right
+        position.seconds = time.perf_counter() - started
+        if on_step is not None:
+            on_step(_progress(job, len(images)))
+        if stop is not None and stop.is_set():
+            return
+
+
+def _train_step(job: _Job, images: Tensor, labels: Tensor) -> tuple[float, int]:
+    """Change the weights once; return the batch's mean loss and its right answers, as they were before."""
+    inputs = scale(images)  # (B, 1, 28, 28)
+    if job.recipe.augmentation is not None:
+        inputs = augment(inputs, job.recipe.augmentation)
+    inputs = inputs.contiguous(memory_format=torch.channels_last)
+    lowered = job.recipe.precision == "bfloat16"
+    with torch.autocast(job.device.type, torch.bfloat16, enabled=lowered):
+        logits = job.network(inputs)  # (B, 10)
+    loss = cross_entropy(logits.float(), labels)
+    job.optimizer.zero_grad()
+    loss.backward()
+    job.optimizer.step()
+    return loss.item(), int((logits.argmax(1) == labels).sum())
+
+
+def _close_epoch(job: _Job, validation: Digits) -> EpochRecord:
+    """Validate, add the epoch's record to the history, and stand at the beginning of the next one."""
+    position = job.position
+    started = time.perf_counter()
+    loss, errors = _validate(job.network, validation, job.device)
+    record = EpochRecord(
+        epoch=job.epoch,
+        learning_rate=job.optimizer.param_groups[0]["lr"],
+        loss=position.loss_sum / position.images,
+        accuracy=position.right / position.images,
+        validation_loss=loss,
+        validation_accuracy=None if errors is None else 1 - errors / len(validation),
+        validation_errors=errors,
+        seconds=position.seconds + time.perf_counter() - started,
+        images_per_second=position.images / position.seconds,
+    )
+    job.position = Position(history=[*position.history, record])
+    return record
+
+
+def _validate(
+    network: nn.Module, validation: Digits, device: torch.device
+) -> tuple[float, int] | tuple[None, None]:
+    """Return mean loss and number of errors on held-out digits, in float32 as model.onnx computes."""
+    if not len(validation):
+        return None, None
+    images, labels = _tensors(validation, device)
+    logits = _infer(network, images)
+    return cross_entropy(logits, labels).item(), int((logits.argmax(1) != labels).sum())
+
+
+def _infer(network: nn.Module, images: Tensor) -> Tensor:
+    """Return the logits (N, 10) of uint8 images (N, 28, 28)."""
+    network.eval()
+    with torch.inference_mode():
+        batches = (scale(batch).contiguous(memory_format=torch.channels_last) for batch in images.split(INFERENCE_BATCH))
+        return torch.cat([network(batch) for batch in batches]).float()
+
+
+def _finish(job: _Job, training: Digits, validation: Digits) -> None:
+    """Write weights, model and, as the sign that the run is whole, metrics."""
+    network, folder = job.network.cpu(), job.folder
+    metadata = {"format": str(run_folder.FORMAT), "recipe": job.recipe.name}
+    save_tensors(folder / run_folder.WEIGHTS, dict(network.state_dict()), metadata)
+    export_onnx(network, folder / run_folder.MODEL, training.images[:PROBE_IMAGES], job.recipe.name)
+    write_json(folder / run_folder.METRICS, _metrics(job, len(training), len(validation)))
+
+
+def _metrics(job: _Job, trained_on: int, held_out: int) -> dict[str, Any]:
+    """Return what ``metrics.json`` says of a run."""
+    history = job.position.history
+    parameters, trained = count_parameters(job.network)
+    last = history[-1]
+    metrics: dict[str, Any] = {
+        "epochs": len(history),
+        "seconds": sum(record.seconds for record in history),
+        "training_images": trained_on,
+        "parameters": parameters,
+        "trained_parameters": trained,
+        "validation": None,
+    }
+    if last.validation_errors is not None:
+        metrics["validation"] = {
+            "images": held_out,
+            "errors": last.validation_errors,
+            "accuracy": last.validation_accuracy,
+            "accuracy_interval_95": wilson_interval(held_out - last.validation_errors, held_out),
+            "loss": last.validation_loss,
+        }
+    return metrics
+
+
+def _saved_job(folder: Path, seed: int, device: torch.device, epochs: int | None) -> _Job:
+    """Bring a run back from its folder as it was when its last checkpoint was saved."""
+    recipe = load_recipe(folder / run_folder.RECIPE, [] if epochs is None else [f"epochs={epochs}"])
+    network = _network(recipe, seed, device)
+    job = _Job(folder, recipe, network, _optimizer(recipe, network), Position(), seed, device)
+    if (folder / run_folder.CHECKPOINT).exists():
+        job.position = load_checkpoint(folder / run_folder.CHECKPOINT, network, job.optimizer)
+    if run_folder.is_finished(folder):
+        _reopen(job)
+    if epochs is not None:
+        write_text(folder / run_folder.RECIPE, recipe_to_toml(recipe))
+    return job
+
+
+def _reopen(job: _Job) -> None:
+    """Take the sign that a run is whole away, where there is more to train."""
+    done = len(job.position.history)
+    if job.is_over:
+        raise DigitsError(
+            f"{job.folder} is finished after {done} epochs; to train on, ask for more, "
+            f"such as with --set epochs={done + 5}"
+        )
+    (job.folder / run_folder.METRICS).unlink()
+
+
+def _network(recipe: Recipe, seed: int, device: torch.device) -> nn.Module:
+    """Build a recipe's network with the first weights of a seed."""
+    with _draws_from(seed, *WEIGHTS):
+        network = build_network(recipe)
+    return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def _optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
+    choice = recipe.optimizer
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    if isinstance(choice, Adam):
+        betas = (choice.beta_1, choice.beta_2)
+        return torch.optim.Adam(parameters, choice.learning_rate, betas, choice.epsilon, fused=True)
+    return torch.optim.RMSprop(parameters, choice.learning_rate, choice.rho, choice.epsilon)
+
+
+def _batches(count: int, size: int, seed: int, epoch: int) -> list[Tensor]:
+    """Return the rows of each batch of an epoch, in the order of a seed.
+
+    The last batch is smaller where `size` does not divide `count`; a single image left over joins the batch
+    before it, because batch normalisation cannot do with one.
+    """
+    generator = torch.Generator().manual_seed(_draw_seed(seed, epoch, ORDER))
+    batches = list(torch.randperm(count, generator=generator).split(size))
+    if len(batches) > 1 and len(batches[-1]) == 1:
+        batches[-2:] = [torch.cat(batches[-2:])]
+    return batches
+
+
+@contextmanager
+def _draws_from(seed: int, epoch: int, step: int) -> Iterator[None]:
+    """Let torch's global generator draw what belongs to one step; leave it to the caller as it was."""
+    with torch.random.fork_rng():
+        torch.manual_seed(_draw_seed(seed, epoch, step))
+        yield
+
+
+def _draw_seed(seed: int, epoch: int, step: int) -> int:
+    return int(np.random.SeedSequence((seed, epoch, step)).generate_state(1, np.uint64)[0] >> 1)
+
+
+def _progress(job: _Job, total: int) -> Progress:
+    position = job.position
+    return Progress(
+        epoch=job.epoch,
+        epochs=job.recipe.epochs,
+        images=position.images,
+        total=total,
+        loss=position.loss_sum / position.images,
+        images_per_second=position.images / position.seconds,
+    )
+
+
+def _tensors(digits: Digits, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return images uint8 (N, 28, 28) and labels int64 (N,) on a device."""
+    assert digits.labels is not None  # the split saw to it
+    return torch.from_numpy(digits.images).to(device), torch.from_numpy(digits.labels).to(device)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise DigitsError(f"cannot compute on device {name!r}: {str(error).splitlines()[0]}") from error
+    return device
+
+
+def _with_precision(recipe: Recipe, device: torch.device) -> Recipe:
+    """Return the recipe with ``auto`` replaced by what this machine is good at."""
+    if recipe.precision != "auto":
+        return recipe
+    if device.type == "cuda":
+        lowered = torch.cuda.is_bf16_supported()
+    else:
+        capabilities = torch.cpu.get_capabilities()
+        lowered = capabilities.get("avx512_bf16", False) or capabilities.get("amx_bf16", False)
+    return replace(recipe, precision="bfloat16" if lowered else "float32")
