@@ -1,3 +1,55 @@
-"""Reads handwritten digits."""
+"""Reads handwritten digits: trains small convolutional networks, and predicts with them.
+
+>>> from digit_recognizer import Recognizer, load_digits, train
+>>> for record in train(load_digits("bundled"), "five-layer", "runs/mine"):
+...     print(record.epoch, record.validation_accuracy)
+>>> Recognizer("runs/mine").predict(images).labels
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from digit_recognizer.digits import Digits, Predictions
+    from digit_recognizer.errors import DigitsError
+    from digit_recognizer.recognition import Recognizer
+    from digit_recognizer.reporting import Evaluation, evaluate
+    from digit_recognizer.sources import load_digits, write_submission
+    from digit_recognizer.training import EpochRecord, Recipe, load_recipe, resume, train
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Digits",
+    "DigitsError",
+    "EpochRecord",
+    "Evaluation",
+    "Predictions",
+    "Recipe",
+    "Recognizer",
+    "evaluate",
+    "load_digits",
+    "load_recipe",
+    "resume",
+    "train",
+    "write_submission",
+]
+
+_HOMES = {
+    "digits": ("Digits", "Predictions"),
+    "errors": ("DigitsError",),
+    "recognition": ("Recognizer",),
+    "reporting": ("Evaluation", "evaluate"),
+    "sources": ("load_digits", "write_submission"),
+    "training": ("EpochRecord", "Recipe", "load_recipe", "resume", "train"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used: nobody waits for torch who only reads."""
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -58,9 +58,9 @@ class Digits:
 
     def sha256(self) -> str:
         """Return a checksum of images and labels, the same whatever file they came from."""
-        digest = hashlib.sha256(np.ascontiguousarray(self.images))
+        digest = hashlib.sha256(self.images.tobytes())
         if self.labels is not None:
-            digest.update(np.ascontiguousarray(self.labels.astype("<i8")))
+            digest.update(self.labels.astype("<i8").tobytes())
         return digest.hexdigest()
 
 
@@ -90,12 +90,14 @@ class Predictions:
     @property
     def labels(self) -> NDArray[np.int64]:
         """The likeliest digit of each image: int64, shape (N,)."""
-        return self.probabilities.argmax(axis=1)
+        labels: NDArray[np.int64] = self.probabilities.argmax(axis=1)
+        return labels
 
     @property
     def confidence(self) -> NDArray[np.float32]:
         """The probability of that digit: float32, shape (N,), 0.1 to 1."""
-        return self.probabilities.max(axis=1)
+        confidence: NDArray[np.float32] = self.probabilities.max(axis=1)
+        return confidence
 
 
 def check_images(images: NDArray[Any]) -> None:

@@ -1,14 +1,15 @@
 """What a trained model looks like on disk: where training and recognition meet.
 
-A run folder holds ``recipe.toml`` (the recipe as it ran), ``environment.json`` (format, versions, seed, data,
-machine), ``validation.npy`` (int64 row numbers that were held out), ``checkpoint/`` (to resume), ``history.csv``,
-and at the end ``model.safetensors`` (weights), ``model.onnx`` (what every reader uses) and ``metrics.json``,
-which is written last. Nothing in it is a pickle.
+A run folder holds ``recipe.toml`` (the recipe as it ran), ``environment.json`` (format, versions, seed,
+data, machine), ``validation.npy`` (int64 row numbers that were held out), ``checkpoint/`` (to resume),
+``history.csv``, and at the end ``model.safetensors`` (weights), ``model.onnx`` (what every reader uses) and
+``metrics.json``, which is written last. Nothing in it is a pickle.
 """
 
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ __all__ = [
     "VALIDATION",
     "WEIGHTS",
     "check_format",
+    "free_folder",
     "is_finished",
     "read_environment",
     "read_json",
@@ -57,7 +59,9 @@ def read_environment(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise DigitsError(f"there is no run folder {folder}: expected one that 'digits train' wrote")
     if not (folder / ENVIRONMENT).exists():
-        raise DigitsError(f"{folder} is no run folder: it has no {ENVIRONMENT}; give one that 'digits train' wrote")
+        raise DigitsError(
+            f"{folder} is no run folder: it has no {ENVIRONMENT}; give one that 'digits train' wrote"
+        )
     environment = read_json(folder / ENVIRONMENT)
     check_format(environment.get("format"), folder)
     return environment
@@ -97,6 +101,16 @@ def read_validation_rows(folder: Path) -> NDArray[np.int64]:
     if rows.dtype != np.int64 or rows.ndim != 1:
         raise DigitsError(f"{path} is damaged: expected int64 of shape (M,), found {rows.dtype} {rows.shape}")
     return rows  # type: ignore[no-any-return]
+
+
+def free_folder(name: str) -> Path:
+    """Return a path for a new run that is not taken: ``runs/<date>-<time>-<name>``."""
+    first = folder = Path("runs") / f"{datetime.now():%Y-%m-%d-%H%M%S}-{name}"
+    number = 1
+    while folder.exists():
+        number += 1
+        folder = first.with_name(f"{first.name}-{number}")
+    return folder
 
 
 def is_finished(folder: Path) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import ceil
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,6 @@ from digit_recognizer.errors import DigitsError
 __all__ = ["BOX", "normalise"]
 
 BOX = 20  # pixels; the ink's longer side becomes as long as this
-MARGIN = (SIDE - BOX) // 2  # pixels; left around the box for the antialiased edges
 CENTRE = SIDE / 2  # pixel index; the centres of mass of MNIST's images lie within 0.5 of it
 
 
@@ -73,29 +71,25 @@ def _crop(ink: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _fit(crop: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Scale to a longer side of `BOX` pixels, with `MARGIN` empty pixels, more or less, all around."""
+    """Scale to a longer side of `BOX` pixels; like MNIST's, the ink ends where the box does."""
     zoom = BOX / max(crop.shape)
-    border = ceil((MARGIN + 1) / zoom)  # input pixels; without it the ink would end in a hard edge
-    padded = Image.fromarray(np.pad(crop / crop.max(), border))
-    height, width = (max(1, ceil(side * zoom - 1e-6)) + 2 * MARGIN for side in crop.shape)
-    left = top = border - MARGIN / zoom
-    region = (left, top, left + width / zoom, top + height / zoom)
+    height, width = (max(1, round(side * zoom)) for side in crop.shape)
     # Of Pillow's filters these gave the smoothest strokes enlarged and the truest reduced.
     smooth = Image.Resampling.BICUBIC if zoom > 1 else Image.Resampling.HAMMING
-    scaled = padded.resize((width, height), smooth, box=region)
+    scaled = Image.fromarray(crop / crop.max()).resize((width, height), smooth)
     return np.asarray(scaled).clip(0, None)  # bicubic interpolation swings below 0 beside an edge
 
 
 def _centre(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Move by whole pixels; the ink's box stays inside, however uneven its weight."""
-    field = np.zeros((3 * SIDE, 3 * SIDE), np.uint8)
-    field[SIDE : SIDE + image.shape[0], SIDE : SIDE + image.shape[1]] = image
+    """Paste where the centre of mass is in the middle, or as near as leaves all ink inside."""
+    field = np.zeros((SIDE, SIDE), np.uint8)
+    height, width = image.shape
     top, left = (_start(image.sum(axis=axis, dtype=np.int64)) for axis in (1, 0))
-    return field[top : top + SIDE, left : left + SIDE].copy()
+    field[top : top + height, left : left + width] = image
+    return field
 
 
 def _start(weights: NDArray[np.int64]) -> int:
-    """Return where 28 pixels begin, in a field with `SIDE` more before `weights`, to centre its mass."""
+    """Return the row, or column, that the first of `weights` comes to."""
     mass = float(weights @ np.arange(len(weights)) / weights.sum())
-    start = round(mass - CENTRE)
-    return SIDE + min(max(start, len(weights) - MARGIN - SIDE), MARGIN)
+    return min(max(round(CENTRE - mass), 0), SIDE - len(weights))

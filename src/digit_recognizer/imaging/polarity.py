@@ -40,8 +40,9 @@ def to_ink(page: NDArray[np.uint8]) -> NDArray[np.uint8]:
     strongest = contrast.max()
     if strongest < FAINT:
         return np.zeros_like(page)
-    ink = (contrast / strongest - NOISE) / (1 - NOISE)
-    return np.rint(ink.clip(0, 1) * INK).astype(np.uint8)
+    ink = np.clip((contrast / strongest - NOISE) / (1 - NOISE), 0, 1)
+    levels: NDArray[np.uint8] = np.rint(ink * INK).astype(np.uint8)
+    return levels
 
 
 def _paper(page: NDArray[np.uint8]) -> float:

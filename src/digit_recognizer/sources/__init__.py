@@ -1,9 +1,9 @@
-#"""Where digits come from: every format that holds them becomes `Digits`."""
-#
-#from __future__ import annotations
-#
-#from digit_recognizer.sources.kaggle import write_submission
-#from digit_recognizer.sources.load import find_source, load_digits
-#from digit_recognizer.sources.parts import Part
-#
-#__all__ = ["Part", "find_source", "load_digits", "write_submission"]
+"""Where digits come from: every format that holds them becomes `Digits`."""
+
+from __future__ import annotations
+
+from digit_recognizer.sources.kaggle import write_submission
+from digit_recognizer.sources.load import find_source, load_digits
+from digit_recognizer.sources.parts import Part
+
+__all__ = ["Part", "find_source", "load_digits", "write_submission"]

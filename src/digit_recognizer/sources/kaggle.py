@@ -24,7 +24,7 @@ from digit_recognizer.digits import CLASSES, INK, PIXELS, SIDE, Digits
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.files import write_text
 from digit_recognizer.sources.parts import Part, digits_of
-from digit_recognizer.sources.streams import head, members, name_of, opened
+from digit_recognizer.sources.streams import members, name_of, opened
 
 __all__ = ["load_csv", "load_folder", "load_zip", "looks_like_csv", "tables_in", "write_submission"]
 
@@ -92,7 +92,10 @@ def tables_in(folder: Path, part: Part) -> Path | None:
 def looks_like_csv(path: Path) -> bool:
     """Return whether a file names itself a CSV, or begins with the competition's header."""
     stem = path.name.lower().removesuffix(".gz")
-    return stem.endswith(".csv") or b"pixel0" in head(path, 64)
+    if stem.endswith(".csv"):
+        return True
+    with opened(path) as stream:
+        return b"pixel0" in stream.read(64)
 
 
 def write_submission(labels: NDArray[np.int64], target: Path) -> None:
@@ -154,12 +157,13 @@ def _check_names(where: str, columns: Sequence[str]) -> None:
 
 def _cells(table: _Table, text: TextIO, columns: Sequence[str]) -> NDArray[np.uint8]:
     """Parse the rows below the header: uint8, shape (N, columns)."""
-    first = next((line for line in text if not line.isspace()), None)
+    lines = (line for line in text if not line.isspace())
+    first = next(lines, None)
     if first is None:
         raise DigitsError(f"{table.name} has a header but no rows below it")
     options: dict[str, Any] = {"delimiter": ",", "comments": None, "quotechar": '"', "ndmin": 2}
     try:
-        cells = np.loadtxt(chain([first], text), dtype=np.uint8, **options)
+        cells = np.loadtxt(chain([first], lines), dtype=np.uint8, **options)
     except (DigitsError, UnicodeDecodeError):  # both are kinds of ValueError
         raise
     except ValueError as error:
@@ -184,25 +188,24 @@ def _explain(table: _Table, columns: Sequence[str]) -> str | None:
 
     `numpy.loadtxt` counts neither the header nor blank lines and knows no column names.
     """
-    allowed = [LABEL_CELLS if name == LABEL else PIXEL_CELLS for name in columns]
     with table.text() as text:
         rows = csv.reader(text)
         try:
             next(rows)
             for row in rows:
-                plain = len(row) == len(columns) and PIXEL_CELLS.issuperset(row)
-                complaint = None if plain and LABEL not in columns else _complaint(row, columns, allowed)
-                if row and complaint:
+                complaint = _complaint(row, columns) if "".join(row).strip() else None
+                if complaint:
                     return f"{table.name}, line {rows.line_num}{complaint}"
         except csv.Error as error:
             return f"{table.name}, line {rows.line_num}: {error}"
     return None
 
 
-def _complaint(row: list[str], columns: Sequence[str], allowed: Sequence[frozenset[str]]) -> str | None:
+def _complaint(row: Sequence[str], columns: Sequence[str]) -> str | None:
     if len(row) != len(columns):
         return f": expected {len(columns)} cells, one for each column of the header, found {len(row)}"
-    for name, cell, values in zip(columns, row, allowed, strict=True):
+    for name, cell in zip(columns, row, strict=True):
+        values = LABEL_CELLS if name == LABEL else PIXEL_CELLS
         if cell not in values and not (INTEGER.fullmatch(cell) and str(int(cell)) in values):
             found = f"{cell[:40]!r}" if cell.strip() else "an empty cell"
             return f", column {name}: expected an integer 0 to {len(values) - 1}, found {found}"

@@ -19,7 +19,7 @@ Part = Literal["train", "test"]
 def digits_of(name: str, images: NDArray[np.uint8], labels: NDArray[np.int64] | None) -> Digits:
     """Return `Digits`, contiguous and writable; what is wrong with the arrays is said of `name`."""
     try:
-        return Digits(np.require(images, requirements="CW"), labels)
+        return Digits(np.require(images, requirements=["C", "W"]), labels)
     except DigitsError as error:
         raise DigitsError(f"{name}: {error}") from error
 

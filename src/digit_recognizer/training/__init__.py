@@ -5,12 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from digit_recognizer.training.history import EpochRecord, Progress, history_to_csv
-from digit_recognizer.training.recipe import Recipe, load_recipe, recipe_names
+from digit_recognizer.training.recipe import Recipe, load_recipe, recipe_names, recipe_text
 
 if TYPE_CHECKING:
     from digit_recognizer.training.trainer import resume, train
 
-__all__ = ["EpochRecord", "Progress", "Recipe", "history_to_csv", "load_recipe", "recipe_names", "resume", "train"]
+__all__ = [
+    "EpochRecord",
+    "Progress",
+    "Recipe",
+    "history_to_csv",
+    "load_recipe",
+    "recipe_names",
+    "recipe_text",
+    "resume",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,7 +1,7 @@
 """Random rotation, zoom and shift of whole batches, as Keras's `ImageDataGenerator` draws them.
 
-An output pixel's place relative to the centre, (row, column), is mapped to the input's by rotation · shift · zoom;
-pixels between places are interpolated linearly, and beyond the edge its pixels repeat. Source:
+An output pixel's place relative to the centre, (row, column), is mapped to the input's by rotation · shift ·
+zoom; between pixels the value is interpolated linearly, and beyond the edge its pixels repeat. Source:
 ``apply_affine_transform`` in https://github.com/keras-team/keras/blob/master/keras/src/legacy/preprocessing/image.py
 """
 

@@ -1,9 +1,9 @@
 """Save and resume a run, to the bit.
 
-A checkpoint is one safetensors file, so that it is replaced in one step: a run killed at any instant finds the
-one before or the one after. Its tensors are the network's and the optimizer's; its header holds, as JSON,
-where the run is and the history. Random state is not in it: every draw depends on the seed, the epoch and
-the step alone.
+A checkpoint is one safetensors file, so that it is replaced in one step: a run killed at any instant finds
+the one before or the one after. Its tensors are the network's and the optimizer's; its header holds, as
+JSON, where the run is and the history. Random state is not in it: every draw depends on the seed, the epoch
+and the step alone.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from digit_recognizer.errors import DigitsError
@@ -105,11 +105,8 @@ def read_position(path: Path) -> Position:
 def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     """Write a safetensors file, whole or not at all; `DigitsError` where that cannot be done."""
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    try:
-        with replacing(path) as partial:
-            save_file(contiguous, partial, metadata)
-    except SafetensorError as error:
-        raise DigitsError(f"cannot write {path}: {error}") from error
+    with replacing(path) as partial:
+        partial.write_bytes(save(contiguous, metadata))
 
 
 def _restore_network(network: nn.Module, tensors: dict[str, Tensor]) -> None:
@@ -129,7 +126,8 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tens
             continue
         index, _, key = rest.partition(".")
         parameter = parameters[int(index)]
-        if tensor.shape == parameter.shape:
-            tensor = torch.empty_like(parameter, memory_format=torch.preserve_format).copy_(tensor)
-        state.setdefault(int(index), {})[key] = tensor
+        alike = tensor.shape == parameter.shape
+        state.setdefault(int(index), {})[key] = (
+            torch.empty_like(parameter, requires_grad=False).copy_(tensor) if alike else tensor
+        )
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -1,7 +1,7 @@
 """A recipe's list of layers ► a torch module, and its summary.
 
-A network maps float32 images (N, 1, 28, 28), 0 background to 1 ink, to ten logits (N, 10). Weights start as in
-Keras: Glorot uniform, zero biases (https://keras.io/api/layers/initializers/).
+A network maps float32 images (N, 1, 28, 28), 0 background to 1 ink, to ten logits (N, 10). Weights start as
+in Keras: Glorot uniform, zero biases (https://keras.io/api/layers/initializers/).
 """
 
 from __future__ import annotations
@@ -194,13 +194,13 @@ def _module(layer: spec.Layer, shape: Shape) -> nn.Module:
             return _Conv(layer, shape)
         case spec.Pool():
             _must_fit(shape, (layer.size, layer.size))
-            kind = nn.MaxPool2d if layer.kind == "max" else nn.AvgPool2d
-            return kind(layer.size, layer.stride)
+            pool = nn.MaxPool2d if layer.kind == "max" else nn.AvgPool2d
+            return pool(layer.size, layer.stride)
         case spec.GlobalPool():
             return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
         case spec.BatchNorm():
-            kind = nn.BatchNorm1d if len(shape) == 1 else nn.BatchNorm2d
-            return kind(shape[0], eps=BATCH_NORM_EPSILON, momentum=1 - BATCH_NORM_MOMENTUM)
+            norm = nn.BatchNorm1d if len(shape) == 1 else nn.BatchNorm2d
+            return norm(shape[0], eps=BATCH_NORM_EPSILON, momentum=1 - BATCH_NORM_MOMENTUM)
         case spec.Dropout():
             return nn.Dropout(layer.rate)
         case spec.Flatten():
@@ -214,7 +214,7 @@ def _module(layer: spec.Layer, shape: Shape) -> nn.Module:
 def _must_fit(shape: Shape, window: tuple[int, int]) -> None:
     if window[0] > shape[1] or window[1] > shape[2]:
         raise DigitsError(
-            f"a window of {window[0]}x{window[1]} does not fit into the {shape[1]}x{shape[2]} pixels before it"
+            f"a window of {window[0]}x{window[1]} does not fit the {shape[1]}x{shape[2]} pixels before it"
         )
 
 

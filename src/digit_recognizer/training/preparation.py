@@ -22,7 +22,7 @@ from digit_recognizer.errors import DigitsError
 from digit_recognizer.files import PARTIAL, replacing, write_json, write_text
 from digit_recognizer.training.recipe import Recipe, recipe_to_toml
 
-__all__ = ["describe_environment", "free_folder", "lock_folder", "make_folder", "split_rows"]
+__all__ = ["describe_environment", "lock_folder", "make_folder", "split_rows"]
 
 Rows = NDArray[np.int64]
 
@@ -51,16 +51,6 @@ def split_rows(digits: Digits, recipe: Recipe, seed: int) -> tuple[Rows, Rows]:
             f"bring more, or make it smaller with --set batch_size={len(rows)}"
         )
     return np.sort(rows), np.sort(held_out)
-
-
-def free_folder(recipe: Recipe) -> Path:
-    """Return a folder for a new run that is not taken: ``runs/<date>-<time>-<recipe>``."""
-    first = folder = Path("runs") / f"{datetime.now():%Y-%m-%d-%H%M%S}-{recipe.name}"
-    number = 1
-    while folder.exists():
-        number += 1
-        folder = first.with_name(f"{first.name}-{number}")
-    return folder
 
 
 def make_folder(folder: Path, recipe: Recipe, environment: Mapping[str, Any], held_out: Rows) -> None:
@@ -139,7 +129,8 @@ def _check_counts(digits: Digits, needed: int) -> None:
     if counts[digit] < needed:
         have = ("no image", "only one image")[counts[digit]]
         raise DigitsError(
-            f"digit {digit} has {have}: training needs at least {needed} of each digit, to learn from and to hold out"
+            f"digit {digit} has {have}: training needs at least {needed} of each, "
+            "to learn from and, where there is validation, to hold out"
         )
 
 

@@ -32,6 +32,7 @@ __all__ = [
     "load_recipe",
     "recipe_from_toml",
     "recipe_names",
+    "recipe_text",
     "recipe_to_toml",
 ]
 
@@ -193,7 +194,9 @@ class Recipe:
         if isinstance(self.network, tuple):
             parse_layers(self.network)
         elif not all(part.isidentifier() for part in self.network.replace(":", ".", 1).split(".")):
-            raise DigitsError(f"network: expected a list of layers or 'module:function', got {self.network!r}")
+            raise DigitsError(
+                f"network: expected a list of layers or 'module:function', got {self.network!r}"
+            )
         for name in ("schedule", "stopping"):
             monitor = getattr(getattr(self, name), "monitor", "")
             if monitor.startswith("validation") and self.split.validation == 0:
@@ -227,11 +230,22 @@ def load_recipe(name: str | Path, settings: Iterable[str] = ()) -> Recipe:
     text = str(name)
     if text.endswith(".toml"):
         return recipe_from_toml(_read(Path(name)), text, settings)
-    if text not in recipe_names():
+    return recipe_from_toml(recipe_text(text), text, settings)
+
+
+def recipe_text(name: str) -> str:
+    """Return the TOML file of a recipe that comes with the package, to be copied and changed.
+
+    Raises
+    ------
+    DigitsError
+        There is no such recipe.
+    """
+    if name not in recipe_names():
         raise DigitsError(
-            f"there is no recipe {text!r}: expected one of {', '.join(recipe_names())}, or a .toml file"
+            f"there is no recipe {name!r}: expected one of {', '.join(recipe_names())}, or a .toml file"
         )
-    return recipe_from_toml((_packaged() / f"{text}.toml").read_text("utf-8"), text, settings)
+    return str((_packaged() / f"{name}.toml").read_text("utf-8"))
 
 
 def recipe_from_toml(text: str, where: str, settings: Iterable[str] = ()) -> Recipe:
@@ -268,7 +282,9 @@ def _read(path: Path) -> str:
     try:
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise DigitsError(f"cannot read the recipe {path}: {getattr(error, 'strerror', None) or error}") from error
+        raise DigitsError(
+            f"cannot read the recipe {path}: {getattr(error, 'strerror', None) or error}"
+        ) from error
 
 
 def _change(table: dict[str, Any], setting: str) -> None:

@@ -1,7 +1,7 @@
 """Learning rate and early stopping, as functions of the epochs so far.
 
-Both look at nothing but the history, so that a resumed run needs no more than that. What counts as progress and
-when patience ends is Keras's: https://keras.io/api/callbacks/reduce_lr_on_plateau/ and
+Both look at nothing but the history, so that a resumed run needs no more than that. What counts as progress
+and when patience ends is Keras's: https://keras.io/api/callbacks/reduce_lr_on_plateau/ and
 https://keras.io/api/callbacks/early_stopping/
 """
 

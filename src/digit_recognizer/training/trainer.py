@@ -1,7 +1,7 @@
 """Digits + Recipe ► a run folder, as a generator of one record an epoch; never prints.
 
-Every random draw (first weights, order of the images, augmentation, dropout) depends on the seed, the epoch and the
-step alone, so a run that is resumed on the same machine ends with the same weights, to the bit.
+Every random draw (first weights, order of the images, augmentation, dropout) depends on the seed, the epoch
+and the step alone, so a run that is resumed on the same machine ends with the same weights, to the bit.
 """
 
 from __future__ import annotations
@@ -38,7 +38,6 @@ from digit_recognizer.training.history import EpochRecord, Progress, history_to_
 from digit_recognizer.training.networks import build_network, count_parameters
 from digit_recognizer.training.preparation import (
     describe_environment,
-    free_folder,
     lock_folder,
     make_folder,
     split_rows,
@@ -50,7 +49,10 @@ __all__ = ["resume", "train"]
 
 INFERENCE_BATCH = 512  # images; about 100 MB of activations for the recipes here
 PROBE_IMAGES = 64  # on which model.onnx is compared with the network
-WEIGHTS, ORDER = (0, 0), 0  # places in the random sequence: (epoch, step) of the first weights; step of the order
+WEIGHTS, ORDER = (
+    (0, 0),
+    0,
+)  # places in the random sequence: (epoch, step) of the first weights; step of the order
 
 OnStep = Callable[[Progress], None]
 
@@ -109,7 +111,7 @@ def train(
     recipe = _with_precision(recipe, hardware)
     rows, held_out = split_rows(digits, recipe, seed)
     network = _network(recipe, seed, hardware)  # one that does not fit leaves no folder behind
-    target = free_folder(recipe) if folder is None else Path(folder)
+    target = run_folder.free_folder(recipe.name) if folder is None else Path(folder)
     make_folder(target, recipe, describe_environment(digits, seed, hardware, source), held_out)
     lock = lock_folder(target)
     job = _Job(target, recipe, network, _optimizer(recipe, network), Position(), seed, hardware)
@@ -146,8 +148,8 @@ def resume(
     environment = run_folder.read_environment(target)
     if environment["data"]["sha256"] != digits.sha256():
         raise DigitsError(
-            f"{target} was begun with other digits (from {environment['data']['source'] or 'an unknown source'}): "
-            "resume it with the same"
+            f"{target} was begun with other digits: resume it with those from "
+            f"{environment['data']['source'] or 'where they came from'}"
         )
     with ExitStack() as stack:
         lock = stack.enter_context(lock_folder(target))
@@ -255,7 +257,7 @@ def _train_step(job: _Job, images: Tensor, labels: Tensor) -> tuple[float, int]:
         logits = job.network(inputs)  # (B, 10)
     loss = cross_entropy(logits.float(), labels)
     job.optimizer.zero_grad()
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     job.optimizer.step()
     return loss.item(), int((logits.argmax(1) == labels).sum())
 
@@ -295,7 +297,10 @@ def _infer(network: nn.Module, images: Tensor) -> Tensor:
     """Return the logits (N, 10) of uint8 images (N, 28, 28)."""
     network.eval()
     with torch.inference_mode():
-        batches = (scale(batch).contiguous(memory_format=torch.channels_last) for batch in images.split(INFERENCE_BATCH))
+        batches = (
+            scale(batch).contiguous(memory_format=torch.channels_last)
+            for batch in torch.split(images, INFERENCE_BATCH)
+        )
         return torch.cat([network(batch) for batch in batches]).float()
 
 
@@ -380,7 +385,7 @@ def _batches(count: int, size: int, seed: int, epoch: int) -> list[Tensor]:
     before it, because batch normalisation cannot do with one.
     """
     generator = torch.Generator().manual_seed(_draw_seed(seed, epoch, ORDER))
-    batches = list(torch.randperm(count, generator=generator).split(size))
+    batches = list(torch.split(torch.randperm(count, generator=generator), size))
     if len(batches) > 1 and len(batches[-1]) == 1:
         batches[-2:] = [torch.cat(batches[-2:])]
     return batches

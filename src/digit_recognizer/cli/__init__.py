@@ -1,0 +1,28 @@
+"""The command `digits`: parses, calls, prints; nothing else in this package prints."""
+
+from __future__ import annotations
+
+import sys
+
+from digit_recognizer.errors import DigitsError
+
+__all__ = ["main"]
+
+USER_ERROR = 2  # exit status for what the user can put right, as for wrong options
+
+
+def main() -> None:
+    """Run the command line; what a user can put right ends in one sentence and status 2."""
+    from digit_recognizer.cli.commands import app
+
+    try:
+        app()
+    except DigitsError as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"{error.filename or 'output'}: {error.strerror or error}")
+
+
+def _fail(sentence: str) -> None:
+    print(f"digits: {sentence}", file=sys.stderr)
+    sys.exit(USER_ERROR)

@@ -1,0 +1,210 @@
+"""The commands: each reads its options, calls the library, and shows what comes back."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from digit_recognizer import __version__, run_folder
+from digit_recognizer.cli.runs import source_of_run
+from digit_recognizer.digits import Digits
+from digit_recognizer.errors import DigitsError
+
+if TYPE_CHECKING:
+    from digit_recognizer.training import Recipe
+    from digit_recognizer.training.networks import LayerSummary
+
+__all__ = ["app"]
+
+DEFAULT_RECIPE = "five-layer"
+
+app = typer.Typer(
+    name="digits",
+    help="Read handwritten digits: train a network, see how good it is, write the Kaggle submission.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+class Part(StrEnum):
+    """The parts of a source."""
+
+    TRAIN = "train"
+    TEST = "test"
+
+
+SOURCE_HELP = (
+    "The competition's archive, train.csv (also .gz), an IDX file, an .npz, a folder of these or of pictures "
+    "by class, or one of the words bundled, mnist. Nothing named: $DIGITS_DATA, then data/, then bundled."
+)
+Source = Annotated[str | None, typer.Argument(metavar="[SOURCE]", help=SOURCE_HELP, show_default=False)]
+Model = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a model.onnx.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"digit-recognizer {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def train(
+    source: Source = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            "--recipe",
+            "-r",
+            help=f"A name from 'digits recipes', or a .toml file.  [default: {DEFAULT_RECIPE}]",
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe; may be repeated."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Decides every random draw.  [default: 0]")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="The run folder to make.  [default: runs/<time>-<recipe>]"),
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Go on with a run that was interrupted.")
+    ] = None,
+    device: Annotated[
+        str, typer.Option(help="A torch device such as cpu or cuda; auto takes a GPU if there is one.")
+    ] = "auto",
+    json: Json = False,
+) -> None:
+    """Train a network and write a run folder."""
+    from digit_recognizer.cli.runs import go_on, train_anew
+
+    if resume is None:
+        train_anew(
+            source, recipe or DEFAULT_RECIPE, settings or [], out, seed=seed or 0, device=device, as_json=json
+        )
+        return
+    if recipe or out or seed is not None:
+        raise DigitsError("--resume goes on as the run was begun: leave --recipe, --seed and --out away")
+    go_on(resume, source, settings or [], device=device, as_json=json)
+
+
+@app.command()
+def evaluate(
+    model: Model,
+    source: Source = None,
+    part: Annotated[Part, typer.Option(help="Which part of the source.")] = Part.TRAIN,
+    json: Json = False,
+) -> None:
+    """Compare a run's predictions with labels: accuracy, per digit, confusion.
+
+    Of the digits that the run was trained on, only those count that it held out for validation.
+    """
+    from digit_recognizer.cli.output import show_evaluation
+    from digit_recognizer.recognition import Recognizer
+    from digit_recognizer.reporting import evaluate as compare
+    from digit_recognizer.sources import load_digits
+
+    recognizer = Recognizer(model)
+    named = source_of_run(model, source)
+    digits, held_out = _unseen(model, load_digits(named, part.value), named)
+    if digits.labels is None:
+        raise DigitsError(f"{named}: its {part} part has no labels to compare with")
+    evaluation = compare(recognizer.predict(digits.images), digits.labels)
+    what = f"{named}, {'held-out validation images' if held_out else f'{part} part'}"
+    show_evaluation(evaluation, what, as_json=json)
+
+
+@app.command()
+def submit(
+    model: Model,
+    source: Source = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")] = Path(
+        "submission.csv"
+    ),
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Also write the probabilities, as .npz beside it.")
+    ] = False,
+) -> None:
+    """Predict the test part and write the competition's submission: ImageId,Label."""
+    from digit_recognizer.cli.output import show_submission
+    from digit_recognizer.recognition import Recognizer
+    from digit_recognizer.sources import load_digits, write_probabilities, write_submission
+
+    recognizer = Recognizer(model)
+    digits = load_digits(source_of_run(model, source), "test")
+    predictions = recognizer.predict(digits.images)
+    written = [output]
+    write_submission(predictions.labels, output)
+    if probabilities:
+        written.append(output.with_suffix(".npz"))
+        write_probabilities(predictions, written[-1])
+    show_submission(predictions, written)
+
+
+@app.command()
+def recipes(
+    name: Annotated[
+        str | None, typer.Argument(help="One recipe, to print its TOML file.", show_default=False)
+    ] = None,
+) -> None:
+    """List the recipes, or print one as the file that you can copy and change."""
+    from digit_recognizer.cli.output import show_recipes
+    from digit_recognizer.training import load_recipe, recipe_names, recipe_text
+
+    if name is not None:
+        typer.echo(recipe_text(name), nl=False)
+        return
+    loaded = [load_recipe(each) for each in recipe_names()]
+    show_recipes([(recipe, _outline(recipe)[1]) for recipe in loaded])
+
+
+@app.command()
+def summary(
+    recipe: Annotated[
+        str, typer.Argument(help="A name from 'digits recipes', a .toml file, or a run folder.")
+    ],
+) -> None:
+    """Show a network's layers, their output shapes and parameters."""
+    from digit_recognizer.cli.output import show_summary
+    from digit_recognizer.training import load_recipe
+
+    folder = Path(recipe)
+    if folder.is_dir():
+        run_folder.read_environment(folder)
+    loaded = load_recipe(folder / run_folder.RECIPE if folder.is_dir() else recipe)
+    show_summary(loaded, *_outline(loaded))
+
+
+def _unseen(model: Path, digits: Digits, named: str) -> tuple[Digits, bool]:
+    """Return the digits that a run was not trained on, and whether that is a choice of them."""
+    if not model.is_dir() or run_folder.read_environment(model)["data"]["sha256"] != digits.sha256():
+        return digits, False
+    rows = run_folder.read_validation_rows(model)
+    if not len(rows):
+        raise DigitsError(f"{model} was trained on all of {named}: give other digits to evaluate it on")
+    return digits[rows], True
+
+
+def _outline(recipe: Recipe) -> tuple[list[LayerSummary], int, int]:
+    """Return a network's rows, parameters, and how many of these are trained, without making its weights."""
+    import torch
+
+    from digit_recognizer.training.networks import build_network, count_parameters, summarise
+
+    with torch.device("meta"):
+        network = build_network(recipe)
+        return summarise(network), *count_parameters(network)

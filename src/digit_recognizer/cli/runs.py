@@ -1,0 +1,142 @@
+"""Training as the command line sees it: begin, go on, show, stop on a signal."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from digit_recognizer import run_folder
+from digit_recognizer.errors import DigitsError
+from digit_recognizer.sources import find_source, load_digits
+
+if TYPE_CHECKING:
+    from digit_recognizer.cli.output import Reporter
+    from digit_recognizer.training import EpochRecord
+
+__all__ = ["go_on", "source_of_run", "train_anew"]
+
+INTERRUPTED = 130  # exit status, as of a shell after Ctrl-C
+
+
+def train_anew(
+    source: str | None,
+    recipe: str,
+    settings: list[str],
+    folder: Path | None,
+    *,
+    seed: int,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Train, and show how it goes and what to type next."""
+    from digit_recognizer import training
+
+    loaded = training.load_recipe(recipe, settings)
+    folder = folder or run_folder.free_folder(loaded.name)
+    with _session(as_json=as_json) as (report, stop):
+        named = find_source(source)
+        if source is None:
+            report.reading(named)
+        digits = load_digits(named, "train")
+        records = training.train(
+            digits,
+            loaded,
+            folder,
+            seed=seed,
+            device=device,
+            source=_lasting(named),
+            on_step=report.step,
+            stop=stop,
+        )
+        report.begin(folder, loaded, digits)
+        _follow(records, folder, report)
+
+
+def go_on(folder: Path, source: str | None, settings: list[str], *, device: str, as_json: bool) -> None:
+    """Go on with a run, and show how it goes and what to type next."""
+    from digit_recognizer import training
+
+    epochs = _epochs_of(settings)
+    with _session(as_json=as_json) as (report, stop):
+        digits = load_digits(source_of_run(folder, source), "train")
+        records = training.resume(
+            folder, digits, epochs=epochs, device=device, on_step=report.step, stop=stop
+        )
+        report.begin(folder, training.load_recipe(folder / run_folder.RECIPE), digits)
+        _follow(records, folder, report)
+
+
+def source_of_run(run: Path, source: str | None) -> str:
+    """Return the source named, else the one that a run was trained on, else what is found."""
+    if source is None and run.is_dir():
+        source = run_folder.read_environment(run)["data"]["source"] or None
+    return find_source(source)
+
+
+def _follow(records: Iterator[EpochRecord], folder: Path, report: Reporter) -> None:
+    """Show a training until it ends or is stopped."""
+    for record in records:
+        report.epoch(record)
+    report.close()
+    if not run_folder.is_finished(folder):
+        report.stopped(folder, f"digits train --resume {shlex.quote(str(folder))}")
+        raise typer.Exit(INTERRUPTED)
+    report.finished(folder, run_folder.read_json(folder / run_folder.METRICS), _next_command(folder))
+
+
+def _next_command(folder: Path) -> str:
+    """Return what to type after a training: a submission where there may be something to submit."""
+    source = run_folder.read_environment(folder)["data"]["source"]
+    if source in ("bundled", "mnist"):
+        return f"digits evaluate {shlex.quote(str(folder))}"
+    return f"digits submit {shlex.quote(str(folder))} {shlex.quote(source)} -o submission.csv"
+
+
+def _lasting(source: str) -> str:
+    """Return a source's name so that it is found from another folder too."""
+    return str(Path(source).resolve()) if Path(source).exists() else source
+
+
+def _epochs_of(settings: list[str]) -> int | None:
+    """Return the one setting that a run may change when it goes on."""
+    if not settings:
+        return None
+    key, _, value = settings[-1].partition("=")
+    if len(settings) > 1 or key.strip() != "epochs" or not value.strip().isdecimal():
+        raise DigitsError(
+            f"--resume changes nothing but the epochs, such as --set epochs=40; got {', '.join(settings)}"
+        )
+    return int(value)
+
+
+@contextmanager
+def _session(*, as_json: bool) -> Iterator[tuple[Reporter, Event]]:
+    """Give what shows a training, and an event that the first Ctrl-C or SIGTERM sets.
+
+    A second signal ends the program as ever.
+    """
+    from digit_recognizer.cli.output import make_reporter
+
+    stop = Event()
+    before: dict[int, Any] = {}  # what a signal did
+
+    def handle(number: int, _frame: object) -> None:
+        stop.set()
+        signal.signal(number, before[number])
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before[number.value] = signal.signal(number, handle)
+    report = make_reporter(as_json=as_json, stop=stop)
+    try:
+        yield report, stop
+    finally:
+        report.close()
+        for value, handler in before.items():
+            signal.signal(value, handler)

@@ -1,0 +1,96 @@
+"""The one way in which this package infers: ``model.onnx`` under ONNX Runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from digit_recognizer import run_folder
+from digit_recognizer.digits import CLASSES, SIDE, Predictions, check_images
+from digit_recognizer.errors import DigitsError
+
+__all__ = ["Recognizer"]
+
+BATCH = 256  # images; larger batches leave the processor's caches and are slower
+
+
+class Recognizer:
+    """A trained model, ready to predict.
+
+    Parameters
+    ----------
+    model
+        A run folder, or the path of a ``model.onnx``.
+    threads
+        Processor threads to compute with; all cores if None.
+
+    Raises
+    ------
+    DigitsError
+        There is no such folder or file, the run is not finished, the model is damaged, not one of this
+        package's, or written by a newer version.
+    """
+
+    def __init__(self, model: str | Path, *, threads: int | None = None) -> None:
+        self.path = _find_model(Path(model))
+        self._session = _open_session(self.path, threads)
+
+    def predict(self, images: NDArray[np.uint8]) -> Predictions:
+        """Return what the model makes of images of single digits.
+
+        Parameters
+        ----------
+        images
+            uint8, shape (N, 28, 28), 0 background to 255 ink; N may be 0.
+
+        Raises
+        ------
+        DigitsError
+            The array has another dtype or shape.
+        """
+        check_images(images)
+        starts = range(0, len(images), BATCH)
+        batches = [self._session.run(["probabilities"], {"images": images[i : i + BATCH]})[0] for i in starts]
+        return Predictions(np.concatenate(batches) if batches else np.empty((0, CLASSES), np.float32))
+
+
+def _find_model(path: Path) -> Path:
+    if path.is_file():
+        return path
+    run_folder.read_environment(path)
+    model = path / run_folder.MODEL
+    if model.exists():
+        return model
+    if run_folder.is_finished(path):
+        raise DigitsError(f"{path} is damaged: its {run_folder.MODEL} is missing")
+    raise DigitsError(f"{path} is not finished: go on with 'digits train --resume {path}'")
+
+
+def _open_session(path: Path, threads: int | None) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors: what is wrong comes as an exception, not on the terminal
+    options.intra_op_num_threads = threads or 0
+    try:
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's exceptions share no base but this
+        reason = str(error).splitlines()[0]
+        raise DigitsError(f"{path} is damaged or no ONNX model: {reason}") from error
+    _check_signature(session, path)
+    run_folder.check_format(session.get_modelmeta().custom_metadata_map.get("format"), path)
+    return session
+
+
+def _check_signature(session: onnxruntime.InferenceSession, path: Path) -> None:
+    """Raise unless the model takes uint8 images and gives ten probabilities, under those names."""
+    inputs = [(value.name, value.type, value.shape[1:]) for value in session.get_inputs()]
+    outputs = [(value.name, value.type, value.shape[1:]) for value in session.get_outputs()]
+    if inputs != [("images", "tensor(uint8)", [SIDE, SIDE])] or outputs[:1] != [
+        ("probabilities", "tensor(float)", [CLASSES])
+    ]:
+        raise DigitsError(
+            f"{path} is no model of digit-recognizer: expected uint8 'images' (N, {SIDE}, {SIDE}) and float "
+            f"'probabilities' (N, {CLASSES}), found {inputs} and {outputs}"
+        )

@@ -1,0 +1,34 @@
+"""The 1,797 handwritten digits that come with scikit-learn: real data without a download.
+
+They are the test part of E. Alpaydin, C. Kaynak, "Optical recognition of handwritten digits", UCI Machine
+Learning Repository, 1998, https://doi.org/10.24432/C50P49: bitmaps of 32x32 points, of which each 4x4
+were counted into a pixel 0 to 16.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from digit_recognizer.digits import Digits
+from digit_recognizer.errors import DigitsError
+from digit_recognizer.imaging import normalise
+from digit_recognizer.sources.parts import Part, digits_of, optional
+
+__all__ = ["COUNT", "load_bundled"]
+
+COUNT = 1797
+
+
+def load_bundled(part: Part) -> Digits:
+    """Return scikit-learn's digits, each brought from 8x8 to MNIST's form by `normalise`.
+
+    Raises
+    ------
+    DigitsError
+        The part is "test", which they do not have, or scikit-learn is not installed.
+    """
+    if part == "test":
+        raise DigitsError(f"bundled: these {COUNT:,} digits have no test part, set some of train aside")
+    bunch = optional("sklearn.datasets").load_digits()
+    images = np.stack([normalise(counts) for counts in bunch.images])  # (1797, 8, 8) -> (1797, 28, 28)
+    return digits_of("bundled", images, bunch.target.astype(np.int64))

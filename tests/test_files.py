@@ -1,0 +1,111 @@
+"""Files are written whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from digit_recognizer import files
+from digit_recognizer.errors import DigitsError
+from digit_recognizer.files import remove_partial_files, replacing, write_json, write_text
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_text_and_json_arrive_in_utf_8_with_newlines_on_every_system(tmp_path):
+    write_text(tmp_path / "a.txt", "größer\n2\n")
+    write_json(tmp_path / "a.json", {"wort": "größer", "n": [1]})
+    assert (tmp_path / "a.txt").read_bytes() == "größer\n2\n".encode()
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == {"wort": "größer", "n": [1]}
+    assert (tmp_path / "a.json").read_bytes().endswith(b"}\n")
+
+
+def test_the_old_file_is_there_until_the_block_ends(tmp_path):
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    with replacing(target) as path:
+        path.write_text("new")
+        assert target.read_text() == "old"
+    assert target.read_text() == "new"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def _write_half(target: Path, failure: type[BaseException]) -> None:
+    with replacing(target) as path:
+        path.write_text("half")
+        raise failure
+
+
+@pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt])
+def test_an_exception_leaves_the_old_file_and_no_temporary_one(tmp_path, failure):
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    with pytest.raises(failure):
+        _write_half(target, failure)
+    assert target.read_text() == "old"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_a_link_stays_a_link_and_what_it_points_at_is_replaced(tmp_path):
+    (tmp_path / "real.txt").write_text("old")
+    (tmp_path / "link.txt").symlink_to("real.txt")
+    write_text(tmp_path / "link.txt", "new")
+    assert (tmp_path / "link.txt").is_symlink()
+    assert (tmp_path / "real.txt").read_text() == "new"
+
+
+def test_a_named_pipe_is_written_directly(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    received: list[str] = []
+    reader = threading.Thread(target=lambda: received.append(pipe.read_text()))
+    reader.start()
+    write_text(pipe, "through")
+    reader.join(timeout=10)
+    assert received == ["through"]
+    assert pipe.is_fifo()
+
+
+def test_the_null_device_is_written_directly():
+    with replacing(Path(os.devnull)) as path:
+        path.write_text("gone")
+        assert path == Path(os.devnull)
+    assert not Path(os.devnull).is_file()
+
+
+def test_a_full_disk_is_an_error_that_names_the_file_and_leaves_the_old_one(tmp_path, monkeypatch):
+    def full(_path: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    monkeypatch.setattr(files, "_flush_to_disk", full)
+    with pytest.raises(DigitsError) as error:
+        write_text(target, "new")
+    assert str(error.value) == f"cannot write {target}: No space left on device"
+    assert target.read_text() == "old"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_a_missing_folder_is_an_error_that_names_the_file(tmp_path):
+    target = tmp_path / "no" / "a.txt"
+    with pytest.raises(DigitsError) as error:
+        write_text(target, "new")
+    assert str(target) in str(error.value)
+    assert "No such file" in str(error.value)
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
+    (tmp_path / "below").mkdir()
+    for name in (".a.txt.123.part", "below/.b.txt.9.part", "a.txt", "below/.hidden", "c.part"):
+        (tmp_path / name).write_text("x")
+    remove_partial_files(tmp_path)
+    left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
+    assert left == ["a.txt", "below/.hidden", "c.part"]

@@ -1,0 +1,127 @@
+"""One digit's ink comes out as MNIST's digits lie: size, place, strength."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from digit_recognizer.errors import DigitsError
+from digit_recognizer.imaging import is_dark_on_light, normalise, to_ink
+
+
+def drawn(size: int = 400, width: int = 50) -> np.ndarray:
+    """A two: light ink on black, uint8 (size, size)."""
+    image = Image.new("L", (size, size))
+    points = [(110, 140), (150, 80), (230, 70), (280, 130), (240, 220), (110, 330), (300, 330)]
+    scaled = [(x * size // 400, y * size // 400) for x, y in points]
+    ImageDraw.Draw(image).line(scaled, fill=255, width=width * size // 400, joint="curve")
+    return np.array(image)
+
+
+def centre_of_mass(image: np.ndarray) -> tuple[float, float]:
+    rows, columns = np.indices(image.shape)
+    return (image * rows).sum() / image.sum(), (image * columns).sum() / image.sum()
+
+
+def test_the_ink_fills_a_box_of_20_pixels_around_the_middle_at_full_strength():
+    image = normalise(drawn())
+    rows, columns = (np.flatnonzero((image > 40).any(axis=axis)) for axis in (1, 0))
+    assert image.shape == (28, 28)
+    assert image.dtype == np.uint8
+    assert max(np.ptp(rows), np.ptp(columns)) + 1 == 20
+    assert centre_of_mass(image) == pytest.approx((14, 14), abs=0.51)
+    assert image.max() == 255
+
+
+def test_a_normal_image_comes_back_as_it_is():
+    image = normalise(drawn())
+    assert np.abs(normalise(image).astype(int) - image).max() <= 1
+
+
+@pytest.mark.parametrize("place", [(0, 0), (3, 170), (250, 11)])
+@pytest.mark.parametrize("times", [1, 4, 9])
+def test_an_image_enlarged_and_pasted_anywhere_comes_back_nearly_the_same(times, place):
+    image = normalise(drawn())
+    large = Image.fromarray(image).resize((28 * times, 28 * times), Image.Resampling.BOX)
+    page = np.zeros((600, 500), np.uint8)
+    page[place[0] : place[0] + 28 * times, place[1] : place[1] + 28 * times] = large
+    difference = normalise(page).astype(int) - image
+    assert np.abs(difference).mean() < 4
+    assert np.corrcoef(normalise(page).ravel(), image.ravel())[0, 1] > 0.99
+
+
+def test_strength_and_dtype_of_the_ink_do_not_matter():
+    ink = drawn()
+    expected = normalise(ink)
+    for other in (ink / 255, ink.astype(np.float32) * 1e6, ink // 255, ink.astype(np.uint16) * 200):
+        assert np.abs(normalise(other).astype(int) - expected).max() <= 1
+
+
+def test_the_aspect_is_kept_for_the_thinnest_strokes():
+    upright, level = np.zeros((300, 40)), np.zeros((3, 1000))
+    upright[20:280, 18:22] = 1
+    level[1, 5:990] = 1
+    assert np.flatnonzero((normalise(upright) > 128).any(axis=1)).size == 20
+    assert np.flatnonzero((normalise(upright) > 40).any(axis=0)).size <= 2
+    assert np.flatnonzero((normalise(level) > 128).any(axis=0)).size == 20
+    assert np.flatnonzero((normalise(level) > 40).any(axis=1)).size <= 2
+
+
+def test_a_single_point_becomes_a_full_box():
+    ink = np.zeros((50, 60))
+    ink[49, 0] = 0.25
+    image = normalise(ink)
+    assert (image > 128).sum() == 400
+    assert (image[4:24, 4:24] > 128).all()
+
+
+def test_lopsided_ink_is_not_pushed_over_the_edge():
+    ink = np.zeros((100, 100))
+    ink[:, 0] = 1  # one thin line far from
+    ink[60:100, 60:100] = 1  # nearly all the mass
+    image = normalise(ink)
+    assert np.ptp(np.flatnonzero(image.max(axis=0))) + 1 == 20
+    assert np.ptp(np.flatnonzero(image.max(axis=1))) + 1 == 20
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (28, 28), (300, 7)])
+def test_blank_ink_is_a_blank_image(shape):
+    assert not normalise(np.zeros(shape, np.uint8)).any()
+    assert normalise(np.zeros(shape, np.uint8)).shape == (28, 28)
+
+
+@pytest.mark.parametrize(
+    ("ink", "message"),
+    [
+        (np.zeros((2, 2, 3)), r"shape \(height, width\), got \(2, 2, 3\)"),
+        (np.array([[np.nan, 1.0]]), "NaN"),
+        (np.array([[np.inf, 1.0]]), "from 0"),
+        (np.array([[-1, 1]]), "negative"),
+        (np.array([[1e300, 1.0]]), "from 0"),
+    ],
+)
+def test_what_is_no_ink_is_refused(ink, message):
+    with pytest.raises(DigitsError, match=message):
+        normalise(ink)
+
+
+def test_dark_ink_on_light_paper_is_the_same_ink_as_light_on_dark():
+    page = drawn()
+    assert not is_dark_on_light(page)
+    assert is_dark_on_light(255 - page)
+    assert (to_ink(page) == to_ink(255 - page)).all()
+    assert (to_ink(page) == page).all()
+
+
+def test_grey_paper_with_noise_holds_ink_only_where_something_is_written():
+    noise = np.random.default_rng(2).integers(-6, 7, (400, 400))
+    page = (210 + noise - (drawn() > 0) * 150).astype(np.uint8)
+    ink = to_ink(page)
+    assert (ink[drawn() == 0] == 0).all()
+    assert (ink[drawn() > 0] > 200).all()
+
+
+def test_paper_alone_holds_no_ink():
+    noise = np.random.default_rng(2).integers(-6, 7, (40, 40))
+    assert not to_ink((210 + noise).astype(np.uint8)).any()
