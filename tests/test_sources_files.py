@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import struct
+import zipfile
 
 import numpy as np
 import pytest
@@ -206,7 +207,34 @@ def test_wrong_arrays_are_refused_by_name(arrays, complaint, tmp_path):
     assert complaint in message
 
 
+def test_an_npz_with_a_damaged_header_is_refused_by_name(tmp_path):
+    path = npz(tmp_path, images=BLANK, labels=[1, 2])
+    with zipfile.ZipFile(path) as archive:
+        contents = {name: archive.read(name) for name in archive.namelist()}
+    contents["images.npy"] = contents["images.npy"].replace(b"(2, 28, 28)", b"(2, (8, (8)")
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in contents.items():
+            archive.writestr(name, content)
+    assert f"{path} is damaged or incomplete" in refusal(path)
+
+
 def test_a_truncated_npz_is_refused_by_name(tmp_path):
     path = npz(tmp_path, images=BLANK, labels=[1, 2])
     path.write_bytes(path.read_bytes()[:-30])
     assert f"{path} is damaged or incomplete" in refusal(path)
+
+
+@pytest.mark.parametrize("name", ["mnist.npz", "numbers.zip"])
+def test_a_folder_with_one_single_archive_is_that_archive(tmp_path, monkeypatch, name):
+    from digit_recognizer.sources import find_source, load_digits
+
+    images, labels = np.full((3, 28, 28), 9, np.uint8), np.array([1, 2, 3])
+    folder = tmp_path / "data"
+    folder.mkdir()
+    with (folder / name).open("wb") as file:
+        np.savez(file, images=images, labels=labels)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DIGITS_DATA", raising=False)
+    assert load_digits(find_source()).labels.tolist() == [1, 2, 3]
+    (folder / "other.npz").write_bytes(b"")
+    assert find_source() == "bundled"

@@ -252,6 +252,11 @@ def test_a_missing_source_is_refused_with_the_words_that_are_possible(tmp_path):
         load_digits(tmp_path / "nowhere")
 
 
+def test_a_name_that_no_file_can_have_is_refused():
+    with pytest.raises(DigitsError, match=r"cannot read x+: File name too long"):
+        load_digits("x" * 5000)
+
+
 def test_a_folder_without_digits_is_refused(tmp_path):
     (tmp_path / "notes").mkdir()
     with pytest.raises(DigitsError, match="holds no digits: expected the competition's archive"):

@@ -119,8 +119,9 @@ def evaluate(
     from digit_recognizer.sources import load_digits
 
     recognizer = Recognizer(model)
-    named = source_of_run(model, source)
-    digits, held_out = _unseen(model, load_digits(named, part.value), named)
+    run = _run_of(model)
+    named = source_of_run(run, source)
+    digits, held_out = _unseen(run, load_digits(named, part.value), named)
     if digits.labels is None:
         raise DigitsError(f"{named}: its {part} part has no labels to compare with")
     evaluation = compare(recognizer.predict(digits.images), digits.labels)
@@ -145,7 +146,7 @@ def submit(
     from digit_recognizer.sources import load_digits, write_probabilities, write_submission
 
     recognizer = Recognizer(model)
-    digits = load_digits(source_of_run(model, source), "test")
+    digits = load_digits(source_of_run(_run_of(model), source), "test")
     predictions = recognizer.predict(digits.images)
     written = [output]
     write_submission(predictions.labels, output)
@@ -189,13 +190,19 @@ def summary(
     show_summary(loaded, *_outline(loaded))
 
 
-def _unseen(model: Path, digits: Digits, named: str) -> tuple[Digits, bool]:
+def _run_of(model: Path) -> Path | None:
+    """Return the run folder that a model belongs to; None for a model.onnx that was taken out of it."""
+    folder = model if model.is_dir() else model.parent
+    return folder if (folder / run_folder.ENVIRONMENT).exists() else None
+
+
+def _unseen(run: Path | None, digits: Digits, named: str) -> tuple[Digits, bool]:
     """Return the digits that a run was not trained on, and whether that is a choice of them."""
-    if not model.is_dir() or run_folder.read_environment(model)["data"]["sha256"] != digits.sha256():
+    if run is None or run_folder.read_environment(run)["data"]["sha256"] != digits.sha256():
         return digits, False
-    rows = run_folder.read_validation_rows(model)
+    rows = run_folder.read_validation_rows(run)
     if not len(rows):
-        raise DigitsError(f"{model} was trained on all of {named}: give other digits to evaluate it on")
+        raise DigitsError(f"{run} was trained on all of {named}: give other digits to evaluate it on")
     return digits[rows], True
 
 

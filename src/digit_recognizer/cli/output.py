@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 BYTES_PER_PARAMETER = 4  # float32
+BAR_WIDTH = 10  # columns: the line is to fit 80
 PIPE_WIDTH = 120  # columns where the output is no terminal
 
 
@@ -138,12 +139,11 @@ class _LiveReporter(_PlainReporter):
         self._stop = stop
         self._validation = "–"
         self._bar = Bar(
-            TextColumn("epoch {task.fields[epoch]}"),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f} %"),
-            TextColumn("{task.fields[rate]:,.0f} images/s"),
-            TimeRemainingColumn(),
-            TextColumn("left   loss {task.fields[loss]:.4f}   validation {task.fields[validation]}"),
+            TextColumn("{task.fields[epoch]}"),
+            BarColumn(bar_width=BAR_WIDTH),
+            TextColumn("{task.percentage:>2.0f}%  {task.fields[rate]:,.0f} images/s "),
+            TimeRemainingColumn(compact=True),
+            TextColumn("left  loss {task.fields[loss]:.4f}  validation {task.fields[validation]}"),
             console=console,
             transient=True,
         )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,9 +75,9 @@ def go_on(folder: Path, source: str | None, settings: list[str], *, device: str,
         _follow(records, folder, report)
 
 
-def source_of_run(run: Path, source: str | None) -> str:
+def source_of_run(run: Path | None, source: str | None) -> str:
     """Return the source named, else the one that a run was trained on, else what is found."""
-    if source is None and run.is_dir():
+    if source is None and run is not None:
         source = run_folder.read_environment(run)["data"]["source"] or None
     return find_source(source)
 
@@ -86,7 +88,7 @@ def _follow(records: Iterator[EpochRecord], folder: Path, report: Reporter) -> N
         report.epoch(record)
     report.close()
     if not run_folder.is_finished(folder):
-        report.stopped(folder, f"digits train --resume {shlex.quote(str(folder))}")
+        report.stopped(folder, _command("train", "--resume", str(folder)))
         raise typer.Exit(INTERRUPTED)
     report.finished(folder, run_folder.read_json(folder / run_folder.METRICS), _next_command(folder))
 
@@ -95,8 +97,14 @@ def _next_command(folder: Path) -> str:
     """Return what to type after a training: a submission where there may be something to submit."""
     source = run_folder.read_environment(folder)["data"]["source"]
     if source in ("bundled", "mnist"):
-        return f"digits evaluate {shlex.quote(str(folder))}"
-    return f"digits submit {shlex.quote(str(folder))} {shlex.quote(source)} -o submission.csv"
+        return _command("evaluate", str(folder))
+    return _command("submit", str(folder), source, "-o", "submission.csv")
+
+
+def _command(*words: str) -> str:
+    """Return a command line to type, with the program as the user has it."""
+    program = "digits" if shutil.which("digits") else sys.argv[0]
+    return shlex.join([program, *words])
 
 
 def _lasting(source: str) -> str:

@@ -20,13 +20,21 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from digit_recognizer.digits import CLASSES, INK, PIXELS, SIDE, Digits
+from digit_recognizer.digits import CLASSES, INK, PIXELS, SIDE, Digits, Predictions
 from digit_recognizer.errors import DigitsError
-from digit_recognizer.files import write_text
+from digit_recognizer.files import replacing, write_text
 from digit_recognizer.sources.parts import Part, digits_of
 from digit_recognizer.sources.streams import members, name_of, opened
 
-__all__ = ["load_csv", "load_folder", "load_zip", "looks_like_csv", "tables_in", "write_submission"]
+__all__ = [
+    "load_csv",
+    "load_folder",
+    "load_zip",
+    "looks_like_csv",
+    "tables_in",
+    "write_probabilities",
+    "write_submission",
+]
 
 ARCHIVE = "digit-recognizer.zip"  # as Kaggle names its download
 LABEL = "label"
@@ -117,6 +125,26 @@ def write_submission(labels: NDArray[np.int64], target: Path) -> None:
         raise DigitsError(f"expected labels 0 to 9 of shape (N,), got {labels.dtype} {labels.shape}")
     rows = (f"{number},{label}" for number, label in enumerate(labels.tolist(), start=1))
     write_text(target, "\n".join(["ImageId,Label", *rows]) + "\n")
+
+
+def write_probabilities(predictions: Predictions, target: Path) -> None:
+    """Write what a submission was decided from, as an .npz archive.
+
+    Parameters
+    ----------
+    predictions
+        Of N images, in the order of test.csv.
+    target
+        Where to: arrays ``image_ids``, int64 (N,), 1 to N, and ``probabilities``, float32 (N, 10).
+
+    Raises
+    ------
+    DigitsError
+        The file cannot be written.
+    """
+    image_ids = np.arange(1, len(predictions) + 1, dtype=np.int64)
+    with replacing(target) as path, path.open("wb") as file:
+        np.savez(file, image_ids=image_ids, probabilities=predictions.probabilities)
 
 
 def _load(table: _Table, part: Part) -> Digits:

@@ -36,6 +36,7 @@ def load_digits(source: str | Path, part: Part = "train") -> Digits:
         - a file of an IDX pair (plain or .gz), or the folder of MNIST's, QMNIST's or EMNIST's;
         - a folder with one folder of pictures per class, 0 to 9, perhaps under train/ and test/;
         - an .npz archive with images and labels, or with x_train, y_train, x_test, y_test;
+        - a folder with one single archive or CSV in it, whatever its name;
         - the word ``bundled``: scikit-learn's 1,797 digits;
         - the word ``mnist``: MNIST, downloaded.
     part
@@ -54,7 +55,10 @@ def load_digits(source: str | Path, part: Part = "train") -> Digits:
     """
     if part not in PARTS:
         raise DigitsError(f"expected the part train or test, got {part!r}")
-    digits = _load(source, part)
+    try:
+        digits = _load(source, part)
+    except OSError as error:  # met before any file was opened: a name too long, a folder closed to us
+        raise DigitsError(f"cannot read {source}: {error.strerror or error}") from error
     if not len(digits):
         raise DigitsError(f"{source} holds no images")
     if part == "train" and digits.labels is None:
@@ -136,6 +140,9 @@ def _load_folder(path: Path, part: Part) -> Digits:
 
     if folder.has_classes(path):
         return folder.load_folder(path, part)
+    only = _only_file(path)
+    if only is not None:
+        return _load_file(only, part)
     raise DigitsError(f"{path} holds no digits: expected {EXPECTED}")
 
 
@@ -144,4 +151,13 @@ def _holds_digits(path: Path) -> bool:
         return False
     from digit_recognizer.sources.folder import has_classes
 
-    return any(kaggle.tables_in(path, part) or idx.has_idx(path, part) for part in PARTS) or has_classes(path)
+    named = any(kaggle.tables_in(path, part) or idx.has_idx(path, part) for part in PARTS)
+    return named or has_classes(path) or _only_file(path) is not None
+
+
+def _only_file(path: Path) -> Path | None:
+    """Return the one file of digits, whatever its name, that lies in a folder; None with several."""
+    endings = (".zip", ".npz", ".csv", ".csv.gz")
+    visible = (each for each in path.iterdir() if not each.name.startswith("."))
+    found = [each for each in visible if each.name.lower().endswith(endings) and each.is_file()]
+    return found[0] if len(found) == 1 else None

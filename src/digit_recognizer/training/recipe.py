@@ -193,7 +193,9 @@ class Recipe:
     def _is_consistent(self) -> Recipe:
         if isinstance(self.network, tuple):
             parse_layers(self.network)
-        elif not all(part.isidentifier() for part in self.network.replace(":", ".", 1).split(".")):
+        elif ":" not in self.network or not all(
+            part.isidentifier() for part in self.network.replace(":", ".", 1).split(".")
+        ):
             raise DigitsError(
                 f"network: expected a list of layers or 'module:function', got {self.network!r}"
             )
@@ -319,12 +321,14 @@ def _explain_one(problem: dict[str, Any]) -> str:
     if len(place) > 2 and place[0] in ("optimizer", "schedule"):
         del place[1]  # pydantic names the chosen kind there, which the file does not
     key = ".".join(place)
+    if problem["type"] == "missing":
+        return f"the key {key!r} is missing"
+    if problem["type"] == "union_tag_not_found":
+        return f"the key '{key}.name' is missing"
     if place and place[0] == "network":
         return "network: expected a list of layers, each in quotes, or 'module:function'"
     if problem["type"] == "unexpected_keyword_argument":
         return f"there is no key {key!r}"
-    if problem["type"] == "missing":
-        return f"the key {key!r} is missing"
     if problem["type"] == "union_tag_invalid":
         return f"{key}.name: expected {problem['ctx']['expected_tags']}, got {problem['ctx']['tag']!r}"
     message = problem["msg"].removeprefix("Value error, ")

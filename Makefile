@@ -1,0 +1,51 @@
+# `make run` and `make test` set everything up by themselves: a virtual environment with pinned packages.
+
+PYTHON ?= python3
+SOURCE ?=
+RECIPE ?= five-layer
+BIN := .venv/bin
+PEERS := .venv-peers/bin
+READY := .venv/.ready
+PEERS_READY := .venv-peers/.ready
+
+.PHONY: run test check bench-peers clean help
+
+help:
+	@echo "make run          train and evaluate, on SOURCE=digit-recognizer.zip, on data/, else on the bundled digits"
+	@echo "make test         run the tests"
+	@echo "make check        ruff, mypy, and the commands and links of the documentation"
+	@echo "make bench-peers  compare five-layer with Keras on TensorFlow, in an environment of its own"
+	@echo "make clean        remove the virtual environments and caches; runs/ and data/ stay"
+
+run: $(READY)
+	@run=runs/$$(date +%Y-%m-%d-%H%M%S)-$(RECIPE) && \
+	$(BIN)/digits train $(SOURCE) --recipe $(RECIPE) --out $$run && \
+	$(BIN)/digits evaluate $$run
+
+test: $(READY)
+	$(BIN)/pytest
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest -q tests/test_docs.py
+
+bench-peers: $(READY) $(PEERS_READY)
+	$(BIN)/python benchmarks/keras_five_layer.py $(SOURCE) --peers-python $(PEERS)/python
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	{ echo "Python 3.11 or newer is needed: name one with 'make PYTHON=python3.12 …'" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv || \
+	{ echo "this Python makes no virtual environment: install it, on Debian with 'apt install python3-venv'" >&2; exit 1; }
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,dev]'
+	@touch $@
+
+$(PEERS_READY): benchmarks/requirements-peers.txt
+	$(PYTHON) -m venv .venv-peers
+	$(PEERS)/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+clean:
+	rm -rf .venv .venv-peers .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,66 @@
+"""Digits that a tiny network learns in a second, and the tiny recipe that the tests train it with."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from digit_recognizer.digits import Digits
+from digit_recognizer.training.recipe import Recipe, recipe_from_toml
+
+TINY = """
+name = "tiny"
+summary = "as small as a network of convolutions can be"
+network = ["conv 4 3x3 relu", "maxpool 4", "dropout 0.2", "dense 10"]
+epochs = 2
+batch_size = 32
+precision = "float32"
+
+[split]
+validation = 0.2
+
+[optimizer]
+name = "adam"
+learning_rate = 0.01
+"""
+
+RUN_FILES = [
+    ".lock",
+    "checkpoint/state.safetensors",
+    "environment.json",
+    "history.csv",
+    "metrics.json",
+    "model.onnx",
+    "model.safetensors",
+    "recipe.toml",
+    "validation.npy",
+]  # of a finished run
+
+
+def make_digits(count: int = 200, seed: int = 0, noise: int = 60) -> Digits:
+    """Return ten patterns of large blocks, `count` images of them in turn, each under noise of its own."""
+    patterns = np.random.default_rng(7).integers(0, 2, (10, 7, 7)).repeat(4, axis=1).repeat(4, axis=2) * 180
+    labels = np.arange(count) % 10
+    grain = np.random.default_rng(seed).integers(0, noise + 1, (count, 28, 28))
+    return Digits((patterns[labels] + grain).astype(np.uint8), labels.astype(np.int64))
+
+
+def tiny(*settings: str, **changes: Any) -> Recipe:
+    """Return the tiny recipe, changed by settings as `--set` takes them, or by whole parts."""
+    return replace(recipe_from_toml(TINY, "tiny.toml", settings), **changes)
+
+
+def files_in(folder: Path) -> list[str]:
+    """Return the names of all files below a folder, relative to it and sorted."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def history_without_times(folder: Path) -> list[dict[str, str]]:
+    """Return the rows of a run's history.csv but for what the clock decided."""
+    rows = list(csv.DictReader((folder / "history.csv").read_text("utf-8").splitlines()))
+    clock = ("seconds", "images_per_second")
+    return [{name: cell for name, cell in row.items() if name not in clock} for row in rows]

@@ -1,0 +1,83 @@
+"""Every command and every link of the documentation works."""
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from digit_recognizer.cli import main
+from digit_recognizer.sources import load_digits
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+TESTED = [ROOT / "README.md", ROOT / "docs" / "recipes.md"]  # the others show how figures were measured
+
+
+def blocks(page, language):
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def a_users_folder(tmp_path, monkeypatch):
+    """A folder as a reader of the documentation would have it, with a small archive of the competition's form."""
+    from zipfile import ZipFile
+
+    digits = load_digits("bundled")[:300]
+    pixels = [f"pixel{number}" for number in range(784)]
+    rows = [",".join(map(str, image.ravel())) for image in digits.images]
+    labelled = [f"{label},{row}" for label, row in zip(digits.labels, rows, strict=True)]
+    with ZipFile(tmp_path / "digit-recognizer.zip", "w") as archive:
+        archive.writestr("train.csv", "\n".join([",".join(["label", *pixels]), *labelled]))
+        archive.writestr("test.csv", "\n".join([",".join(pixels), *rows[:50]]))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DIGITS_DATA", raising=False)
+    return tmp_path
+
+
+def run(command, monkeypatch, capsys):
+    """Run one `digits …` line in this process, `> file` included."""
+    words = shlex.split(command, comments=True)
+    target = words[words.index(">") + 1] if ">" in words else None
+    arguments = words[: words.index(">")] if target else words
+    monkeypatch.setattr(sys, "argv", arguments)
+    with pytest.raises(SystemExit) as ending:
+        main()
+    output = capsys.readouterr()
+    assert ending.value.code == 0, f"{command}: {output.err}"
+    if target:
+        Path(target).write_text(output.out, "utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", TESTED, ids=lambda page: page.name)
+def test_every_command_shown_works_in_the_order_shown(page, a_users_folder, monkeypatch, capsys):
+    lines = [line for block in blocks(page, "sh") for line in block.splitlines()]
+    commands = [line for line in lines if line.startswith("digits ")]
+    assert commands
+    for command in commands:
+        run(command, monkeypatch, capsys)
+
+
+@pytest.mark.slow
+def test_the_python_shown_runs(a_users_folder, capsys):
+    examples = [block for page in TESTED for block in blocks(page, "python")]
+    assert examples
+    for example in examples:
+        exec(compile(example, "documentation", "exec"), {})
+    assert capsys.readouterr().out
+
+
+def test_every_make_target_shown_exists():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    shown = {name for page in PAGES for name in re.findall(r"`?make ([a-z][a-z-]+)", page.read_text("utf-8"))}
+    assert {"run", "test"} <= shown <= targets
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_to_a_file_resolves(page):
+    links = re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text("utf-8"))
+    links += re.findall(r'(?:src|href)="([^"#]+)"', page.read_text("utf-8"))
+    missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
+    assert missing == []
