@@ -7,7 +7,6 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 import torch
-from helpers import TINY, tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,6 +28,7 @@ from digit_recognizer.training.recipe import (
     recipe_text,
     recipe_to_toml,
 )
+from helpers import TINY, tiny
 
 FIVE = ["alexnet28", "five-layer", "five-layer-one-epoch", "plain", "three-blocks"]
 
@@ -373,17 +373,17 @@ def test_an_unknown_recipe_is_refused_with_the_known_ones():
 
 
 def test_a_recipe_file_that_is_missing_is_named(tmp_path):
-    with pytest.raises(DigitsError, match="cannot read the recipe .*none.toml: No such file"):
+    with pytest.raises(DigitsError, match=r"cannot read the recipe .*none\.toml: No such file"):
         load_recipe(tmp_path / "none.toml")
 
 
 def test_a_recipe_file_that_is_a_folder_is_named(tmp_path):
     (tmp_path / "folder.toml").mkdir()
-    with pytest.raises(DigitsError, match="cannot read the recipe .*folder.toml"):
+    with pytest.raises(DigitsError, match=r"cannot read the recipe .*folder\.toml"):
         load_recipe(tmp_path / "folder.toml")
 
 
 def test_a_recipe_file_that_is_no_text_is_named(tmp_path):
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DigitsError, match="cannot read the recipe .*binary.toml"):
+    with pytest.raises(DigitsError, match=r"cannot read the recipe .*binary\.toml"):
         load_recipe(tmp_path / "binary.toml")

@@ -41,7 +41,7 @@ SOURCE_HELP = (
     "The competition's archive, train.csv (also .gz), an IDX file, an .npz, a folder of these or of pictures "
     "by class, or one of the words bundled, mnist. Nothing named: $DIGITS_DATA, then data/, then bundled."
 )
-Source = Annotated[str | None, typer.Argument(metavar="[SOURCE]", help=SOURCE_HELP, show_default=False)]
+Source = Annotated[str | None, typer.Argument(metavar="SOURCE", help=SOURCE_HELP, show_default=False)]
 Model = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a model.onnx.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
@@ -85,7 +85,7 @@ def train(
         Path | None, typer.Option(metavar="RUN", help="Go on with a run that was interrupted.")
     ] = None,
     device: Annotated[
-        str, typer.Option(help="A torch device such as cpu or cuda; auto takes a GPU if there is one.")
+        str, typer.Option(help="cpu, cuda or cuda:1; auto takes a GPU if there is one.")
     ] = "auto",
     json: Json = False,
 ) -> None:

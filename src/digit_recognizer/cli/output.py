@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
+from rich.text import Text
 
 from digit_recognizer.digits import Digits, Predictions
 from digit_recognizer.reporting import Evaluation
@@ -120,15 +121,19 @@ class _PlainReporter:
 
     def finished(self, folder: Path, metrics: dict[str, Any], command: str) -> None:
         minutes, seconds = divmod(round(metrics["seconds"]), 60)
-        self._print(f"\nRun         {folder}  ({metrics['epochs']} epochs in {minutes} min {seconds} s)")
-        self._print(f"Validation  {_accuracy(metrics['validation'])}")
-        self._print(f"Next        {command}")
+        self._print("")
+        self._row("Run", f"{folder}  ({metrics['epochs']} epochs in {minutes} min {seconds} s)")
+        self._row("Validation", _accuracy(metrics["validation"]), "bold green")
+        self._row("Next", command, "cyan")
 
     def close(self) -> None:
         pass
 
     def _print(self, line: str) -> None:
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    def _row(self, name: str, value: str, style: str = "") -> None:
+        self._console.print(Text.assemble((f"{name:<12}", "bold"), (value, style)), soft_wrap=True)
 
 
 class _LiveReporter(_PlainReporter):
@@ -222,7 +227,7 @@ def show_recipes(recipes: Sequence[tuple[Recipe, int]]) -> None:
 
 def show_summary(recipe: Recipe, rows: Sequence[LayerSummary], parameters: int, trained: int) -> None:
     """Show a network as Keras's `summary` does."""
-    table = Table(box=box.SIMPLE_HEAD, title=f"{recipe.name}: {recipe.summary}", title_justify="left")
+    table = Table(box=box.SIMPLE_HEAD)
     table.add_column("layer", no_wrap=True)
     table.add_column("output shape", no_wrap=True)
     table.add_column("parameters", justify="right", no_wrap=True)
@@ -230,6 +235,7 @@ def show_summary(recipe: Recipe, rows: Sequence[LayerSummary], parameters: int, 
         shape = ", ".join(map(str, (None, *row.output_shape)))
         table.add_row(f"{row.name} ({row.kind})", f"({shape})", f"{row.parameters:,}")
     console = _console()
+    console.print(f"{recipe.name}: {recipe.summary}", highlight=False, markup=False, soft_wrap=True)
     console.print(table)
     sizes = (("Total", parameters), ("Trained", trained), ("Not trained", parameters - trained))
     for name, count in sizes:

@@ -28,7 +28,7 @@ def load_bundled(part: Part) -> Digits:
         The part is "test", which they do not have, or scikit-learn is not installed.
     """
     if part == "test":
-        raise DigitsError(f"bundled: these {COUNT:,} digits have no test part, set some of train aside")
+        raise DigitsError("bundled has no test part: name the competition's archive, its test.csv, or mnist")
     bunch = optional("sklearn.datasets").load_digits()
     images = np.stack([normalise(counts) for counts in bunch.images])  # (1797, 8, 8) -> (1797, 28, 28)
     return digits_of("bundled", images, bunch.target.astype(np.int64))

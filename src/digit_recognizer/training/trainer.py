@@ -84,7 +84,7 @@ def train(
     seed
         Decides split, first weights, order, augmentation and dropout; at least 0.
     device
-        A torch device, or ``auto``: a GPU where torch finds one.
+        ``cpu``, ``cuda``, ``cuda:1`` …, or ``auto``: a GPU where torch finds one.
     source
         Where the digits came from, for the run's environment.
     on_step
@@ -424,6 +424,8 @@ def _tensors(digits: Digits, device: torch.device) -> tuple[Tensor, Tensor]:
 def _device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name.partition(":")[0] not in ("cpu", "cuda"):
+        raise DigitsError(f"expected a device auto, cpu, cuda or cuda:1, got {name!r}")
     try:
         device = torch.device(name)
         torch.empty(0, device=device)

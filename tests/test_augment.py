@@ -1,0 +1,138 @@
+"""Augmentation: scipy's affine transform and Keras's way of composing it are the oracle."""
+
+from __future__ import annotations
+
+from math import cos, radians, sin
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import affine_transform
+
+from digit_recognizer.training.augment import augment, draw_transforms, warp
+from digit_recognizer.training.recipe import Augmentation
+
+CENTRE = np.array([13.5, 13.5])  # of 28 pixels that are counted from 0
+TEN = Augmentation(rotation=10, zoom=0.1, shift=0.1)
+
+
+def keras_matrix(angle: float, down: float, right: float, high: float, wide: float) -> np.ndarray:
+    """Compose rotation, shift and zoom as Keras's `apply_affine_transform` does: shape (3, 3)."""
+    rotation = np.array([[cos(angle), -sin(angle), 0], [sin(angle), cos(angle), 0], [0, 0, 1]])
+    shift = np.array([[1, 0, down], [0, 1, right], [0, 0, 1]])
+    zoom = np.diag([high, wide, 1])
+    return rotation @ shift @ zoom
+
+
+def warp_with_scipy(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Apply a (3, 3) matrix that acts on (row, column) counted from the centre."""
+    offset = matrix[:2, 2] + CENTRE - matrix[:2, :2] @ CENTRE
+    return affine_transform(image, matrix[:2, :2], offset, order=1, mode="nearest")
+
+
+def random_images(count: int) -> torch.Tensor:
+    return torch.rand(count, 1, 28, 28, generator=torch.Generator().manual_seed(5))
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    angle=st.floats(-180, 180).map(radians),
+    down=st.floats(-28, 28),
+    right=st.floats(-28, 28),
+    high=st.floats(0.1, 1.9),
+    wide=st.floats(0.1, 1.9),
+)
+def test_an_image_is_moved_as_keras_and_scipy_move_it(angle, down, right, high, wide):
+    image = random_images(1)
+    matrix = keras_matrix(angle, down, right, high, wide)
+    found = warp(image, torch.tensor(matrix[None, :2], dtype=torch.float32))[0, 0].numpy()
+    np.testing.assert_allclose(found, warp_with_scipy(image[0, 0].numpy(), matrix), atol=1e-3)
+
+
+@pytest.mark.parametrize("augmentation", [TEN, Augmentation(8, 0.1, 0.05), Augmentation(180, 0.9, 0.9)])
+def test_the_draws_are_composed_as_keras_composes_them(augmentation):
+    torch.manual_seed(2)
+    images = random_images(20)
+    transforms = draw_transforms(20, augmentation)
+    found = warp(images, transforms)
+    for image, transform, moved in zip(images[:, 0], recovered(transforms), found[:, 0], strict=True):
+        expected = warp_with_scipy(image.numpy(), keras_matrix(*transform))
+        np.testing.assert_allclose(moved.numpy(), expected, atol=2e-3)
+
+
+def recovered(transforms: torch.Tensor) -> np.ndarray:
+    """Return angle, shifts and zooms of transforms (N, 2, 3), from the matrix alone: shape (N, 5)."""
+    matrix = transforms.double().numpy()
+    high = np.hypot(matrix[:, 0, 0], matrix[:, 1, 0])
+    wide = np.hypot(matrix[:, 0, 1], matrix[:, 1, 1])
+    angle = np.arctan2(matrix[:, 1, 0], matrix[:, 0, 0])
+    down = np.cos(angle) * matrix[:, 0, 2] + np.sin(angle) * matrix[:, 1, 2]
+    right = -np.sin(angle) * matrix[:, 0, 2] + np.cos(angle) * matrix[:, 1, 2]
+    return np.stack([angle, down, right, high, wide], axis=1)
+
+
+def draws(augmentation: Augmentation, count: int = 5000) -> np.ndarray:
+    torch.manual_seed(4)
+    return recovered(draw_transforms(count, augmentation))
+
+
+@pytest.mark.parametrize(
+    ("column", "middle", "reach"),
+    [(0, 0, radians(10)), (1, 0, 2.8), (2, 0, 2.8), (3, 1, 0.1), (4, 1, 0.1)],
+    ids=["rotation", "shift down", "shift right", "zoom of the height", "zoom of the width"],
+)
+def test_a_draw_is_uniform_over_its_whole_range(column, middle, reach):
+    values = (draws(TEN)[:, column] - middle) / reach  # -1 to 1
+    assert np.abs(values).max() <= 1 + 1e-5
+    assert values.min() < -0.98
+    assert values.max() > 0.98
+    shares = np.histogram(values, bins=10, range=(-1.001, 1.001))[0] / len(values)
+    assert np.abs(shares - 0.1).max() < 0.02
+
+
+def test_no_two_of_the_five_draws_are_the_same():
+    correlation = np.corrcoef(draws(TEN).T)
+    assert np.abs(correlation - np.eye(5)).max() < 0.05
+
+
+def test_each_image_is_moved_by_draws_of_its_own():
+    image = random_images(1).expand(8, 1, 28, 28)
+    moved = augment(image, TEN)
+    assert len({each.numpy().tobytes() for each in moved}) == 8
+
+
+def test_a_shift_of_a_whole_pixel_repeats_the_edge():
+    image = random_images(1)
+    moved = warp(image, torch.tensor([[[1.0, 0, 2], [0, 1, 0]]]))  # each pixel from two rows below
+    torch.testing.assert_close(moved[0, 0, :26], image[0, 0, 2:])
+    torch.testing.assert_close(moved[0, 0, 26:], image[0, 0, 27:].expand(2, 28))
+
+
+def test_a_quarter_turn_is_numpys():
+    image = random_images(1)
+    turned = warp(image, torch.tensor([[[0.0, -1, 0], [1, 0, 0]]]))
+    np.testing.assert_allclose(turned[0, 0].numpy(), np.rot90(image[0, 0].numpy(), -1), atol=1e-5)
+
+
+def test_nothing_to_do_leaves_the_image_as_it_is():
+    images = random_images(5)
+    torch.testing.assert_close(augment(images, Augmentation()), images, atol=1e-5, rtol=0)
+
+
+def test_a_moved_image_stays_within_the_range_of_what_it_was():
+    moved = augment(random_images(50), Augmentation(180, 0.5, 0.5))
+    assert moved.shape == (50, 1, 28, 28)
+    assert moved.dtype == torch.float32
+    assert moved.min() >= 0
+    assert moved.max() <= 1
+
+
+def test_the_same_seed_draws_the_same():
+    def once(seed):
+        torch.manual_seed(seed)
+        return augment(random_images(10), TEN)
+
+    assert torch.equal(once(1), once(1))
+    assert not torch.equal(once(1), once(2))

@@ -1,0 +1,423 @@
+"""A network's lines, the torch modules they become, and how a line that cannot be is refused."""
+
+from __future__ import annotations
+
+from math import ceil, sqrt
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import erf, expit
+from torch import nn
+
+from digit_recognizer.errors import DigitsError
+from digit_recognizer.training.layers import (
+    ACTIVATIONS,
+    Activation,
+    BatchNorm,
+    Conv,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalPool,
+    Pool,
+    parse_layer,
+    parse_layers,
+)
+from digit_recognizer.training.networks import build_network, count_parameters, summarise
+from digit_recognizer.training.recipe import load_recipe
+from helpers import tiny
+
+
+def build(*lines: str) -> nn.Module:
+    return build_network(tiny(network=lines))
+
+
+def refusal(*lines: str) -> str:
+    with pytest.raises(DigitsError) as error:
+        build(*lines)
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "layer"),
+    [
+        ("conv 32 5x5", Conv(32, (5, 5), 1, "valid", None)),
+        ("conv 32 5x3 same relu", Conv(32, (5, 3), 1, "same", "relu")),
+        ("conv 96 11x11 stride 2 valid relu", Conv(96, (11, 11), 2, "valid", "relu")),
+        ("conv 8 3×3 same stride 2", Conv(8, (3, 3), 2, "same", None)),
+        ("maxpool 2", Pool("max", 2, 2)),
+        ("maxpool 3 stride 2", Pool("max", 3, 2)),
+        ("avgpool 4", Pool("avg", 4, 4)),
+        ("avgpool 3 stride 1", Pool("avg", 3, 1)),
+        ("global-avgpool", GlobalPool()),
+        ("batchnorm", BatchNorm()),
+        ("dropout 0.25", Dropout(0.25)),
+        ("dropout 0", Dropout(0)),
+        ("dropout .5", Dropout(0.5)),
+        ("flatten", Flatten()),
+        ("dense 10", Dense(10)),
+        ("dense 256 tanh", Dense(256, "tanh")),
+        ("  Dense   256  ReLU ", Dense(256, "relu")),
+        *((name, Activation(name)) for name in ACTIVATIONS),
+    ],
+)
+def test_a_line_is_read_word_by_word(line, layer):
+    assert parse_layer(line) == layer
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("", "the line is empty"),
+        ("   ", "the line is empty"),
+        ("convolution 32 5x5", "there is no layer 'convolution'; expected one of conv, maxpool"),
+        ("conv", "expected the number of filters, a whole number from 1, found ''"),
+        ("conv x 5x5", "expected the number of filters, a whole number from 1, found 'x'"),
+        ("conv 0 5x5", "expected the number of filters, a whole number from 1, found '0'"),
+        ("conv 1000000 5x5", "expected the number of filters, a whole number from 1, found '1000000'"),
+        ("conv 32", "expected a kernel such as 5x5, found ''"),
+        ("conv 32 5", "expected a kernel such as 5x5, found '5'"),
+        ("conv 32 0x5", "expected a kernel such as 5x5, found '0x5'"),
+        ("conv 32 5x5x5", "expected a kernel such as 5x5, found '5x5x5'"),
+        ("conv 32 5x5 stride", "expected the stride, a whole number from 1, found ''"),
+        ("conv 32 5x5 stride 0", "expected the stride, a whole number from 1, found '0'"),
+        ("conv 32 5x5 full relu", "did not understand 'full'; expected one of elu, gelu"),
+        ("conv 32 5x5 relu same", "did not understand 'same' at its end"),
+        ("maxpool", "expected the size of the window, a whole number from 1, found ''"),
+        ("maxpool 2x2", "expected the size of the window, a whole number from 1, found '2x2'"),
+        ("maxpool 2 same", "did not understand 'same' at its end"),
+        ("avgpool 2 stride two", "expected the stride, a whole number from 1, found 'two'"),
+        ("global-avgpool 2", "did not understand '2' at its end"),
+        ("batchnorm 0.9", "did not understand '0.9' at its end"),
+        ("dropout", "expected a rate from 0 to below 1, such as 'dropout 0.25', found ''"),
+        ("dropout 1", "expected a rate from 0 to below 1, such as 'dropout 0.25', found '1'"),
+        ("dropout nan", "expected a rate from 0 to below 1, such as 'dropout 0.25', found 'nan'"),
+        ("dropout 25%", "expected a rate from 0 to below 1, such as 'dropout 0.25', found '25%'"),
+        ("dropout 0.5 relu", "did not understand 'relu' at its end"),
+        ("flatten relu", "did not understand 'relu' at its end"),
+        ("dense", "expected the number of units, a whole number from 1, found ''"),
+        ("dense -5", "expected the number of units, a whole number from 1, found '-5'"),
+        ("dense 10 softmax", "leave the softmax out: it is part of every model"),
+        ("dense 10 relu tanh", "did not understand 'tanh' at its end"),
+        ("relu 6", "did not understand '6' at its end"),
+    ],
+)
+def test_a_line_that_is_not_understood_says_what_was_expected(line, problem):
+    with pytest.raises(DigitsError) as error:
+        parse_layers(["relu", line])
+    assert str(error.value).startswith(f"network line 2 ({line!r}): {problem}")
+
+
+@pytest.mark.parametrize("line", ["conv 8 3x3", "maxpool 2", "avgpool 2", "global-avgpool"])
+def test_nothing_that_needs_an_image_stands_below_a_row_of_values(line):
+    assert refusal("dense 5 relu", line, "dense 10") == (
+        f"network line 2 ({line!r}): needs an image, but the values before it are in one row already"
+    )
+
+
+@pytest.mark.parametrize("line", ["conv 8 9x3", "conv 8 3x9", "maxpool 8", "avgpool 8 stride 1"])
+def test_a_window_larger_than_the_image_is_refused(line):
+    message = refusal("maxpool 4", line, "dense 10")
+    assert message.startswith(f"network line 2 ({line!r}): a window of ")
+    assert message.endswith("does not fit the 7x7 pixels before it")
+
+
+def test_a_window_as_large_as_the_image_fits():
+    assert summarise(build("conv 8 28x28", "dense 10"))[0].output_shape == (1, 1, 8)
+
+
+@pytest.mark.parametrize(
+    ("lines", "end"),
+    [
+        (("dense 11",), "11 values"),
+        (("conv 10 28x28",), "values of shape (10, 1, 1)"),
+        (("dense 10", "dense 9"), "9 values"),
+        ((), "values of shape (1, 28, 28)"),
+    ],
+)
+def test_a_network_must_end_with_ten_logits(lines, end):
+    assert refusal(*lines) == f"the network ends with {end}; expected 10 logits: end it with 'dense 10'"
+
+
+def test_a_network_may_end_with_global_pooling():
+    network = build("conv 10 3x3 same", "global-avgpool")
+    images = torch.rand(3, 1, 28, 28)
+    with torch.no_grad():
+        expected = network[0](images).mean(dim=(2, 3))
+        torch.testing.assert_close(network(images), expected)
+
+
+@settings(max_examples=60, deadline=None)
+@given(kernel=st.tuples(st.integers(1, 12), st.integers(1, 12)), stride=st.integers(1, 9))
+def test_same_padding_gives_the_output_size_of_keras(kernel, stride):
+    high, wide = kernel
+    network = build(f"conv 2 {high}x{wide} stride {stride} same", "dense 10")
+    assert summarise(network)[0].output_shape == (ceil(28 / stride), ceil(28 / stride), 2)
+
+
+@settings(max_examples=60, deadline=None)
+@given(kernel=st.integers(1, 28), stride=st.integers(1, 9))
+def test_valid_padding_gives_the_output_size_of_keras(kernel, stride):
+    network = build(f"conv 2 {kernel}x{kernel} stride {stride}", "dense 10")
+    size = ceil((28 - kernel + 1) / stride)
+    assert summarise(network)[0].output_shape == (size, size, 2)
+
+
+def convolve_as_keras(image: np.ndarray, kernel: np.ndarray, stride: int) -> np.ndarray:
+    """Slide the kernel over an image padded with zeros, the odd row and column at the bottom and right."""
+    sizes = [ceil(size / stride) for size in image.shape]
+    totals = [
+        max((n - 1) * stride + k - size, 0)
+        for n, k, size in zip(sizes, kernel.shape, image.shape, strict=True)
+    ]
+    padded = np.pad(image, [(total // 2, total - total // 2) for total in totals])
+    high, wide = kernel.shape
+    return np.array(
+        [
+            [
+                (padded[i * stride : i * stride + high, j * stride : j * stride + wide] * kernel).sum()
+                for j in range(sizes[1])
+            ]
+            for i in range(sizes[0])
+        ]
+    )
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("kernel", [(3, 3), (2, 2), (4, 5), (5, 2), (1, 1), (1, 4)])
+def test_same_padding_puts_the_odd_pixel_last_as_keras_does(kernel, stride):
+    convolution = build(f"conv 1 {kernel[0]}x{kernel[1]} stride {stride} same", "dense 10")[0]
+    image = np.random.default_rng(3).random((28, 28), np.float32)
+    weights = convolution.weight.detach().numpy()[0, 0]
+    with torch.no_grad():
+        found = convolution(torch.from_numpy(image)[None, None])[0, 0].numpy()
+    np.testing.assert_allclose(found, convolve_as_keras(image, weights, stride), atol=1e-5)
+
+
+def test_a_kernel_of_two_looks_at_a_pixel_and_those_behind_it():
+    """By hand: Keras pads an even kernel at the bottom and at the right only."""
+    convolution = build("conv 1 2x2 same", "dense 10")[0]
+    nn.init.ones_(convolution.weight)
+    image = torch.zeros(1, 1, 28, 28)
+    image[0, 0, 0, 0], image[0, 0, 27, 27] = 1, 10
+    with torch.no_grad():
+        found = convolution(image)[0, 0]
+    assert found[0, 0] == 1
+    assert found[27, 27] == found[26, 26] == found[27, 26] == found[26, 27] == 10
+    assert found.sum() == 41
+
+
+def test_a_convolution_of_odd_size_is_torchs_own():
+    convolution = build("conv 4 5x3 same relu", "dense 10")[0]
+    images = torch.rand(2, 1, 28, 28)
+    with torch.no_grad():
+        expected = nn.functional.conv2d(images, convolution.weight, convolution.bias, padding="same").relu()
+        torch.testing.assert_close(convolution(images), expected)
+
+
+def test_pooling_takes_the_maximum_or_the_mean_of_windows_inside_the_image():
+    images = torch.rand(2, 1, 28, 28)
+    windows = images.unfold(2, 3, 2).unfold(3, 3, 2)  # (2, 1, 13, 13, 3, 3)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            build("maxpool 3 stride 2", "dense 10")[0](images), windows.amax(dim=(4, 5))
+        )
+        torch.testing.assert_close(
+            build("avgpool 3 stride 2", "dense 10")[0](images), windows.mean(dim=(4, 5))
+        )
+
+
+CURVES = {
+    "elu": lambda x: np.where(x > 0, x, np.expm1(x)),
+    "gelu": lambda x: x * (1 + erf(x / sqrt(2))) / 2,
+    "leaky-relu": lambda x: np.where(x > 0, x, 0.01 * x),
+    "relu": lambda x: np.maximum(x, 0),
+    "sigmoid": expit,
+    "silu": lambda x: x * expit(x),
+    "tanh": np.tanh,
+}
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_an_activation_is_the_curve_of_its_name(name):
+    values = torch.linspace(-5, 5, 101)
+    found = build(name, "dense 10")[0](values)
+    np.testing.assert_allclose(found.numpy(), CURVES[name](values.numpy()), atol=1e-5)
+
+
+@pytest.mark.parametrize("line", ["dense 20", "conv 20 3x3"])
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_an_activation_behind_a_layer_is_the_same_as_one_on_its_own(line, name):
+    torch.manual_seed(1)
+    together = build(f"{line} {name}", "dense 10")
+    torch.manual_seed(1)
+    apart = build(line, name, "dense 10")
+    images = torch.rand(2, 1, 28, 28)
+    with torch.no_grad():
+        assert torch.equal(together(images), apart(images))
+
+
+def test_dropout_works_in_training_only():
+    dropout = build("dropout 0.25", "dense 10")[0]
+    ones = torch.ones(10_000)
+    assert torch.equal(dropout.eval()(ones), ones)
+    dropped = dropout.train()(ones)
+    assert 0.22 < (dropped == 0).float().mean() < 0.28
+    torch.testing.assert_close(dropped[dropped > 0], torch.full_like(dropped[dropped > 0], 4 / 3))
+
+
+@pytest.mark.parametrize(
+    ("line", "fan_in", "fan_out"),
+    [("conv 32 5x3", 1 * 5 * 3, 32 * 5 * 3), ("dense 200", 784, 200)],
+)
+def test_weights_begin_glorot_uniform_and_biases_zero(line, fan_in, fan_out):
+    layer = next(
+        each for each in build(line, "dense 10").modules() if isinstance(each, nn.Conv2d | nn.Linear)
+    )
+    limit = sqrt(6 / (fan_in + fan_out))
+    weights = layer.weight.detach()
+    assert weights.abs().max() <= limit
+    assert weights.abs().max() > 0.98 * limit
+    assert weights.std() == pytest.approx(limit / sqrt(3), rel=0.1)  # of a uniform distribution
+    assert not layer.bias.any()
+
+
+@pytest.mark.parametrize("above", [[], ["flatten"]])
+def test_batch_normalisation_has_the_numbers_of_keras(above):
+    norm = build(*above, "batchnorm", "dense 10")[len(above)]
+    assert norm.eps == 1e-3
+    values = torch.full((4, 784), 3.0) if above else torch.full((4, 1, 28, 28), 3.0)
+    norm.train()(values)
+    torch.testing.assert_close(norm.running_mean, torch.full_like(norm.running_mean, 0.03))  # 1 % of 3
+    torch.testing.assert_close(norm.running_var, torch.full_like(norm.running_var, 0.99))
+    assert (norm.weight == 1).all()
+    assert (norm.bias == 0).all()
+
+
+def test_batch_normalisation_counts_its_statistics_as_not_trained():
+    assert count_parameters(build("conv 8 28x28", "batchnorm", "dense 10")) == (
+        8 * 784 + 8 + 4 * 8 + 80 + 10,
+        8 * 784 + 8 + 2 * 8 + 80 + 10,
+    )
+
+
+BLOCKS = [  # worked out by hand
+    ("conv1", "Conv", (26, 26, 32), 320),
+    ("conv2", "Conv", (24, 24, 32), 9_248),
+    ("maxpool1", "MaxPool2d", (12, 12, 32), 0),
+    ("batchnorm1", "BatchNorm2d", (12, 12, 32), 128),
+    ("dropout1", "Dropout", (12, 12, 32), 0),
+    ("conv3", "Conv", (10, 10, 64), 18_496),
+    ("maxpool2", "MaxPool2d", (5, 5, 64), 0),
+    ("batchnorm2", "BatchNorm2d", (5, 5, 64), 256),
+    ("dropout2", "Dropout", (5, 5, 64), 0),
+    ("conv4", "Conv", (3, 3, 128), 73_856),
+    ("maxpool3", "MaxPool2d", (1, 1, 128), 0),
+    ("batchnorm3", "BatchNorm2d", (1, 1, 128), 512),
+    ("flatten1", "Flatten", (128,), 0),
+    ("dense1", "Dense", (256,), 33_024),
+    ("dropout3", "Dropout", (256,), 0),
+    ("dense2", "Dense", (10,), 2_570),
+]
+
+
+def test_a_summary_has_a_row_for_each_layer():
+    rows = summarise(build_network(load_recipe("three-blocks")))
+    assert [(row.name, row.kind, row.output_shape, row.parameters) for row in rows] == BLOCKS
+
+
+@pytest.mark.parametrize("name", ["three-blocks", "five-layer", "plain"])
+def test_the_rows_of_a_summary_add_up(name):
+    network = build_network(load_recipe(name))
+    rows = summarise(network)
+    sums = sum(row.parameters for row in rows), sum(row.trained_parameters for row in rows)
+    assert sums == count_parameters(network)
+
+
+def test_a_summary_leaves_the_network_as_it_was():
+    network = build("batchnorm", "dense 10").train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    summarise(network)
+    assert network.training
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_building_a_network_leaves_its_batch_normalisation_untouched():
+    assert not build("batchnorm", "dense 10")[0].running_mean.any()
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """Write a module of the user's into the current directory; return its name."""
+    monkeypatch.chdir(tmp_path)
+
+    def write(name: str, body: str) -> str:
+        (tmp_path / f"{name}.py").write_text(f"from torch import nn\n\ndef build():\n    {body}\n")
+        return name
+
+    return write
+
+
+def from_function(name: str) -> nn.Module:
+    return build_network(tiny(network=name))
+
+
+def test_a_network_may_be_a_function_in_the_current_directory(module):
+    name = module("own_network", "return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))")
+    network = from_function(f"{name}:build")
+    assert count_parameters(network) == (7850, 7850)
+    assert [row.output_shape for row in summarise(network)] == [(784,), (10,)]
+    assert network.training
+
+
+def test_a_network_without_parts_is_one_row(module):
+    module("whole_network", "return Whole()\n\nclass Whole(nn.Module):\n    def forward(self, x):\n")
+    with open("whole_network.py", "a") as file:  # noqa: PTH123
+        file.write("        return x.flatten(1)[:, :10]\n")
+    rows = summarise(from_function("whole_network:build"))
+    assert [(row.name, row.output_shape, row.parameters) for row in rows] == [("network", (10,), 0)]
+
+
+def test_a_function_in_the_current_directory_leaves_the_path_as_it_was(module, monkeypatch):
+    import sys
+
+    before = list(sys.path)
+    from_function(f"{module('path_network', 'return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))')}:build")
+    assert sys.path == before
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "problem"),
+    [
+        ("raises", "raise RuntimeError('out of ideas')", "failed: RuntimeError: out of ideas"),
+        ("no_module", "return 5", "failed: AttributeError: "),
+        ("does_not_fit", "return nn.Linear(5, 10)", "failed: RuntimeError: "),
+        (
+            "gives_eleven",
+            "return nn.Sequential(nn.Flatten(), nn.Linear(784, 11))",
+            "gives 11 values an image",
+        ),
+        ("gives_images", "return nn.Identity()", "gives values of shape (1, 28, 28) an image"),
+        ("is_broken", "return (", "failed: SyntaxError: "),
+    ],
+)
+def test_a_function_that_gives_no_network_is_named_with_the_reason(module, name, body, problem):
+    with pytest.raises(DigitsError) as error:
+        from_function(f"{module(name, body)}:build")
+    assert str(error.value).startswith(f"network '{name}:build' {problem}")
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("nowhere_to_be_found:build", "ModuleNotFoundError: No module named 'nowhere_to_be_found'"),
+        ("math:build", "AttributeError: module 'math' has no attribute 'build'"),
+    ],
+)
+def test_a_function_that_is_not_there_is_named(name, problem):
+    with pytest.raises(DigitsError) as error:
+        from_function(name)
+    assert str(error.value) == f"network {name!r} failed: {problem}"
