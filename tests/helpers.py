@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ import numpy as np
 
 from digit_recognizer.digits import Digits
 from digit_recognizer.training.recipe import Recipe, recipe_from_toml
+
+# What is the same to the bit is so on the processor, where it is tested even if there is a GPU.
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
 TINY = """
 name = "tiny"
@@ -27,6 +31,14 @@ validation = 0.2
 name = "adam"
 learning_rate = 0.01
 """
+
+EVERYTHING = (
+    'network=["conv 4 3x3 same relu", "batchnorm", "maxpool 4", "conv 6 3x3 relu", "dropout 0.3", '
+    '"dense 16 relu", "dense 10"]',
+    "augmentation={rotation=10, zoom=0.1, shift=0.1}",
+    "schedule={name='plateau', monitor='validation_loss', factor=0.5, patience=1, min_delta=0.5}",
+    "epochs=3",
+)  # settings that make the tiny recipe use all that a run must remember
 
 RUN_FILES = [
     ".lock",

@@ -4,6 +4,7 @@ import re
 import shlex
 import sys
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -21,9 +22,7 @@ def blocks(page, language):
 
 @pytest.fixture
 def a_users_folder(tmp_path, monkeypatch):
-    """A folder as a reader of the documentation would have it, with a small archive of the competition's form."""
-    from zipfile import ZipFile
-
+    """A reader's folder, with a small archive of the competition's form."""
     digits = load_digits("bundled")[:300]
     pixels = [f"pixel{number}" for number in range(784)]
     rows = [",".join(map(str, image.ravel())) for image in digits.images]
@@ -52,7 +51,8 @@ def run(command, monkeypatch, capsys):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", TESTED, ids=lambda page: page.name)
-def test_every_command_shown_works_in_the_order_shown(page, a_users_folder, monkeypatch, capsys):
+@pytest.mark.usefixtures("a_users_folder")
+def test_every_command_shown_works_in_the_order_shown(page, monkeypatch, capsys):
     lines = [line for block in blocks(page, "sh") for line in block.splitlines()]
     commands = [line for line in lines if line.startswith("digits ")]
     assert commands
@@ -61,7 +61,8 @@ def test_every_command_shown_works_in_the_order_shown(page, a_users_folder, monk
 
 
 @pytest.mark.slow
-def test_the_python_shown_runs(a_users_folder, capsys):
+@pytest.mark.usefixtures("a_users_folder")
+def test_the_python_shown_runs(capsys):
     examples = [block for page in TESTED for block in blocks(page, "python")]
     assert examples
     for example in examples:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from math import ceil, sqrt
 
 import numpy as np
@@ -354,8 +355,8 @@ def module(tmp_path, monkeypatch):
     """Write a module of the user's into the current directory; return its name."""
     monkeypatch.chdir(tmp_path)
 
-    def write(name: str, body: str) -> str:
-        (tmp_path / f"{name}.py").write_text(f"from torch import nn\n\ndef build():\n    {body}\n")
+    def write(name: str, body: str, more: str = "") -> str:
+        (tmp_path / f"{name}.py").write_text(f"from torch import nn\n\n{more}\ndef build():\n    {body}\n")
         return name
 
     return write
@@ -374,18 +375,15 @@ def test_a_network_may_be_a_function_in_the_current_directory(module):
 
 
 def test_a_network_without_parts_is_one_row(module):
-    module("whole_network", "return Whole()\n\nclass Whole(nn.Module):\n    def forward(self, x):\n")
-    with open("whole_network.py", "a") as file:  # noqa: PTH123
-        file.write("        return x.flatten(1)[:, :10]\n")
-    rows = summarise(from_function("whole_network:build"))
+    part = "class Whole(nn.Module):\n    def forward(self, x):\n        return x.flatten(1)[:, :10]\n"
+    rows = summarise(from_function(f"{module('whole_network', 'return Whole()', part)}:build"))
     assert [(row.name, row.output_shape, row.parameters) for row in rows] == [("network", (10,), 0)]
 
 
-def test_a_function_in_the_current_directory_leaves_the_path_as_it_was(module, monkeypatch):
-    import sys
-
+def test_a_function_in_the_current_directory_leaves_the_path_as_it_was(module):
     before = list(sys.path)
-    from_function(f"{module('path_network', 'return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))')}:build")
+    name = module("path_network", "return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))")
+    from_function(f"{name}:build")
     assert sys.path == before
 
 

@@ -62,6 +62,7 @@ def test_a_recipe_is_called_as_its_file_and_says_what_it_reached(name):
     ],
 )
 def test_a_network_has_exactly_the_parameters_of_the_original(name, parameters, trained):
+    assert f"{parameters:,} parameters" in recipe_text(name)
     with torch.device("meta"):
         network = build_network(load_recipe(name))
     assert count_parameters(network) == (parameters, trained)

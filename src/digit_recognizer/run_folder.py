@@ -64,6 +64,14 @@ def read_environment(folder: Path) -> dict[str, Any]:
         )
     environment = read_json(folder / ENVIRONMENT)
     check_format(environment.get("format"), folder)
+    seed, data = environment.get("seed"), environment.get("data")
+    kinds = {"source": str, "sha256": str, "images": int}
+    if not (isinstance(seed, int) and seed >= 0 and isinstance(data, dict)) or not all(
+        isinstance(data.get(key), kind) for key, kind in kinds.items()
+    ):
+        raise DigitsError(
+            f"{folder / ENVIRONMENT} is damaged: expected a seed and the data's {', '.join(kinds)}"
+        )
     return environment
 
 
@@ -100,6 +108,9 @@ def read_validation_rows(folder: Path) -> NDArray[np.int64]:
         raise DigitsError(f"{path} is damaged or cannot be read: {error}") from error
     if rows.dtype != np.int64 or rows.ndim != 1:
         raise DigitsError(f"{path} is damaged: expected int64 of shape (M,), found {rows.dtype} {rows.shape}")
+    images = read_environment(folder)["data"]["images"]
+    if rows.size and not 0 <= rows.min() <= rows.max() < images:
+        raise DigitsError(f"{path} is damaged: expected row numbers from 0 to {images - 1}")
     return rows  # type: ignore[no-any-return]
 
 

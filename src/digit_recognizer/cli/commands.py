@@ -145,14 +145,17 @@ def submit(
     from digit_recognizer.recognition import Recognizer
     from digit_recognizer.sources import load_digits, write_probabilities, write_submission
 
+    beside = output.with_suffix(".npz")
+    if probabilities and beside == output:
+        raise DigitsError(f"{output} would be both submission and probabilities: name the first .csv")
     recognizer = Recognizer(model)
     digits = load_digits(source_of_run(_run_of(model), source), "test")
     predictions = recognizer.predict(digits.images)
     written = [output]
     write_submission(predictions.labels, output)
     if probabilities:
-        written.append(output.with_suffix(".npz"))
-        write_probabilities(predictions, written[-1])
+        written.append(beside)
+        write_probabilities(predictions, beside)
     show_submission(predictions, written)
 
 

@@ -46,6 +46,8 @@ def train_anew(
         named = find_source(source)
         if source is None:
             report.reading(named)
+        if (Path(named) / run_folder.ENVIRONMENT).exists():
+            raise DigitsError(f"{named} is a run folder: go on with it by --resume {named}")
         digits = load_digits(named, "train")
         records = training.train(
             digits,
@@ -103,8 +105,10 @@ def _next_command(folder: Path) -> str:
 
 def _command(*words: str) -> str:
     """Return a command line to type, with the program as the user has it."""
-    program = "digits" if shutil.which("digits") else sys.argv[0]
-    return shlex.join([program, *words])
+    program = ["digits"] if shutil.which("digits") else [sys.argv[0]]
+    if Path(program[0]).name == "__main__.py":
+        program = [sys.executable, "-m", "digit_recognizer"]
+    return shlex.join([*program, *words])
 
 
 def _lasting(source: str) -> str:

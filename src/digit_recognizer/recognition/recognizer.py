@@ -78,9 +78,17 @@ def _open_session(path: Path, threads: int | None) -> onnxruntime.InferenceSessi
     except Exception as error:  # ONNX Runtime's exceptions share no base but this
         reason = str(error).splitlines()[0]
         raise DigitsError(f"{path} is damaged or no ONNX model: {reason}") from error
+    _check_metadata(session, path)
     _check_signature(session, path)
-    run_folder.check_format(session.get_modelmeta().custom_metadata_map.get("format"), path)
     return session
+
+
+def _check_metadata(session: onnxruntime.InferenceSession, path: Path) -> None:
+    """Raise unless the model says that this package wrote it, in a version no newer than this one."""
+    found = session.get_modelmeta().custom_metadata_map.get("format")
+    if found is None:
+        raise DigitsError(f"{path} is no model of digit-recognizer: its metadata name no format")
+    run_folder.check_format(found, path)
 
 
 def _check_signature(session: onnxruntime.InferenceSession, path: Path) -> None:

@@ -23,10 +23,10 @@ from digit_recognizer.files import replacing
 from digit_recognizer.run_folder import check_format
 from digit_recognizer.training.history import EpochRecord
 
-__all__ = ["Position", "load_checkpoint", "read_position", "save_checkpoint", "save_tensors"]
+__all__ = ["Position", "load_checkpoint", "save_checkpoint", "save_tensors"]
 
 FORMAT = 1
-_HEADER = "position"
+_HEADER = "digit_recognizer"
 
 
 @dataclass(slots=True)
@@ -67,7 +67,8 @@ def save_checkpoint(
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in state.items()}
     path.parent.mkdir(exist_ok=True)
-    save_tensors(path, tensors, {"format": str(FORMAT), _HEADER: json.dumps(asdict(position))})
+    header = {"format": FORMAT, "optimizer": type(optimizer).__name__, "position": asdict(position)}
+    save_tensors(path, tensors, header)
 
 
 def load_checkpoint(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> Position:
@@ -78,35 +79,40 @@ def load_checkpoint(path: Path, network: nn.Module, optimizer: torch.optim.Optim
     DigitsError
         The file is damaged, from a newer version, or of another network or optimizer.
     """
-    position = read_position(path)
+    header = _read_header(path)
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if header["optimizer"] != type(optimizer).__name__:
+            raise ValueError(f"it was saved with the optimizer {header['optimizer']}")
         _restore_network(network, tensors)
         _restore_optimizer(optimizer, tensors)
-    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
-        raise DigitsError(f"the checkpoint {path} does not fit its recipe: {error}") from error
+    except (OSError, SafetensorError, LookupError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())  # torch's goes over several lines
+        raise DigitsError(f"the checkpoint {path} does not fit its recipe: {reason}") from error
+    position: Position = header["position"]
     return position
 
 
-def read_position(path: Path) -> Position:
-    """Return where a checkpoint's run was, from its header alone; the errors are `load_checkpoint`'s."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-        check_format(header.get("format"), path)
-        values = json.loads(header[_HEADER])
-        values["history"] = [EpochRecord(**record) for record in values["history"]]
-        return Position(**values)
-    except (OSError, SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
-        raise DigitsError(f"the checkpoint {path} is damaged: {error}; start the run anew") from error
-
-
-def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write a safetensors file, whole or not at all; `DigitsError` where that cannot be done."""
+def save_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
+    """Write a safetensors file with a header, whole or not at all; `DigitsError` if it cannot be."""
+    metadata = {_HEADER: json.dumps(header)}  # one entry: safetensors writes several in random order
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with replacing(path) as partial:
         partial.write_bytes(save(contiguous, metadata))
+
+
+def _read_header(path: Path) -> dict[str, Any]:
+    """Return a checkpoint's header, with its `Position` as such."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            header: dict[str, Any] = json.loads((file.metadata() or {})[_HEADER])
+        check_format(header.get("format"), path)
+        values = header["position"]
+        history = [EpochRecord(**record) for record in values.pop("history")]
+        return {"optimizer": header["optimizer"], "position": Position(history, **values)}
+    except (OSError, SafetensorError, AttributeError, LookupError, TypeError, json.JSONDecodeError) as error:
+        raise DigitsError(f"the checkpoint {path} is damaged: {error}; start the run anew") from error
 
 
 def _restore_network(network: nn.Module, tensors: dict[str, Tensor]) -> None:
@@ -130,4 +136,6 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tens
         state.setdefault(int(index), {})[key] = (
             torch.empty_like(parameter, requires_grad=False).copy_(tensor) if alike else tensor
         )
+    if len({frozenset(values) for values in state.values()}) > 1:
+        raise ValueError("some of the optimizer's values are missing")
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

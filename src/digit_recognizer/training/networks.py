@@ -133,6 +133,13 @@ class _Dense(nn.Linear):
         return _activate(super().forward(values), self._activation)
 
 
+class _GlobalPool(nn.Module):
+    """The mean over all pixels: (N, C, H, W) to (N, C)."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.mean(dim=(2, 3))
+
+
 class _Activation(nn.Module):
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -197,7 +204,7 @@ def _module(layer: spec.Layer, shape: Shape) -> nn.Module:
             pool = nn.MaxPool2d if layer.kind == "max" else nn.AvgPool2d
             return pool(layer.size, layer.stride)
         case spec.GlobalPool():
-            return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+            return _GlobalPool()
         case spec.BatchNorm():
             norm = nn.BatchNorm1d if len(shape) == 1 else nn.BatchNorm2d
             return norm(shape[0], eps=BATCH_NORM_EPSILON, momentum=1 - BATCH_NORM_MOMENTUM)

@@ -17,7 +17,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_vali
 from pydantic.dataclasses import dataclass
 
 from digit_recognizer.errors import DigitsError
-from digit_recognizer.training.layers import parse_layers
+from digit_recognizer.training.layers import BatchNorm, parse_layers
 
 __all__ = [
     "Adam",
@@ -40,9 +40,10 @@ STRICT = ConfigDict(extra="forbid")
 
 Monitor = Literal["loss", "accuracy", "validation_loss", "validation_accuracy"]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]  # it becomes part of a folder's name
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-PositiveInt = Annotated[int, Field(ge=1)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
+Fraction = Annotated[float, Field(ge=0, lt=1, strict=True)]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
+PositiveInt = Annotated[int, Field(ge=1, strict=True)]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -72,7 +73,7 @@ class Augmentation:
         Share of the image's side by which it is moved, along rows and columns each on its own.
     """
 
-    rotation: Annotated[float, Field(ge=0, le=180)] = 0.0
+    rotation: Annotated[float, Field(ge=0, le=180, strict=True)] = 0.0
     zoom: Fraction = 0.0
     shift: Fraction = 0.0
 
@@ -125,10 +126,10 @@ class Plateau:
 
     name: Literal["plateau"]
     monitor: Monitor
-    factor: Annotated[float, Field(gt=0, lt=1)]
+    factor: Annotated[float, Field(gt=0, lt=1, strict=True)]
     patience: PositiveInt
-    floor: Annotated[float, Field(ge=0)] = 0.0
-    min_delta: Annotated[float, Field(ge=0)] = 1e-4
+    floor: NotNegative = 0.0
+    min_delta: NotNegative = 1e-4
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -147,7 +148,7 @@ class Stopping:
 
     monitor: Monitor
     patience: PositiveInt
-    min_delta: Annotated[float, Field(ge=0)] = 0.0
+    min_delta: NotNegative = 0.0
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -192,7 +193,11 @@ class Recipe:
     @model_validator(mode="after")
     def _is_consistent(self) -> Recipe:
         if isinstance(self.network, tuple):
-            parse_layers(self.network)
+            layers = parse_layers(self.network)
+            if self.batch_size == 1 and BatchNorm() in layers:
+                raise DigitsError(
+                    "batch normalisation needs a batch of two images at least, got batch_size 1"
+                )
         elif ":" not in self.network or not all(
             part.isidentifier() for part in self.network.replace(":", ".", 1).split(".")
         ):

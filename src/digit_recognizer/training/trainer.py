@@ -152,10 +152,11 @@ def resume(
             f"{environment['data']['source'] or 'where they came from'}"
         )
     with ExitStack() as stack:
-        lock = stack.enter_context(lock_folder(target))
+        lock = lock_folder(target)
+        stack.callback(lock.release)
         remove_partial_files(target)
-        job = _saved_job(target, environment["seed"], _device(device), epochs)
         held_out = run_folder.read_validation_rows(target)
+        job = _saved_job(target, environment["seed"], _device(device), epochs)
         rows = np.setdiff1d(np.arange(len(digits)), held_out)
         stack.pop_all()  # from here on the generator holds the lock
     return _run(job, lock, digits[rows], digits[held_out], on_step, stop)
@@ -230,11 +231,7 @@ def _train_epoch(
     for rows in batches[position.step :]:
         with _draws_from(job.seed, job.epoch, position.step + 1):
             loss, right = _train_step(job, images[rows], labels[rows])
-        if not isfinite(loss):
-            raise DigitsError(
-                f"the loss is no longer a number in epoch {job.epoch}: lower the learning rate, such as with "
-                f"--set optimizer.learning_rate={recipe.optimizer.learning_rate / 10:g}"
-            )
+        _must_be_finite(loss, job)
         position.step += 1
         position.images += len(rows)
         position.loss_sum += loss * len(rows)
@@ -244,6 +241,15 @@ def _train_epoch(
             on_step(_progress(job, len(images)))
         if stop is not None and stop.is_set():
             return
+
+
+def _must_be_finite(loss: float, job: _Job) -> None:
+    if not isfinite(loss):
+        rate = job.recipe.optimizer.learning_rate
+        raise DigitsError(
+            f"the loss is no longer a number in epoch {job.epoch}: lower the learning rate, such as with "
+            f"--set optimizer.learning_rate={rate / 10:g}"
+        )
 
 
 def _train_step(job: _Job, images: Tensor, labels: Tensor) -> tuple[float, int]:
@@ -267,6 +273,7 @@ def _close_epoch(job: _Job, validation: Digits) -> EpochRecord:
     position = job.position
     started = time.perf_counter()
     loss, errors = _validate(job.network, validation, job.device)
+    _must_be_finite(loss or 0.0, job)
     record = EpochRecord(
         epoch=job.epoch,
         learning_rate=job.optimizer.param_groups[0]["lr"],
@@ -307,8 +314,8 @@ def _infer(network: nn.Module, images: Tensor) -> Tensor:
 def _finish(job: _Job, training: Digits, validation: Digits) -> None:
     """Write weights, model and, as the sign that the run is whole, metrics."""
     network, folder = job.network.cpu(), job.folder
-    metadata = {"format": str(run_folder.FORMAT), "recipe": job.recipe.name}
-    save_tensors(folder / run_folder.WEIGHTS, dict(network.state_dict()), metadata)
+    write_text(folder / run_folder.HISTORY, history_to_csv(job.position.history))  # a kill may have lost it
+    save_tensors(folder / run_folder.WEIGHTS, dict(network.state_dict()), {"recipe": job.recipe.name})
     export_onnx(network, folder / run_folder.MODEL, training.images[:PROBE_IMAGES], job.recipe.name)
     write_json(folder / run_folder.METRICS, _metrics(job, len(training), len(validation)))
 
@@ -346,6 +353,9 @@ def _saved_job(folder: Path, seed: int, device: torch.device, epochs: int | None
         job.position = load_checkpoint(folder / run_folder.CHECKPOINT, network, job.optimizer)
     if run_folder.is_finished(folder):
         _reopen(job)
+    done = len(job.position.history)
+    if epochs is not None and epochs < done:
+        raise DigitsError(f"{folder} has {done} epochs behind it: expected more than that, got {epochs}")
     if epochs is not None:
         write_text(folder / run_folder.RECIPE, recipe_to_toml(recipe))
     return job
@@ -354,6 +364,8 @@ def _saved_job(folder: Path, seed: int, device: torch.device, epochs: int | None
 def _reopen(job: _Job) -> None:
     """Take the sign that a run is whole away, where there is more to train."""
     done = len(job.position.history)
+    if has_stopped(job.recipe.stopping, job.position.history):
+        raise DigitsError(f"{job.folder} is finished: its recipe stopped it early, after {done} epochs")
     if job.is_over:
         raise DigitsError(
             f"{job.folder} is finished after {done} epochs; to train on, ask for more, "

@@ -1,0 +1,116 @@
+"""Imports point one way, as the design says; and what is heavy is imported where it is needed."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from importlib.util import resolve_name
+from pathlib import Path
+
+import pytest
+
+import digit_recognizer
+
+ROOT = Path(digit_recognizer.__file__).parent
+PACKAGE = "digit_recognizer"
+LEAVES = {"digits", "errors", "files", "intervals", "run_folder"}
+ROOMS = {
+    "imaging": set(),
+    "sources": {"imaging"},
+    "training": set(),
+    "recognition": set(),
+    "reporting": {"recognition"},
+    "cli": {"imaging", "sources", "training", "recognition", "reporting"},
+}  # which rooms each may import, besides the leaves and itself
+MODULES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
+CORE = {"numpy", "onnxruntime", "PIL", "rich", "typer"}  # installed without any extra
+
+
+def imports(module: str, *, at_once: bool = False) -> Iterator[str]:
+    """Yield the full name of all that a module imports; `at_once` leaves out what waits in functions.
+
+    What stands below ``if TYPE_CHECKING:`` counts as imported, for it is known; but not `at_once`.
+    """
+    package = ".".join([PACKAGE, *Path(module).parent.parts])
+    for node in walk(ast.parse((ROOT / module).read_text("utf-8")), at_once=at_once):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = (
+                resolve_name("." * node.level + (node.module or ""), package) if node.level else node.module
+            )
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def walk(tree: ast.AST, *, at_once: bool) -> Iterator[ast.AST]:
+    for node in ast.iter_child_nodes(tree):
+        if at_once and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        if at_once and isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        yield node
+        yield from walk(node, at_once=at_once)
+
+
+def room(module: str) -> str:
+    return module.partition("/")[0].removesuffix(".py")
+
+
+def rooms_imported(module: str) -> set[str]:
+    names = (name.split(".") for name in imports(module))
+    return {name[1] for name in names if name[0] == PACKAGE and len(name) > 1} - {"__version__"}
+
+
+def test_every_module_has_a_place_in_the_design():
+    top = {room(module) for module in MODULES}
+    assert top == LEAVES | set(ROOMS) | {"__init__", "__main__"}
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if room(module) in LEAVES])
+def test_a_leaf_imports_no_room(module):
+    assert rooms_imported(module) <= LEAVES
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if room(module) in ROOMS])
+def test_a_room_imports_only_what_lies_before_it(module):
+    own = room(module)
+    assert rooms_imported(module) <= LEAVES | ROOMS[own] | {own}
+
+
+def test_training_and_recognition_do_not_know_each_other():
+    assert "recognition" not in ROOMS["training"]
+    assert "training" not in ROOMS["recognition"]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_only_training_imports_torch(module):
+    lazily = room(module) == "cli"
+    torches = [name for name in imports(module, at_once=lazily) if name.partition(".")[0] == "torch"]
+    assert room(module) == "training" or not torches
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if room(module) != "training"])
+def test_outside_the_training_room_only_the_core_is_imported_at_once(module):
+    outside = {name.partition(".")[0] for name in imports(module, at_once=True)}
+    assert outside <= CORE | set(sys.stdlib_module_names) | {PACKAGE}
+
+
+def test_the_walk_finds_imports_wherever_they_stand():
+    """The tests above say little if the walk is blind."""
+    assert "digit_recognizer.training.Recipe" in set(imports("cli/commands.py"))
+    assert "digit_recognizer.training.Recipe" not in set(imports("cli/commands.py", at_once=True))
+    assert "torch" not in set(imports("cli/commands.py", at_once=True))
+    assert "torch" in set(imports("cli/commands.py"))
+    assert "digit_recognizer.training" in {name.rpartition(".")[0] for name in imports("__init__.py")}
+    assert "torch" in set(imports("training/trainer.py", at_once=True))
+
+
+@pytest.mark.parametrize("name", digit_recognizer.__all__)
+def test_every_public_name_is_there(name):
+    assert getattr(digit_recognizer, name) is not None
+
+
+def test_a_name_that_is_not_public_is_missing_as_ever():
+    with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
+        digit_recognizer.nonsense  # noqa: B018
