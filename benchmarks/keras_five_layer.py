@@ -180,7 +180,7 @@ def facts_of_run(arguments: argparse.Namespace, peers: dict[str, str]) -> dict[s
         "platform": platform.platform(),
         "cores": cores(),
         "load_average": os.getloadavg()[0],
-        "source": Path(arguments.source).name if arguments.source else "random images",
+        "source": Path(arguments.source).name if arguments.source else "random (noise with a bar)",
         "images_per_epoch": arguments.images,
         "images_predicted": PREDICTED,
         "repeats": arguments.repeats,
@@ -235,9 +235,15 @@ def write_arrays(bench: Bench, source: str | None) -> None:
 
 
 def random_digits(rng: np.random.Generator, count: int) -> Digits:
-    """Return images of noise, with as many labels of each kind."""
+    """Return faint noise with a bright bar, as high up as the label says: something can be learned of it.
+
+    A network that learned nothing gives all images the same probabilities, and then agreement says little.
+    """
     labels = rng.permutation(np.arange(count) % 10)
-    return Digits(rng.integers(0, 256, (count, 28, 28), dtype=np.uint8), labels)
+    images = rng.integers(0, 128, (count, 28, 28), dtype=np.uint8)
+    distance = np.arange(28) - (4 + 2 * labels[:, None])  # (N, 28): rows from the bar's middle, 4 to 22
+    images[np.abs(distance) < 2] = 255
+    return Digits(images, labels)
 
 
 def with_held_out(images: int, share: float) -> int:
@@ -298,6 +304,8 @@ def measure_prediction(bench: Bench) -> None:
 def check_agreement(ours: np.ndarray, theirs: np.ndarray) -> None:
     """Raise unless both engines computed the same network."""
     gap = float(np.abs(ours - theirs).max())
+    spread = float(np.ptp(ours, axis=0).max())
+    say(f"  probabilities: at most {gap:.1g} between the engines, {spread:.1g} between images")
     if not gap < TOLERANCE:
         raise BenchmarkError(
             f"the two networks differ: with the same weights a probability is {gap:.2g} off; "

@@ -134,7 +134,7 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tens
         parameter = parameters[int(index)]
         alike = tensor.shape == parameter.shape
         state.setdefault(int(index), {})[key] = (
-            torch.empty_like(parameter, requires_grad=False).copy_(tensor) if alike else tensor
+            torch.empty_like(parameter, requires_grad=False).copy_(tensor) if alike else tensor.clone()
         )
     if len({frozenset(values) for values in state.values()}) > 1:
         raise ValueError("some of the optimizer's values are missing")

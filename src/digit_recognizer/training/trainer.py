@@ -35,6 +35,7 @@ from digit_recognizer.training.checkpoint import (
 )
 from digit_recognizer.training.export import export_onnx, scale
 from digit_recognizer.training.history import EpochRecord, Progress, history_to_csv
+from digit_recognizer.training.memory import keep_freed_memory
 from digit_recognizer.training.networks import build_network, count_parameters
 from digit_recognizer.training.preparation import (
     describe_environment,
@@ -200,6 +201,7 @@ def _run(
     stop: Event | None,
 ) -> Iterator[EpochRecord]:
     """Train epoch by epoch until the end, an early stop, or `stop`."""
+    keep_freed_memory()
     images, labels = _tensors(training, job.device)
     try:
         while not job.is_over:
