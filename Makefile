@@ -32,7 +32,8 @@ check: $(READY)
 	$(BIN)/pytest -q tests/test_docs.py
 
 bench-peers: $(READY) $(PEERS_READY)
-	$(BIN)/python benchmarks/keras_five_layer.py $(SOURCE) --peers-python $(PEERS)/python
+	$(BIN)/python benchmarks/keras_five_layer.py $(SOURCE) \
+	--peers-python $(PEERS)/python -o benchmarks/results-keras-five-layer.json
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -40,6 +40,7 @@ import numpy as np
 from _report import Measured, Summary, as_json, neighbour_ratios, summarise, table
 from digit_recognizer import Digits, DigitsError, Recipe, __version__, load_digits, load_recipe
 from digit_recognizer.files import write_json
+from digit_recognizer.machine import processor_name
 
 RECIPE = "five-layer"
 EPOCHS = 2  # the first is the warm-up
@@ -176,7 +177,7 @@ def facts_of_run(arguments: argparse.Namespace, peers: dict[str, str]) -> dict[s
     """Return what must be known to read the figures: when, where, with what."""
     return {
         "date": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "processor": processor(),
+        "processor": processor_name(),
         "platform": platform.platform(),
         "cores": cores(),
         "load_average": os.getloadavg()[0],
@@ -411,15 +412,6 @@ def peers_versions(python: Path) -> dict[str, str]:
             "which makes it"
         ) from None
     return dict(zip(PEERS, done.stdout.split(), strict=True))
-
-
-def processor() -> str:
-    """Return the processor's name as the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-        return next(line for line in lines if line.startswith("model name")).partition(":")[2].strip()
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def cores() -> int:

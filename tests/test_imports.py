@@ -14,7 +14,7 @@ import digit_recognizer
 
 ROOT = Path(digit_recognizer.__file__).parent
 PACKAGE = "digit_recognizer"
-LEAVES = {"digits", "errors", "files", "intervals", "run_folder"}
+LEAVES = {"digits", "errors", "files", "intervals", "machine", "run_folder"}
 ROOMS = {
     "imaging": set(),
     "sources": {"imaging"},

@@ -18,7 +18,8 @@ from digit_recognizer.errors import DigitsError
 from digit_recognizer.intervals import wilson_interval
 from digit_recognizer.recognition import Recognizer
 from digit_recognizer.run_folder import read_environment, read_validation_rows
-from digit_recognizer.training import Progress, load_recipe, preparation, train, trainer
+from digit_recognizer.training import Progress, load_recipe, preparation, randomness, train, trainer
+from digit_recognizer.training.networks import build_network
 from helpers import RUN_FILES, TINY, files_in, history_without_times, make_digits, tiny
 
 DIGITS = make_digits()
@@ -305,8 +306,8 @@ def test_a_step_is_that_of_the_optimizer_on_the_cross_entropy(tmp_path):
         "split.validation=0",
     )
     (record,) = train(DIGITS, recipe, tmp_path / "run", seed=3)
-    with trainer._draws_from(3, *trainer.WEIGHTS):
-        start = trainer.build_network(recipe).state_dict()
+    with randomness.draws_from(3, epoch=0, step=0):
+        start = build_network(recipe).state_dict()
     pixels = DIGITS.images.reshape(200, 784) / 255.0
     logits = pixels @ start["dense1.weight"].numpy().T.astype(float)
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)

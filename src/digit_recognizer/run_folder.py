@@ -3,7 +3,8 @@
 A run folder holds ``recipe.toml`` (the recipe as it ran), ``environment.json`` (format, versions, seed,
 data, machine), ``validation.npy`` (int64 row numbers that were held out), ``checkpoint/`` (to resume),
 ``history.csv``, and at the end ``model.safetensors`` (weights), ``model.onnx`` (what every reader uses) and
-``metrics.json``, which is written last. Nothing in it is a pickle.
+``metrics.json``, which is written last; and ``.lock``, which is held while it is trained. Nothing in it is
+a pickle.
 """
 
 from __future__ import annotations

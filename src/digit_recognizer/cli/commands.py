@@ -156,7 +156,7 @@ def submit(
     if probabilities:
         written.append(beside)
         write_probabilities(predictions, beside)
-    show_submission(predictions, written)
+    show_submission(predictions, written, labelled=digits.labels is not None)
 
 
 @app.command()

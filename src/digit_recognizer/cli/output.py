@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, Protocol
@@ -101,11 +102,13 @@ class _PlainReporter:
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._epochs = 0  # at most, in this training
 
     def reading(self, source: str) -> None:
         self._print(f"No source named: reading {source}.")
 
     def begin(self, folder: Path, recipe: Recipe, digits: Digits) -> None:
+        self._epochs = recipe.epochs
         self._print(
             f"Training {recipe.name} on {len(digits):,} images, at most {recipe.epochs} epochs, in {folder}."
         )
@@ -114,7 +117,8 @@ class _PlainReporter:
         pass
 
     def epoch(self, record: EpochRecord) -> None:
-        self._print(_epoch_line(record))
+        left = timedelta(seconds=round((self._epochs - record.epoch) * record.seconds))
+        self._print(f"{_epoch_line(record)}  {record.images_per_second:,.0f} images/s  {left} left")
 
     def stopped(self, folder: Path, command: str) -> None:
         self._print(f"Stopped; the checkpoint is in {folder}. Go on with:\n  {command}")
@@ -174,7 +178,7 @@ class _LiveReporter(_PlainReporter):
             self._print("Stopping: saving a checkpoint …")
 
     def epoch(self, record: EpochRecord) -> None:
-        super().epoch(record)
+        self._print(f"{_epoch_line(record)}  {record.seconds:.1f} s")
         if record.validation_accuracy is not None:
             self._validation = f"{record.validation_accuracy:.2%}"
 
@@ -189,7 +193,8 @@ def show_evaluation(evaluation: Evaluation, what: str, *, as_json: bool) -> None
         _print_json({"what": what, **values})
         return
     console = _console()
-    console.print(f"{what}: {_accuracy(values)}\n", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"{what}:", highlight=False, markup=False, soft_wrap=True)
+    console.print(Text(_accuracy(values), "bold green"), soft_wrap=True)
     table = Table(box=box.SIMPLE_HEAD, title="digit (row) taken for (column)", title_justify="left")
     for heading in ("", *map(str, range(10)), "images", "errors", "accuracy"):
         table.add_column(heading, justify="right")
@@ -200,8 +205,8 @@ def show_evaluation(evaluation: Evaluation, what: str, *, as_json: bool) -> None
     console.print(table)
 
 
-def show_submission(predictions: Predictions, written: Sequence[Path]) -> None:
-    """Say what was written, and how sure the model was."""
+def show_submission(predictions: Predictions, written: Sequence[Path], *, labelled: bool) -> None:
+    """Say what was written, how sure the model was, and whether these can be the competition's images."""
     names = " and ".join(map(str, written))
     unsure = int((predictions.confidence < 0.5).sum())
     _console().print(
@@ -210,6 +215,8 @@ def show_submission(predictions: Predictions, written: Sequence[Path]) -> None:
         markup=False,
         soft_wrap=True,
     )
+    if labelled:
+        _console().print("Note: these images have labels; those of the competition's test.csv have none.")
 
 
 def show_recipes(recipes: Sequence[tuple[Recipe, int]]) -> None:
@@ -253,10 +260,10 @@ def _print_json(value: dict[str, Any]) -> None:
 
 
 def _epoch_line(record: EpochRecord) -> str:
-    line = f"epoch {record.epoch:>3}   loss {record.loss:.4f}   accuracy {record.accuracy:.2%}"
-    if record.validation_accuracy is not None:
-        line += f"   validation {record.validation_accuracy:.2%} ({record.validation_errors} errors)"
-    return f"{line}   {record.images_per_second:,.0f} images/s   {record.seconds:.1f} s"
+    line = f"epoch {record.epoch:>3}  loss {record.loss:.4f}  accuracy {record.accuracy:.2%}"
+    if record.validation_accuracy is None:
+        return line
+    return f"{line}  validation {record.validation_accuracy:.2%} ({record.validation_errors} errors)"
 
 
 def _accuracy(values: dict[str, Any] | None) -> str:

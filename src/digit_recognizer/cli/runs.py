@@ -16,7 +16,7 @@ import typer
 
 from digit_recognizer import run_folder
 from digit_recognizer.errors import DigitsError
-from digit_recognizer.sources import find_source, load_digits
+from digit_recognizer.sources import find_source, has_test_csv, load_digits
 
 if TYPE_CHECKING:
     from digit_recognizer.cli.output import Reporter
@@ -80,8 +80,15 @@ def go_on(folder: Path, source: str | None, settings: list[str], *, device: str,
 def source_of_run(run: Path | None, source: str | None) -> str:
     """Return the source named, else the one that a run was trained on, else what is found."""
     if source is None and run is not None:
-        source = run_folder.read_environment(run)["data"]["source"] or None
+        source = _recorded_source(run) or None
     return find_source(source)
+
+
+def _recorded_source(run: Path) -> str:
+    """Return the source that a run was trained on, as it is called from the current folder."""
+    source = run_folder.read_environment(run)["data"]["source"]
+    path = Path(source)
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else source
 
 
 def _follow(records: Iterator[EpochRecord], folder: Path, report: Reporter) -> None:
@@ -96,11 +103,11 @@ def _follow(records: Iterator[EpochRecord], folder: Path, report: Reporter) -> N
 
 
 def _next_command(folder: Path) -> str:
-    """Return what to type after a training: a submission where there may be something to submit."""
-    source = run_folder.read_environment(folder)["data"]["source"]
-    if source in ("bundled", "mnist"):
-        return _command("evaluate", str(folder))
-    return _command("submit", str(folder), source, "-o", "submission.csv")
+    """Return what to type after a training: a submission where there is something to submit."""
+    source = _recorded_source(folder)
+    if has_test_csv(source):
+        return _command("submit", str(folder), source, "-o", "submission.csv")
+    return _command("evaluate", str(folder))
 
 
 def _command(*words: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from digit_recognizer.digits import Digits
 from digit_recognizer.errors import DigitsError
@@ -11,7 +11,7 @@ from digit_recognizer.sources import arrays, idx, kaggle
 from digit_recognizer.sources.parts import Part
 from digit_recognizer.sources.streams import GZIP_MAGIC, ZIP_MAGIC, head, members
 
-__all__ = ["BUNDLED", "MNIST", "find_source", "load_digits"]
+__all__ = ["BUNDLED", "MNIST", "find_source", "has_test_csv", "load_digits"]
 
 BUNDLED, MNIST = "bundled", "mnist"  # words that name a source; a folder of that name is ./mnist
 DATA = "DIGITS_DATA"  # environment variable: the source where none is named
@@ -93,6 +93,16 @@ def find_source(named: str | Path | None = None) -> str:
             raise DigitsError(f"the environment variable {DATA} names {variable}, which does not exist")
         return variable
     return FOLDER if _holds_digits(Path(FOLDER)) else BUNDLED
+
+
+def has_test_csv(source: str | Path) -> bool:
+    """Return whether a source is the competition's: an archive or a folder with the images to submit."""
+    path = Path(source)
+    if path.is_dir():
+        return kaggle.tables_in(path, "test") is not None
+    if not path.is_file() or head(path) not in ZIP_MAGIC:
+        return False
+    return any(PurePosixPath(name).name.lower() == "test.csv" for name in members(path))
 
 
 def _load(source: str | Path, part: Part) -> Digits:

@@ -6,7 +6,6 @@ import os
 import platform
 import shutil
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from digit_recognizer import __version__, run_folder
 from digit_recognizer.digits import Digits
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.files import PARTIAL, replacing, write_json, write_text
+from digit_recognizer.machine import processor_name
 from digit_recognizer.training.recipe import Recipe, recipe_to_toml
 
 __all__ = ["describe_environment", "lock_folder", "make_folder", "split_rows"]
@@ -114,7 +114,7 @@ def describe_environment(digits: Digits, seed: int, device: torch.device, source
         },
         "machine": {
             "platform": platform.platform(),
-            "processor": _processor(),
+            "processor": processor_name(),
             "device": str(device) if device.type == "cpu" else torch.cuda.get_device_name(device),
             "threads": torch.get_num_threads(),
         },
@@ -147,11 +147,3 @@ def _stratified(rows: Rows, digits: Digits, share: float, seed: int) -> tuple[Ro
             "bring more, or change the share with --set split.validation=0.5"
         ) from error
     return kept, held_out
-
-
-def _processor() -> str:
-    """Return the processor's name as the system tells it."""
-    with suppress(OSError, StopIteration):
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-        return next(line for line in lines if line.startswith("model name")).partition(":")[2].strip()
-    return platform.processor() or platform.machine()

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import ExitStack
 from math import isfinite
 from pathlib import Path
 from threading import Event
@@ -29,31 +28,27 @@ from digit_recognizer.intervals import wilson_interval
 from digit_recognizer.training.augment import augment
 from digit_recognizer.training.checkpoint import (
     Position,
-    load_checkpoint,
-    save_checkpoint,
     save_tensors,
 )
 from digit_recognizer.training.export import export_onnx, scale
+from digit_recognizer.training.hardware import choose_device, keep_freed_memory, with_precision
 from digit_recognizer.training.history import EpochRecord, Progress, history_to_csv
-from digit_recognizer.training.memory import keep_freed_memory
-from digit_recognizer.training.networks import build_network, count_parameters
+from digit_recognizer.training.job import Job, new_job, saved_job
+from digit_recognizer.training.networks import count_parameters
 from digit_recognizer.training.preparation import (
     describe_environment,
     lock_folder,
     make_folder,
     split_rows,
 )
-from digit_recognizer.training.recipe import Adam, Recipe, load_recipe, recipe_to_toml
-from digit_recognizer.training.schedule import has_stopped, learning_rate
+from digit_recognizer.training.randomness import batches_of, draws_from
+from digit_recognizer.training.recipe import Recipe, load_recipe
+from digit_recognizer.training.schedule import learning_rate
 
 __all__ = ["resume", "train"]
 
 INFERENCE_BATCH = 512  # images; about 100 MB of activations for the recipes here
 PROBE_IMAGES = 64  # on which model.onnx is compared with the network
-WEIGHTS, ORDER = (
-    (0, 0),
-    0,
-)  # places in the random sequence: (epoch, step) of the first weights; step of the order
 
 OnStep = Callable[[Progress], None]
 
@@ -108,15 +103,13 @@ def train(
         recipe = load_recipe(recipe)
     if seed < 0:
         raise DigitsError(f"expected a seed of at least 0, got {seed}")
-    hardware = _device(device)
-    recipe = _with_precision(recipe, hardware)
+    hardware = choose_device(device)
+    recipe = with_precision(recipe, hardware)
     rows, held_out = split_rows(digits, recipe, seed)
-    network = _network(recipe, seed, hardware)  # one that does not fit leaves no folder behind
     target = run_folder.free_folder(recipe.name) if folder is None else Path(folder)
+    job = new_job(target, recipe, seed, hardware)  # a network that does not fit leaves no folder behind
     make_folder(target, recipe, describe_environment(digits, seed, hardware, source), held_out)
-    lock = lock_folder(target)
-    job = _Job(target, recipe, network, _optimizer(recipe, network), Position(), seed, hardware)
-    return _run(job, lock, digits[rows], digits[held_out], on_step, stop)
+    return _run(job, lock_folder(target), digits[rows], digits[held_out], on_step, stop)
 
 
 def resume(
@@ -157,43 +150,14 @@ def resume(
         stack.callback(lock.release)
         remove_partial_files(target)
         held_out = run_folder.read_validation_rows(target)
-        job = _saved_job(target, environment["seed"], _device(device), epochs)
+        job = saved_job(target, environment["seed"], choose_device(device), epochs)
         rows = np.setdiff1d(np.arange(len(digits)), held_out)
         stack.pop_all()  # from here on the generator holds the lock
     return _run(job, lock, digits[rows], digits[held_out], on_step, stop)
 
 
-@dataclass(slots=True)
-class _Job:
-    """A run at work."""
-
-    folder: Path
-    recipe: Recipe
-    network: nn.Module
-    optimizer: torch.optim.Optimizer
-    position: Position
-    seed: int
-    device: torch.device
-
-    @property
-    def epoch(self) -> int:
-        """The epoch at work, counted from 1."""
-        return len(self.position.history) + 1
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the last epoch is done, or early stopping says so."""
-        history = self.position.history
-        return len(history) >= self.recipe.epochs or has_stopped(self.recipe.stopping, history)
-
-    def save(self) -> None:
-        """Write the checkpoint and the history."""
-        save_checkpoint(self.folder / run_folder.CHECKPOINT, self.network, self.optimizer, self.position)
-        write_text(self.folder / run_folder.HISTORY, history_to_csv(self.position.history))
-
-
 def _run(
-    job: _Job,
+    job: Job,
     lock: FileLock,
     training: Digits,
     validation: Digits,
@@ -221,17 +185,17 @@ def _run(
 
 
 def _train_epoch(
-    job: _Job, images: Tensor, labels: Tensor, on_step: OnStep | None, stop: Event | None
+    job: Job, images: Tensor, labels: Tensor, on_step: OnStep | None, stop: Event | None
 ) -> None:
     """Train on what is left of the epoch at work, or until `stop` is set."""
     recipe, position = job.recipe, job.position
     for group in job.optimizer.param_groups:
         group["lr"] = learning_rate(recipe.schedule, recipe.optimizer.learning_rate, position.history)
     job.network.train()
-    batches = _batches(len(images), recipe.batch_size, job.seed, job.epoch)
+    batches = batches_of(len(images), recipe.batch_size, job.seed, job.epoch)
     started = time.perf_counter() - position.seconds
     for rows in batches[position.step :]:
-        with _draws_from(job.seed, job.epoch, position.step + 1):
+        with draws_from(job.seed, job.epoch, position.step + 1):
             loss, right = _train_step(job, images[rows], labels[rows])
         _must_be_finite(loss, job)
         position.step += 1
@@ -245,7 +209,7 @@ def _train_epoch(
             return
 
 
-def _must_be_finite(loss: float, job: _Job) -> None:
+def _must_be_finite(loss: float, job: Job) -> None:
     if not isfinite(loss):
         rate = job.recipe.optimizer.learning_rate
         raise DigitsError(
@@ -254,7 +218,7 @@ def _must_be_finite(loss: float, job: _Job) -> None:
         )
 
 
-def _train_step(job: _Job, images: Tensor, labels: Tensor) -> tuple[float, int]:
+def _train_step(job: Job, images: Tensor, labels: Tensor) -> tuple[float, int]:
     """Change the weights once; return the batch's mean loss and its right answers, as they were before."""
     inputs = scale(images)  # (B, 1, 28, 28)
     if job.recipe.augmentation is not None:
@@ -270,7 +234,7 @@ def _train_step(job: _Job, images: Tensor, labels: Tensor) -> tuple[float, int]:
     return loss.item(), int((logits.argmax(1) == labels).sum())
 
 
-def _close_epoch(job: _Job, validation: Digits) -> EpochRecord:
+def _close_epoch(job: Job, validation: Digits) -> EpochRecord:
     """Validate, add the epoch's record to the history, and stand at the beginning of the next one."""
     position = job.position
     started = time.perf_counter()
@@ -313,7 +277,7 @@ def _infer(network: nn.Module, images: Tensor) -> Tensor:
         return torch.cat([network(batch) for batch in batches]).float()
 
 
-def _finish(job: _Job, training: Digits, validation: Digits) -> None:
+def _finish(job: Job, training: Digits, validation: Digits) -> None:
     """Write weights, model and, as the sign that the run is whole, metrics."""
     network, folder = job.network.cpu(), job.folder
     write_text(folder / run_folder.HISTORY, history_to_csv(job.position.history))  # a kill may have lost it
@@ -322,7 +286,7 @@ def _finish(job: _Job, training: Digits, validation: Digits) -> None:
     write_json(folder / run_folder.METRICS, _metrics(job, len(training), len(validation)))
 
 
-def _metrics(job: _Job, trained_on: int, held_out: int) -> dict[str, Any]:
+def _metrics(job: Job, trained_on: int, held_out: int) -> dict[str, Any]:
     """Return what ``metrics.json`` says of a run."""
     history = job.position.history
     parameters, trained = count_parameters(job.network)
@@ -346,78 +310,7 @@ def _metrics(job: _Job, trained_on: int, held_out: int) -> dict[str, Any]:
     return metrics
 
 
-def _saved_job(folder: Path, seed: int, device: torch.device, epochs: int | None) -> _Job:
-    """Bring a run back from its folder as it was when its last checkpoint was saved."""
-    recipe = load_recipe(folder / run_folder.RECIPE, [] if epochs is None else [f"epochs={epochs}"])
-    network = _network(recipe, seed, device)
-    job = _Job(folder, recipe, network, _optimizer(recipe, network), Position(), seed, device)
-    if (folder / run_folder.CHECKPOINT).exists():
-        job.position = load_checkpoint(folder / run_folder.CHECKPOINT, network, job.optimizer)
-    if run_folder.is_finished(folder):
-        _reopen(job)
-    done = len(job.position.history)
-    if epochs is not None and epochs < done:
-        raise DigitsError(f"{folder} has {done} epochs behind it: expected more than that, got {epochs}")
-    if epochs is not None:
-        write_text(folder / run_folder.RECIPE, recipe_to_toml(recipe))
-    return job
-
-
-def _reopen(job: _Job) -> None:
-    """Take the sign that a run is whole away, where there is more to train."""
-    done = len(job.position.history)
-    if has_stopped(job.recipe.stopping, job.position.history):
-        raise DigitsError(f"{job.folder} is finished: its recipe stopped it early, after {done} epochs")
-    if job.is_over:
-        raise DigitsError(
-            f"{job.folder} is finished after {done} epochs; to train on, ask for more, "
-            f"such as with --set epochs={done + 5}"
-        )
-    (job.folder / run_folder.METRICS).unlink()
-
-
-def _network(recipe: Recipe, seed: int, device: torch.device) -> nn.Module:
-    """Build a recipe's network with the first weights of a seed."""
-    with _draws_from(seed, *WEIGHTS):
-        network = build_network(recipe)
-    return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
-
-
-def _optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
-    choice = recipe.optimizer
-    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    if isinstance(choice, Adam):
-        betas = (choice.beta_1, choice.beta_2)
-        return torch.optim.Adam(parameters, choice.learning_rate, betas, choice.epsilon, fused=True)
-    return torch.optim.RMSprop(parameters, choice.learning_rate, choice.rho, choice.epsilon)
-
-
-def _batches(count: int, size: int, seed: int, epoch: int) -> list[Tensor]:
-    """Return the rows of each batch of an epoch, in the order of a seed.
-
-    The last batch is smaller where `size` does not divide `count`; a single image left over joins the batch
-    before it, because batch normalisation cannot do with one.
-    """
-    generator = torch.Generator().manual_seed(_draw_seed(seed, epoch, ORDER))
-    batches = list(torch.split(torch.randperm(count, generator=generator), size))
-    if len(batches) > 1 and len(batches[-1]) == 1:
-        batches[-2:] = [torch.cat(batches[-2:])]
-    return batches
-
-
-@contextmanager
-def _draws_from(seed: int, epoch: int, step: int) -> Iterator[None]:
-    """Let torch's global generator draw what belongs to one step; leave it to the caller as it was."""
-    with torch.random.fork_rng():
-        torch.manual_seed(_draw_seed(seed, epoch, step))
-        yield
-
-
-def _draw_seed(seed: int, epoch: int, step: int) -> int:
-    return int(np.random.SeedSequence((seed, epoch, step)).generate_state(1, np.uint64)[0] >> 1)
-
-
-def _progress(job: _Job, total: int) -> Progress:
+def _progress(job: Job, total: int) -> Progress:
     position = job.position
     return Progress(
         epoch=job.epoch,
@@ -433,28 +326,3 @@ def _tensors(digits: Digits, device: torch.device) -> tuple[Tensor, Tensor]:
     """Return images uint8 (N, 28, 28) and labels int64 (N,) on a device."""
     assert digits.labels is not None  # the split saw to it
     return torch.from_numpy(digits.images).to(device), torch.from_numpy(digits.labels).to(device)
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name.partition(":")[0] not in ("cpu", "cuda"):
-        raise DigitsError(f"expected a device auto, cpu, cuda or cuda:1, got {name!r}")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise DigitsError(f"cannot compute on device {name!r}: {str(error).splitlines()[0]}") from error
-    return device
-
-
-def _with_precision(recipe: Recipe, device: torch.device) -> Recipe:
-    """Return the recipe with ``auto`` replaced by what this machine is good at."""
-    if recipe.precision != "auto":
-        return recipe
-    if device.type == "cuda":
-        lowered = torch.cuda.is_bf16_supported()
-    else:
-        capabilities = torch.cpu.get_capabilities()
-        lowered = capabilities.get("avx512_bf16", False) or capabilities.get("amx_bf16", False)
-    return replace(recipe, precision="bfloat16" if lowered else "float32")

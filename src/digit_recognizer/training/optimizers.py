@@ -1,0 +1,20 @@
+"""A recipe's optimizer ► torch's."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from digit_recognizer.training.recipe import Adam, Recipe
+
+__all__ = ["build_optimizer"]
+
+
+def build_optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
+    """Return the optimizer of those of a network's parameters that are trained."""
+    choice = recipe.optimizer
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    if isinstance(choice, Adam):
+        betas = (choice.beta_1, choice.beta_2)
+        return torch.optim.Adam(parameters, choice.learning_rate, betas, choice.epsilon, fused=True)
+    return torch.optim.RMSprop(parameters, choice.learning_rate, choice.rho, choice.epsilon)
