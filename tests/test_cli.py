@@ -230,7 +230,7 @@ def test_evaluate_goes_back_to_the_runs_own_source_if_none_is_named(digits):
 def test_evaluate_shows_the_accuracy_the_digits_and_the_confusion(digits):
     status, output, _ = digits("evaluate run others.csv")
     assert status == 0
-    assert output.startswith("others.csv, train part: ")
+    assert output.startswith("others.csv, train part:\n")
     assert "95 % interval" in output
     assert "digit (row) taken for (column)" in output
 
