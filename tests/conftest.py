@@ -1,15 +1,14 @@
-"""Small digits, and the competition's way of writing them, for the tests of sources."""
+"""What the tests share: small digits, and one thread for networks that are small."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 
 from digit_recognizer.digits import Digits
-
-PIXELS = [f"pixel{i}" for i in range(784)]
+from helpers import csv_of
 
 
 @pytest.fixture
@@ -22,13 +21,16 @@ def digits() -> Digits:
 
 @pytest.fixture
 def csv_text() -> Callable[[Digits], str]:
-    """Write digits as Kaggle's CSV: train.csv where they have labels, else test.csv."""
+    """Write digits as the competition does."""
+    return csv_of
 
-    def text(digits: Digits) -> str:
-        rows = digits.images.reshape(-1, 784).tolist()
-        if digits.labels is None:
-            return "\n".join(",".join(map(str, row)) for row in [PIXELS, *rows]) + "\n"
-        rows = [["label", *PIXELS], *([label, *row] for label, row in zip(digits.labels, rows, strict=True))]
-        return "\n".join(",".join(map(str, row)) for row in rows) + "\n"
 
-    return text
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Networks this small are fastest on one thread, above all where other programs want the cores."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -40,6 +40,8 @@ EVERYTHING = (
     "epochs=3",
 )  # settings that make the tiny recipe use all that a run must remember
 
+PIXELS = [f"pixel{number}" for number in range(784)]
+
 RUN_FILES = [
     ".lock",
     "checkpoint/state.safetensors",
@@ -59,6 +61,14 @@ def make_digits(count: int = 200, seed: int = 0, noise: int = 60) -> Digits:
     labels = np.arange(count) % 10
     grain = np.random.default_rng(seed).integers(0, noise + 1, (count, 28, 28))
     return Digits((patterns[labels] + grain).astype(np.uint8), labels.astype(np.int64))
+
+
+def csv_of(digits: Digits) -> str:
+    """Write digits as Kaggle's CSV: train.csv where they have labels, else test.csv."""
+    names, table = PIXELS, digits.images.reshape(-1, len(PIXELS))
+    if digits.labels is not None:
+        names, table = ["label", *PIXELS], np.column_stack([digits.labels, table])
+    return "\n".join(",".join(map(str, row)) for row in [names, *table.tolist()]) + "\n"
 
 
 def tiny(*settings: str, **changes: Any) -> Recipe:

@@ -9,44 +9,30 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 from threading import Event
 
 import numpy as np
 import pytest
-import torch
 
 from digit_recognizer import __version__
 from digit_recognizer.cli import main
+from digit_recognizer.cli.output import show_evaluation
 from digit_recognizer.cli.runs import _session
 from digit_recognizer.digits import Digits
 from digit_recognizer.recognition import Recognizer
+from digit_recognizer.reporting import Evaluation
 from digit_recognizer.run_folder import read_environment, read_validation_rows
 from digit_recognizer.training import load_recipe, train
-from helpers import RUN_FILES, TINY, files_in, history_without_times, make_digits, tiny
+from helpers import RUN_FILES, TINY, csv_of, files_in, history_without_times, make_digits, tiny
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 LABELLED = make_digits(200)
 UNLABELLED = Digits(make_digits(30, seed=9).images)
 OTHERS = make_digits(50, seed=4)
-PIXELS = [f"pixel{i}" for i in range(784)]
-
-
-def csv_of(digits) -> str:
-    table = digits.images.reshape(-1, 784)
-    names = PIXELS
-    if digits.labels is not None:
-        table, names = np.column_stack([digits.labels, table]), ["label", *PIXELS]
-    return "\n".join(",".join(map(str, row)) for row in [names, *table.tolist()]) + "\n"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Networks this small are fastest on one thread, above all where other programs want the cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -495,14 +481,17 @@ def test_a_submission_that_cannot_be_written_leaves_the_old_one(digits, here, mo
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_signal_asks_a_training_to_stop_and_the_second_ends_it(number):
-    ended = []
+def test_the_first_signal_asks_a_training_to_stop_and_one_a_second_later_ends_it(number, monkeypatch):
+    ended, clock = [], iter([10.0, 10.5, 11.5])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
     before = signal.signal(number, lambda *_: ended.append(number))
     try:
         with _session(as_json=True) as (_, stop):
             signal.raise_signal(number)
             assert stop.is_set()
             assert not ended
+            signal.raise_signal(number)
+            assert not ended  # a key held down for a moment
             signal.raise_signal(number)
             assert ended
     finally:
@@ -579,3 +568,47 @@ finally:
         assert command in ended.stdout
     heavy = {"torch", "onnx", "onnxruntime", "sklearn", "scipy", "pydantic", "PIL", "matplotlib"}
     assert not heavy & set(ended.stderr.split())
+
+
+def test_evaluate_cuts_nothing_off_in_eighty_columns(monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    confusion = np.full((10, 10), 1234)
+    show_evaluation(Evaluation(confusion), "what", as_json=False)
+    output = capsys.readouterr().out
+    assert "…" not in output
+    assert "accuracy" in output
+
+
+def test_a_training_whose_reader_goes_away_stays_unfinished(digits, here, monkeypatch):
+    from digit_recognizer.cli import output
+
+    def gone(*_):
+        raise BrokenPipeError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(output._PlainReporter, "epoch", gone)
+        assert digits(TRAIN)[0] != 0
+    assert not (here / "new/metrics.json").exists()
+    assert digits("train --resume new")[0] == 0
+
+
+@pytest.mark.parametrize("command", ["train bundled --out ''", "train bundled --out /", "submit run -o ''"])
+def test_a_name_that_names_nothing_is_refused(digits, command):
+    status, _, errors = digits(command)
+    assert status == 2
+    assert errors.startswith("digits: '")
+
+
+def test_a_training_that_diverges_at_once_leaves_its_name_to_the_next_try(digits, here):
+    status, _, errors = digits(f"{TRAIN} --set optimizer.learning_rate=1e30")
+    assert status == 2
+    assert "lower the learning rate" in errors
+    assert not (here / "new").exists()
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, "[" * 3000, "100001"])
+def test_a_setting_out_of_all_proportion_is_refused(digits, value):
+    status, _, errors = digits(f"train bundled --set epochs={value}")
+    assert status == 2
+    assert errors.startswith("digits: five-layer: epochs: ")

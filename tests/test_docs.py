@@ -9,7 +9,9 @@ from zipfile import ZipFile
 import pytest
 
 from digit_recognizer.cli import main
+from digit_recognizer.digits import Digits
 from digit_recognizer.sources import load_digits
+from helpers import csv_of
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -24,12 +26,9 @@ def blocks(page, language):
 def a_users_folder(tmp_path, monkeypatch):
     """A reader's folder, with a small archive of the competition's form."""
     digits = load_digits("bundled")[:300]
-    pixels = [f"pixel{number}" for number in range(784)]
-    rows = [",".join(map(str, image.ravel())) for image in digits.images]
-    labelled = [f"{label},{row}" for label, row in zip(digits.labels, rows, strict=True)]
     with ZipFile(tmp_path / "digit-recognizer.zip", "w") as archive:
-        archive.writestr("train.csv", "\n".join([",".join(["label", *pixels]), *labelled]))
-        archive.writestr("test.csv", "\n".join([",".join(pixels), *rows[:50]]))
+        archive.writestr("train.csv", csv_of(digits))
+        archive.writestr("test.csv", csv_of(Digits(digits.images[:50])))
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DIGITS_DATA", raising=False)
     return tmp_path

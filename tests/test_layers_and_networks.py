@@ -356,7 +356,9 @@ def module(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def write(name: str, body: str, more: str = "") -> str:
-        (tmp_path / f"{name}.py").write_text(f"from torch import nn\n\n{more}\ndef build():\n    {body}\n")
+        (tmp_path / f"{name}.py").write_text(
+            f"import torch\nfrom torch import nn\n\n{more}\ndef build():\n    {body}\n"
+        )
         return name
 
     return write
@@ -375,9 +377,16 @@ def test_a_network_may_be_a_function_in_the_current_directory(module):
 
 
 def test_a_network_without_parts_is_one_row(module):
-    part = "class Whole(nn.Module):\n    def forward(self, x):\n        return x.flatten(1)[:, :10]\n"
+    part = (
+        "class Whole(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.scale = nn.Parameter(torch.ones(10))\n"
+        "    def forward(self, x):\n"
+        "        return x.flatten(1)[:, :10] * self.scale\n"
+    )
     rows = summarise(from_function(f"{module('whole_network', 'return Whole()', part)}:build"))
-    assert [(row.name, row.output_shape, row.parameters) for row in rows] == [("network", (10,), 0)]
+    assert [(row.name, row.output_shape, row.parameters) for row in rows] == [("network", (10,), 10)]
 
 
 def test_a_function_in_the_current_directory_leaves_the_path_as_it_was(module):
@@ -391,14 +400,26 @@ def test_a_function_in_the_current_directory_leaves_the_path_as_it_was(module):
     ("name", "body", "problem"),
     [
         ("raises", "raise RuntimeError('out of ideas')", "failed: RuntimeError: out of ideas"),
-        ("no_module", "return 5", "failed: AttributeError: "),
+        ("no_module", "return 5", "gives int; expected a torch.nn.Module"),
         ("does_not_fit", "return nn.Linear(5, 10)", "failed: RuntimeError: "),
         (
             "gives_eleven",
             "return nn.Sequential(nn.Flatten(), nn.Linear(784, 11))",
-            "gives 11 values an image",
+            "makes values of shape (2, 11) of two images",
         ),
-        ("gives_images", "return nn.Identity()", "gives values of shape (1, 28, 28) an image"),
+        ("has_nothing", "return nn.Identity()", "has no parameters to train"),
+        ("leaves", "raise SystemExit(3)", "failed: SystemExit: 3"),
+        (
+            "takes_one",
+            "return nn.Sequential(nn.Flatten(0), nn.Linear(784, 10))",
+            "failed: RuntimeError: ",
+        ),
+        (
+            "ties",
+            "a, b = nn.Linear(784, 784), nn.Linear(784, 784); b.weight = a.weight; "
+            "return nn.Sequential(nn.Flatten(), a, b, nn.Linear(784, 10))",
+            "uses a tensor in two places",
+        ),
         ("is_broken", "return (", "failed: SyntaxError: "),
     ],
 )

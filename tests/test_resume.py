@@ -23,6 +23,8 @@ from digit_recognizer.recognition import Recognizer
 from digit_recognizer.training import load_recipe, resume, train, trainer
 from helpers import EVERYTHING, RUN_FILES, files_in, history_without_times, make_digits, tiny
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 DIGITS = make_digits()
 STEPS = 5  # an epoch: 160 images, 32 a batch
 ADAM = "optimizer={name='adam', learning_rate=0.01}"
@@ -33,15 +35,6 @@ RMSPROP = "optimizer={name='rmsprop', learning_rate=0.003}"
 def without_export(monkeypatch):
     """Let a run end without model.onnx, which takes a second to write."""
     monkeypatch.setattr(trainer, "export_onnx", lambda *_: None)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Networks this small are fastest on one thread, above all where other programs want the cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def run_to_the_end(folder, *settings, digits=DIGITS, seed=5):

@@ -17,21 +17,14 @@ from digit_recognizer.digits import Digits
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.intervals import wilson_interval
 from digit_recognizer.recognition import Recognizer
-from digit_recognizer.run_folder import read_environment, read_validation_rows
+from digit_recognizer.run_folder import checksum_of_rows, read_environment, read_validation_rows
 from digit_recognizer.training import Progress, load_recipe, preparation, randomness, train, trainer
 from digit_recognizer.training.networks import build_network
 from helpers import RUN_FILES, TINY, files_in, history_without_times, make_digits, tiny
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 DIGITS = make_digits()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Networks this small are fastest on one thread, above all where other programs want the cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +125,8 @@ def test_the_environment_of_a_run_says_how_to_do_it_again(finished):
         "source": "made up",
         "sha256": DIGITS.sha256(),
         "images": 200,
+        "held_out": 40,
+        "held_out_sha256": checksum_of_rows(read_validation_rows(finished[0])),
         "images_per_digit": [20] * 10,
     }
     assert environment["versions"]["torch"] == torch.__version__

@@ -9,6 +9,7 @@ a pickle.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from datetime import datetime
 from pathlib import Path
@@ -30,6 +31,7 @@ __all__ = [
     "VALIDATION",
     "WEIGHTS",
     "check_format",
+    "checksum_of_rows",
     "free_folder",
     "is_finished",
     "read_environment",
@@ -66,7 +68,7 @@ def read_environment(folder: Path) -> dict[str, Any]:
     environment = read_json(folder / ENVIRONMENT)
     check_format(environment.get("format"), folder)
     seed, data = environment.get("seed"), environment.get("data")
-    kinds = {"source": str, "sha256": str, "images": int}
+    kinds = {"source": str, "sha256": str, "held_out_sha256": str}
     if not (isinstance(seed, int) and seed >= 0 and isinstance(data, dict)) or not all(
         isinstance(data.get(key), kind) for key, kind in kinds.items()
     ):
@@ -80,7 +82,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """Return the JSON object in a file of a run; `DigitsError` where it is damaged."""
     try:
         value = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DigitsError(f"{path} is damaged or cannot be read: {error}") from error
     if not isinstance(value, dict):
         raise DigitsError(f"{path} is damaged: expected a JSON object, found {type(value).__name__}")
@@ -105,14 +107,20 @@ def read_validation_rows(folder: Path) -> NDArray[np.int64]:
     path = folder / VALIDATION
     try:
         rows = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # numpy raises whatever it meets in a damaged header
         raise DigitsError(f"{path} is damaged or cannot be read: {error}") from error
+    if not isinstance(rows, np.ndarray):
+        raise DigitsError(f"{path} is damaged: expected a single array")
     if rows.dtype != np.int64 or rows.ndim != 1:
         raise DigitsError(f"{path} is damaged: expected int64 of shape (M,), found {rows.dtype} {rows.shape}")
-    images = read_environment(folder)["data"]["images"]
-    if rows.size and not 0 <= rows.min() <= rows.max() < images:
-        raise DigitsError(f"{path} is damaged: expected row numbers from 0 to {images - 1}")
-    return rows  # type: ignore[no-any-return]
+    if checksum_of_rows(rows) != read_environment(folder)["data"]["held_out_sha256"]:
+        raise DigitsError(f"{path} is damaged: these are not the rows that the run held out")
+    return rows
+
+
+def checksum_of_rows(rows: NDArray[np.int64]) -> str:
+    """Return a checksum of row numbers, for the run's environment."""
+    return hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest()
 
 
 def free_folder(name: str) -> Path:

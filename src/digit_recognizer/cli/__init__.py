@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 from digit_recognizer.errors import DigitsError
@@ -15,6 +16,9 @@ def main() -> None:
     """Run the command line; what a user can put right ends in one sentence and status 2."""
     from digit_recognizer.cli.commands import app
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that knows no "·" gets "?"
     try:
         app()
     except DigitsError as error:

@@ -41,6 +41,8 @@ SOURCE_HELP = (
     "The competition's archive, train.csv (also .gz), an IDX file, an .npz, a folder of these or of pictures "
     "by class, or one of the words bundled, mnist. Nothing named: $DIGITS_DATA, then data/, then bundled."
 )
+OF_RUN_HELP = f"{SOURCE_HELP.partition(' Nothing')[0]} Nothing named: what the run was trained on."
+OfRun = Annotated[str | None, typer.Argument(metavar="SOURCE", help=OF_RUN_HELP, show_default=False)]
 Source = Annotated[str | None, typer.Argument(metavar="SOURCE", help=SOURCE_HELP, show_default=False)]
 Model = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a model.onnx.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
@@ -105,7 +107,7 @@ def train(
 @app.command()
 def evaluate(
     model: Model,
-    source: Source = None,
+    source: OfRun = None,
     part: Annotated[Part, typer.Option(help="Which part of the source.")] = Part.TRAIN,
     json: Json = False,
 ) -> None:
@@ -132,7 +134,7 @@ def evaluate(
 @app.command()
 def submit(
     model: Model,
-    source: Source = None,
+    source: OfRun = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")] = Path(
         "submission.csv"
     ),
@@ -145,6 +147,8 @@ def submit(
     from digit_recognizer.recognition import Recognizer
     from digit_recognizer.sources import load_digits, write_probabilities, write_submission
 
+    if not output.name:
+        raise DigitsError(f"{str(output)!r} cannot be written: name a file, such as submission.csv")
     beside = output.with_suffix(".npz")
     if probabilities and beside == output:
         raise DigitsError(f"{output} would be both submission and probabilities: name the first .csv")
@@ -215,6 +219,7 @@ def _outline(recipe: Recipe) -> tuple[list[LayerSummary], int, int]:
 
     from digit_recognizer.training.networks import build_network, count_parameters, summarise
 
-    with torch.device("meta"):
+    own_function = isinstance(recipe.network, str)
+    with torch.device("cpu" if own_function else "meta"):
         network = build_network(recipe)
         return summarise(network), *count_parameters(network)

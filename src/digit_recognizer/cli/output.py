@@ -110,7 +110,8 @@ class _PlainReporter:
     def begin(self, folder: Path, recipe: Recipe, digits: Digits) -> None:
         self._epochs = recipe.epochs
         self._print(
-            f"Training {recipe.name} on {len(digits):,} images, at most {recipe.epochs} epochs, in {folder}."
+            f"Training {recipe.name} on {len(digits):,} images, at most "
+            f"{_epochs(recipe.epochs)}, in {folder}."
         )
 
     def step(self, progress: Progress) -> None:
@@ -126,7 +127,7 @@ class _PlainReporter:
     def finished(self, folder: Path, metrics: dict[str, Any], command: str) -> None:
         minutes, seconds = divmod(round(metrics["seconds"]), 60)
         self._print("")
-        self._row("Run", f"{folder}  ({metrics['epochs']} epochs in {minutes} min {seconds} s)")
+        self._row("Run", f"{folder}  ({_epochs(metrics['epochs'])} in {minutes} min {seconds} s)")
         self._row("Validation", _accuracy(metrics["validation"]), "bold green")
         self._row("Next", command, "cyan")
 
@@ -195,9 +196,15 @@ def show_evaluation(evaluation: Evaluation, what: str, *, as_json: bool) -> None
     console = _console()
     console.print(f"{what}:", highlight=False, markup=False, soft_wrap=True)
     console.print(Text(_accuracy(values), "bold green"), soft_wrap=True)
-    table = Table(box=box.SIMPLE_HEAD, title="digit (row) taken for (column)", title_justify="left")
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        title="digit (row) taken for (column)",
+        title_justify="left",
+        padding=0,
+        pad_edge=False,
+    )
     for heading in ("", *map(str, range(10)), "images", "errors", "accuracy"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for row, counts in zip(values["per_digit"], values["confusion"], strict=True):
         cells = [str(count) if count else "·" for count in counts]
         accuracy = "–" if row["accuracy"] is None else f"{row['accuracy']:.2%}"
@@ -264,6 +271,10 @@ def _epoch_line(record: EpochRecord) -> str:
     if record.validation_accuracy is None:
         return line
     return f"{line}  validation {record.validation_accuracy:.2%} ({record.validation_errors} errors)"
+
+
+def _epochs(count: int) -> str:
+    return "1 epoch" if count == 1 else f"{count:,} epochs"
 
 
 def _accuracy(values: dict[str, Any] | None) -> str:

@@ -6,7 +6,8 @@ import shlex
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["go_on", "source_of_run", "train_anew"]
 
+HELD = 1.0  # seconds that a key may be held down without meaning it twice
 INTERRUPTED = 130  # exit status, as of a shell after Ctrl-C
 
 
@@ -60,7 +62,7 @@ def train_anew(
             stop=stop,
         )
         report.begin(folder, loaded, digits)
-        _follow(records, folder, report)
+        _follow(records, folder, report, stop)
 
 
 def go_on(folder: Path, source: str | None, settings: list[str], *, device: str, as_json: bool) -> None:
@@ -74,7 +76,7 @@ def go_on(folder: Path, source: str | None, settings: list[str], *, device: str,
             folder, digits, epochs=epochs, device=device, on_step=report.step, stop=stop
         )
         report.begin(folder, training.load_recipe(folder / run_folder.RECIPE), digits)
-        _follow(records, folder, report)
+        _follow(records, folder, report, stop)
 
 
 def source_of_run(run: Path | None, source: str | None) -> str:
@@ -91,31 +93,41 @@ def _recorded_source(run: Path) -> str:
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else source
 
 
-def _follow(records: Iterator[EpochRecord], folder: Path, report: Reporter) -> None:
+def _follow(records: Generator[EpochRecord], folder: Path, report: Reporter, stop: Event) -> None:
     """Show a training until it ends or is stopped."""
-    for record in records:
-        report.epoch(record)
+    try:
+        for record in records:
+            report.epoch(record)
+    except BaseException:
+        stop.set()  # whoever cannot be shown more wants no end made of it either
+        records.close()
+        raise
     report.close()
     if not run_folder.is_finished(folder):
-        report.stopped(folder, _command("train", "--resume", str(folder)))
+        report.stopped(folder, _command("train", "--resume", _named(folder)))
         raise typer.Exit(INTERRUPTED)
     report.finished(folder, run_folder.read_json(folder / run_folder.METRICS), _next_command(folder))
+
+
+def _named(folder: Path) -> str:
+    """Return a folder's name so that it is not taken for an option."""
+    return f"./{folder}" if str(folder).startswith("-") else str(folder)
 
 
 def _next_command(folder: Path) -> str:
     """Return what to type after a training: a submission where there is something to submit."""
     source = _recorded_source(folder)
     if has_test_csv(source):
-        return _command("submit", str(folder), source, "-o", "submission.csv")
-    return _command("evaluate", str(folder))
+        return _command("submit", _named(folder), source, "-o", "submission.csv")
+    return _command("evaluate", _named(folder))
 
 
-def _command(*words: str) -> str:
+def _command(action: str, *words: str) -> str:
     """Return a command line to type, with the program as the user has it."""
     program = ["digits"] if shutil.which("digits") else [sys.argv[0]]
     if Path(program[0]).name == "__main__.py":
         program = [sys.executable, "-m", "digit_recognizer"]
-    return shlex.join([*program, *words])
+    return shlex.join([*program, action, *words])
 
 
 def _lasting(source: str) -> str:
@@ -139,16 +151,22 @@ def _epochs_of(settings: list[str]) -> int | None:
 def _session(*, as_json: bool) -> Iterator[tuple[Reporter, Event]]:
     """Give what shows a training, and an event that the first Ctrl-C or SIGTERM sets.
 
-    A second signal ends the program as ever.
+    A second signal ends the program as ever; but not within a second, for which a key may be held.
     """
     from digit_recognizer.cli.output import make_reporter
 
     stop = Event()
+    asked_at = 0.0
     before: dict[int, Any] = {}  # what a signal did
 
     def handle(number: int, _frame: object) -> None:
-        stop.set()
-        signal.signal(number, before[number])
+        nonlocal asked_at
+        if not stop.is_set():
+            asked_at = time.monotonic()
+            stop.set()
+        elif time.monotonic() - asked_at > HELD:
+            signal.signal(number, before[number])
+            signal.raise_signal(number)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         before[number.value] = signal.signal(number, handle)

@@ -61,12 +61,12 @@ def _find_model(path: Path) -> Path:
     if path.is_file():
         return path
     run_folder.read_environment(path)
+    if not run_folder.is_finished(path):
+        raise DigitsError(f"{path} is not finished: go on with 'digits train --resume {path}'")
     model = path / run_folder.MODEL
-    if model.exists():
-        return model
-    if run_folder.is_finished(path):
+    if not model.exists():
         raise DigitsError(f"{path} is damaged: its {run_folder.MODEL} is missing")
-    raise DigitsError(f"{path} is not finished: go on with 'digits train --resume {path}'")
+    return model
 
 
 def _open_session(path: Path, threads: int | None) -> onnxruntime.InferenceSession:

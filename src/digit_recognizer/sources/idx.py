@@ -24,6 +24,7 @@ from digit_recognizer.sources.streams import opened, read_whole
 
 __all__ = ["has_idx", "is_idx", "load_file", "load_folder", "load_pair", "read_idx"]
 
+MOST_DIMENSIONS = 3  # images, rows, columns
 TYPES: dict[int, np.dtype[Any]] = {
     0x08: np.dtype("u1"),
     0x0C: np.dtype(">i4"),
@@ -106,6 +107,8 @@ def read_idx(path: Path) -> NDArray[Any]:
             f"{path} is no IDX file of bytes or 32-bit integers: "
             f"expected it to begin with 00 00 08 or 00 00 0c, found {content[:4].hex(' ') or 'nothing'}"
         )
+    if content[3] > MOST_DIMENSIONS:
+        raise DigitsError(f"{path}: expected at most {MOST_DIMENSIONS} dimensions, found {content[3]}")
     dtype, start = TYPES[content[2]], 4 + 4 * content[3]
     if len(content) < start:
         raise DigitsError(f"{path} is incomplete: it ends within its header")

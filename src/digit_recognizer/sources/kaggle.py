@@ -41,7 +41,7 @@ LABEL = "label"
 PIXEL_NAMES = tuple(f"pixel{i}" for i in range(PIXELS))
 LABEL_CELLS = frozenset(str(digit) for digit in range(CLASSES))
 PIXEL_CELLS = frozenset(str(level) for level in range(INK + 1))
-INTEGER = re.compile(r"\s*\+?[0-9]+\s*")  # what loadtxt takes for an unsigned integer
+INTEGER = re.compile(r"\s*\+?[0-9]{1,20}\s*")  # what loadtxt takes for an unsigned integer
 HEADER_BYTES = 1 << 16  # a header of 785 names takes 7 kB
 SHOWN = 3  # column names or members in a message
 

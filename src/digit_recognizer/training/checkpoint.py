@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -108,11 +109,25 @@ def _read_header(path: Path) -> dict[str, Any]:
         with safe_open(path, framework="pt") as file:
             header: dict[str, Any] = json.loads((file.metadata() or {})[_HEADER])
         check_format(header.get("format"), path)
-        values = header["position"]
-        history = [EpochRecord(**record) for record in values.pop("history")]
-        return {"optimizer": header["optimizer"], "position": Position(history, **values)}
-    except (OSError, SafetensorError, AttributeError, LookupError, TypeError, json.JSONDecodeError) as error:
-        raise DigitsError(f"the checkpoint {path} is damaged: {error}; start the run anew") from error
+        if set(header["position"]) != set(Position.__dataclass_fields__):
+            raise ValueError("its position has other parts than expected")
+        position = TypeAdapter(Position).validate_python(header["position"])
+        if position.step < 0 or (position.step == 0) != (position.images == 0):
+            raise ValueError(f"{position.step} steps on {position.images} images")
+        return {"optimizer": header["optimizer"], "position": position}
+    except DigitsError:
+        raise
+    except (
+        OSError,
+        SafetensorError,
+        AttributeError,
+        LookupError,
+        TypeError,
+        ValueError,
+        RecursionError,
+    ) as error:
+        reason = str(error).splitlines()[0]
+        raise DigitsError(f"the checkpoint {path} is damaged: {reason}; start the run anew") from error
 
 
 def _restore_network(network: nn.Module, tensors: dict[str, Tensor]) -> None:

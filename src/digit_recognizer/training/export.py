@@ -96,7 +96,8 @@ def _to_onnx(model: nn.Module, images: Tensor, name: str) -> bytes:
                 verbose=False,
             )
     except Exception as error:  # the exporter raises whatever it meets in the network
-        raise DigitsError(f"this network cannot be written as ONNX: {error}") from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DigitsError(f"this network cannot be written as ONNX: {reason}") from error
     proto = program.model_proto  # type: ignore[union-attr]
     metadata = {"format": str(FORMAT), "recipe": name, "version": __version__}
     onnx.helper.set_model_props(proto, metadata)
@@ -108,7 +109,12 @@ def _quiet() -> Iterator[None]:
     """Keep the exporter's progress, its advice and its deprecation warnings to itself."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+    nowhere = io.StringIO()
+    with (
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(nowhere),
+        contextlib.redirect_stderr(nowhere),
+    ):
         warnings.simplefilter("ignore")
         logger.setLevel(logging.ERROR)
         try:

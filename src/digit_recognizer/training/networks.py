@@ -237,14 +237,30 @@ def _from_function(name: str) -> nn.Module:
     sys.path.insert(0, str(Path.cwd()))  # a console script does not look there by itself
     try:
         network = getattr(importlib.import_module(module_name), function_name)()
-        shape = _forward_one(network)
-    except Exception as error:  # whatever the user's code raises
+        problem = _problem_of(network)
+    except (Exception, SystemExit) as error:  # whatever the user's code raises
         raise DigitsError(f"network {name!r} failed: {type(error).__name__}: {error}") from error
     finally:
         sys.path.pop(0)
-    if shape != (CLASSES,):
-        raise DigitsError(f"network {name!r} gives {_in_words(shape)} an image; expected {CLASSES} logits")
+    if problem:
+        raise DigitsError(f"network {name!r} {problem}")
     return network  # type: ignore[no-any-return]
+
+
+def _problem_of(network: Any) -> str | None:
+    """Say what keeps a user's network from being trained and saved; None if nothing does."""
+    if not isinstance(network, nn.Module):
+        return f"gives {type(network).__name__}; expected a torch.nn.Module"
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        return "has no parameters to train"
+    stored = [tensor.data_ptr() for tensor in network.state_dict().values() if tensor.numel()]
+    if len(set(stored)) < len(stored):
+        return "uses a tensor in two places, which cannot be saved: give each layer its own"
+    for training in (False, True):
+        shape = tuple(network.train(training)(torch.zeros(2, 1, SIDE, SIDE)).shape)
+        if shape != (2, CLASSES):
+            return f"makes values of shape {shape} of two images; expected (2, {CLASSES})"
+    return None
 
 
 def _forward_one(network: nn.Module) -> Shape:

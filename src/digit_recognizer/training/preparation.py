@@ -61,6 +61,8 @@ def make_folder(folder: Path, recipe: Recipe, environment: Mapping[str, Any], he
     DigitsError
         The folder exists and is not empty, or cannot be written.
     """
+    if not folder.name:
+        raise DigitsError(f"{str(folder)!r} cannot be made a run folder: name a new one, such as runs/mine")
     partial = folder.with_name(f".{folder.name}.{os.getpid()}{PARTIAL}")
     try:
         if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
@@ -94,7 +96,9 @@ def lock_folder(folder: Path) -> FileLock:
     return lock
 
 
-def describe_environment(digits: Digits, seed: int, device: torch.device, source: str) -> dict[str, Any]:
+def describe_environment(
+    digits: Digits, held_out: Rows, seed: int, device: torch.device, source: str
+) -> dict[str, Any]:
     """Return what a run's ``environment.json`` says: format, versions, seed, data, machine."""
     return {
         "format": run_folder.FORMAT,
@@ -104,6 +108,8 @@ def describe_environment(digits: Digits, seed: int, device: torch.device, source
             "source": source,
             "sha256": digits.sha256(),
             "images": len(digits),
+            "held_out": len(held_out),
+            "held_out_sha256": run_folder.checksum_of_rows(held_out),
             "images_per_digit": digits.counts().tolist(),
         },
         "versions": {

@@ -36,6 +36,7 @@ __all__ = [
     "recipe_to_toml",
 ]
 
+MOST_EPOCHS = 100_000
 STRICT = ConfigDict(extra="forbid")
 
 Monitor = Literal["loss", "accuracy", "validation_loss", "validation_accuracy"]
@@ -180,7 +181,7 @@ class Recipe:
     name: Name
     summary: str
     network: tuple[str, ...] | str
-    epochs: PositiveInt
+    epochs: Annotated[int, Field(ge=1, le=MOST_EPOCHS, strict=True)]
     batch_size: PositiveInt
     optimizer: Annotated[Adam | RMSprop, Field(discriminator="name")]
     schedule: Annotated[Constant | Plateau, Field(discriminator="name")] = Constant()
@@ -259,7 +260,7 @@ def recipe_from_toml(text: str, where: str, settings: Iterable[str] = ()) -> Rec
     """Read a recipe from TOML; `where` names it in errors."""
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # tomllib's own, a number too long, lists too deep
         raise DigitsError(f"{where}: not valid TOML: {error}") from error
     for setting in settings:
         _change(table, setting)
@@ -306,7 +307,7 @@ def _change(table: dict[str, Any], setting: str) -> None:
             raise DigitsError(f"setting {setting!r}: {parent!r} has no parts")
     try:
         table[last] = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         table[last] = value.strip()
 
 

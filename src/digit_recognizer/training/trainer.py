@@ -6,8 +6,9 @@ and the step alone, so a run that is resumed on the same machine ends with the s
 
 from __future__ import annotations
 
+import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack
 from math import isfinite
 from pathlib import Path
@@ -50,6 +51,11 @@ __all__ = ["resume", "train"]
 INFERENCE_BATCH = 512  # images; about 100 MB of activations for the recipes here
 PROBE_IMAGES = 64  # on which model.onnx is compared with the network
 
+
+class _DivergedError(DigitsError):
+    """The loss is no longer a number."""
+
+
 OnStep = Callable[[Progress], None]
 
 
@@ -63,11 +69,11 @@ def train(
     source: str = "",
     on_step: OnStep | None = None,
     stop: Event | None = None,
-) -> Iterator[EpochRecord]:
+) -> Generator[EpochRecord]:
     """Train a network and write a run folder.
 
     The folder is made at once; the training happens while the records are taken. Whoever stops taking
-    them (and closes or drops the generator) gets the run finished with what there is.
+    them (and closes or drops the generator) gets the run finished with what there is, unless `stop` is set.
 
     Parameters
     ----------
@@ -90,8 +96,8 @@ def train(
 
     Returns
     -------
-    iterator of EpochRecord
-        A generator that gives each epoch's record once its checkpoint is saved.
+    generator of EpochRecord
+        It gives each epoch's record once its checkpoint is saved.
 
     Raises
     ------
@@ -108,7 +114,7 @@ def train(
     rows, held_out = split_rows(digits, recipe, seed)
     target = run_folder.free_folder(recipe.name) if folder is None else Path(folder)
     job = new_job(target, recipe, seed, hardware)  # a network that does not fit leaves no folder behind
-    make_folder(target, recipe, describe_environment(digits, seed, hardware, source), held_out)
+    make_folder(target, recipe, describe_environment(digits, held_out, seed, hardware, source), held_out)
     return _run(job, lock_folder(target), digits[rows], digits[held_out], on_step, stop)
 
 
@@ -120,7 +126,7 @@ def resume(
     device: str = "auto",
     on_step: OnStep | None = None,
     stop: Event | None = None,
-) -> Iterator[EpochRecord]:
+) -> Generator[EpochRecord]:
     """Go on with a run where its last checkpoint was saved; what is not said here is as in `train`.
 
     Parameters
@@ -163,7 +169,7 @@ def _run(
     validation: Digits,
     on_step: OnStep | None,
     stop: Event | None,
-) -> Iterator[EpochRecord]:
+) -> Generator[EpochRecord]:
     """Train epoch by epoch until the end, an early stop, or `stop`."""
     keep_freed_memory()
     images, labels = _tensors(training, job.device)
@@ -178,8 +184,14 @@ def _run(
             try:
                 yield record
             except GeneratorExit:
+                if stop is not None and stop.is_set():
+                    raise
                 break
         _finish(job, training, validation)
+    except _DivergedError:
+        if not job.position.history:  # nothing to go on with: leave the name to the next try
+            shutil.rmtree(job.folder, ignore_errors=True)
+        raise
     finally:
         lock.release()
 
@@ -212,7 +224,7 @@ def _train_epoch(
 def _must_be_finite(loss: float, job: Job) -> None:
     if not isfinite(loss):
         rate = job.recipe.optimizer.learning_rate
-        raise DigitsError(
+        raise _DivergedError(
             f"the loss is no longer a number in epoch {job.epoch}: lower the learning rate, such as with "
             f"--set optimizer.learning_rate={rate / 10:g}"
         )
