@@ -195,7 +195,7 @@ def show_evaluation(evaluation: Evaluation, what: str, *, as_json: bool) -> None
         return
     console = _console()
     console.print(f"{what}:", highlight=False, markup=False, soft_wrap=True)
-    console.print(Text(_accuracy(values), "bold green"), soft_wrap=True)
+    console.print(Text(f"{_accuracy(values)}\n", "bold green"), soft_wrap=True)
     table = Table(
         box=box.SIMPLE_HEAD,
         title="digit (row) taken for (column)",
@@ -204,7 +204,7 @@ def show_evaluation(evaluation: Evaluation, what: str, *, as_json: bool) -> None
         pad_edge=False,
     )
     for heading in ("", *map(str, range(10)), "images", "errors", "accuracy"):
-        table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column(heading, justify="right", no_wrap=True, min_width=4 if heading else 1)
     for row, counts in zip(values["per_digit"], values["confusion"], strict=True):
         cells = [str(count) if count else "·" for count in counts]
         accuracy = "–" if row["accuracy"] is None else f"{row['accuracy']:.2%}"
