@@ -568,3 +568,8 @@ def test_what_a_killed_run_left_half_written_is_taken_away(stopped):
     stop.set()
     list(resume(stopped, DIGITS, stop=stop))
     assert not list(stopped.rglob("*.part"))
+
+
+def test_a_run_within_an_epoch_cannot_end_before_it(stopped):
+    """Its weights are those of the second epoch in part: they are no result of the first."""
+    assert refusal(stopped, epochs=1) == f"{stopped} is in epoch 2 already: expected at least as many, got 1"

@@ -93,9 +93,9 @@ def saved_job(folder: Path, seed: int, device: torch.device, epochs: int | None)
         job.position = load_checkpoint(folder / run_folder.CHECKPOINT, job.network, job.optimizer)
     if run_folder.is_finished(folder):
         _reopen(job)
-    done = len(job.position.history)
-    if epochs is not None and epochs < done:
-        raise DigitsError(f"{folder} has {done} epochs behind it: expected more than that, got {epochs}")
+    begun = len(job.position.history) + (job.position.step > 0)
+    if epochs is not None and epochs < begun:
+        raise DigitsError(f"{folder} is in epoch {begun} already: expected at least as many, got {epochs}")
     if epochs is not None:
         write_text(folder / run_folder.RECIPE, recipe_to_toml(recipe))
     return job
