@@ -440,3 +440,10 @@ def test_a_function_that_is_not_there_is_named(name, problem):
     with pytest.raises(DigitsError) as error:
         from_function(name)
     assert str(error.value) == f"network {name!r} failed: {problem}"
+
+
+def test_a_function_s_network_is_not_changed_by_looking_at_it(module):
+    body = "return nn.Sequential(nn.BatchNorm2d(1), nn.Flatten(), nn.Linear(784, 10))"
+    normalisation = from_function(f"{module('normalised_network', body)}:build")[0]
+    assert normalisation.num_batches_tracked == 0
+    assert normalisation.running_var == 1

@@ -510,3 +510,13 @@ def test_a_stopped_run_is_not_finished(tmp_path):
 
 def test_a_training_leaves_no_half_written_file(finished):
     assert not list(finished[0].parent.rglob("*.part"))
+
+
+def test_a_run_that_diverges_behind_a_checkpoint_keeps_it(tmp_path, monkeypatch):
+    stop = Event()
+    stop.set()
+    assert not list(train(DIGITS, tiny(), tmp_path / "run", stop=stop))
+    monkeypatch.setattr(trainer, "_train_step", lambda *_: (float("nan"), 0))
+    with pytest.raises(DigitsError, match="no longer a number in epoch 1"):
+        list(trainer.resume(tmp_path / "run", DIGITS))
+    assert (tmp_path / "run/checkpoint/state.safetensors").exists()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["DigitsError"]
+__all__ = ["DigitsError", "first_line"]
 
 
 class DigitsError(ValueError):
@@ -11,3 +11,8 @@ class DigitsError(ValueError):
     Its message is one sentence that says what, where, what was expected and what to do. The command
     line prints it and exits with status 2.
     """
+
+
+def first_line(error: BaseException) -> str:
+    """Return what another library's exception says first, or its kind where it says nothing."""
+    return next(iter(str(error).splitlines()), type(error).__name__)

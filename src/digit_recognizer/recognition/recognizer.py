@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from digit_recognizer import run_folder
 from digit_recognizer.digits import CLASSES, SIDE, Predictions, check_images
-from digit_recognizer.errors import DigitsError
+from digit_recognizer.errors import DigitsError, first_line
 
 __all__ = ["Recognizer"]
 
@@ -76,8 +76,7 @@ def _open_session(path: Path, threads: int | None) -> onnxruntime.InferenceSessi
     try:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's exceptions share no base but this
-        reason = str(error).splitlines()[0]
-        raise DigitsError(f"{path} is damaged or no ONNX model: {reason}") from error
+        raise DigitsError(f"{path} is damaged or no ONNX model: {first_line(error)}") from error
     _check_metadata(session, path)
     _check_signature(session, path)
     return session

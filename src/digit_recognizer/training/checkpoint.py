@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from digit_recognizer.errors import DigitsError
+from digit_recognizer.errors import DigitsError, first_line
 from digit_recognizer.files import replacing
 from digit_recognizer.run_folder import check_format
 from digit_recognizer.training.history import EpochRecord
@@ -126,8 +126,9 @@ def _read_header(path: Path) -> dict[str, Any]:
         ValueError,
         RecursionError,
     ) as error:
-        reason = str(error).splitlines()[0]
-        raise DigitsError(f"the checkpoint {path} is damaged: {reason}; start the run anew") from error
+        raise DigitsError(
+            f"the checkpoint {path} is damaged: {first_line(error)}; start the run anew"
+        ) from error
 
 
 def _restore_network(network: nn.Module, tensors: dict[str, Tensor]) -> None:

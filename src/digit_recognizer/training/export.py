@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from digit_recognizer import __version__
 from digit_recognizer.digits import INK
-from digit_recognizer.errors import DigitsError
+from digit_recognizer.errors import DigitsError, first_line
 from digit_recognizer.files import replacing
 from digit_recognizer.run_folder import FORMAT
 
@@ -96,8 +96,7 @@ def _to_onnx(model: nn.Module, images: Tensor, name: str) -> bytes:
                 verbose=False,
             )
     except Exception as error:  # the exporter raises whatever it meets in the network
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DigitsError(f"this network cannot be written as ONNX: {reason}") from error
+        raise DigitsError(f"this network cannot be written as ONNX: {first_line(error)}") from error
     proto = program.model_proto  # type: ignore[union-attr]
     metadata = {"format": str(FORMAT), "recipe": name, "version": __version__}
     onnx.helper.set_model_props(proto, metadata)

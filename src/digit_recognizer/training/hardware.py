@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import torch
 
-from digit_recognizer.errors import DigitsError
+from digit_recognizer.errors import DigitsError, first_line
 from digit_recognizer.training.recipe import Recipe
 
 __all__ = ["choose_device", "keep_freed_memory", "with_precision"]
@@ -33,7 +33,7 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise DigitsError(f"cannot compute on device {name!r}: {str(error).splitlines()[0]}") from error
+        raise DigitsError(f"cannot compute on device {name!r}: {first_line(error)}") from error
     return device
 
 

@@ -6,6 +6,7 @@ in Keras: Glorot uniform, zero biases (https://keras.io/api/layers/initializers/
 
 from __future__ import annotations
 
+import copy
 import importlib
 import sys
 from collections.abc import Callable, Sequence
@@ -98,7 +99,7 @@ def summarise(network: nn.Module) -> list[LayerSummary]:
     children = list(network.named_children()) or [("network", network)]
     handles = [layer.register_forward_hook(note(name)) for name, layer in children]
     try:
-        _forward_one(network)
+        _send_one(network)
     finally:
         for handle in handles:
             handle.remove()
@@ -256,19 +257,21 @@ def _problem_of(network: Any) -> str | None:
     stored = [tensor.data_ptr() for tensor in network.state_dict().values() if tensor.numel()]
     if len(set(stored)) < len(stored):
         return "uses a tensor in two places, which cannot be saved: give each layer its own"
+    probe = copy.deepcopy(network)  # batch normalisation remembers what it meets in training
     for training in (False, True):
-        shape = tuple(network.train(training)(torch.zeros(2, 1, SIDE, SIDE)).shape)
+        with torch.no_grad():
+            shape = tuple(probe.train(training)(torch.zeros(2, 1, SIDE, SIDE)).shape)
         if shape != (2, CLASSES):
             return f"makes values of shape {shape} of two images; expected (2, {CLASSES})"
     return None
 
 
-def _forward_one(network: nn.Module) -> Shape:
-    """Send one blank image through a network as when it infers; return the shape of what comes out."""
+def _send_one(network: nn.Module) -> None:
+    """Send one blank image through a network as when it infers."""
     training = network.training
     try:
         with torch.no_grad():
-            return tuple(network.eval()(torch.zeros(1, 1, SIDE, SIDE)).shape[1:])
+            network.eval()(torch.zeros(1, 1, SIDE, SIDE))
     finally:
         network.train(training)
 

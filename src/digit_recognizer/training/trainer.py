@@ -189,7 +189,7 @@ def _run(
                 break
         _finish(job, training, validation)
     except _DivergedError:
-        if not job.position.history:  # nothing to go on with: leave the name to the next try
+        if not (job.folder / run_folder.CHECKPOINT).exists():  # leave the name to the next try
             shutil.rmtree(job.folder, ignore_errors=True)
         raise
     finally:
