@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -12,10 +12,6 @@ from digit_recognizer import __version__, run_folder
 from digit_recognizer.cli.runs import source_of_run
 from digit_recognizer.digits import Digits
 from digit_recognizer.errors import DigitsError
-
-if TYPE_CHECKING:
-    from digit_recognizer.training import Recipe
-    from digit_recognizer.training.networks import LayerSummary
 
 __all__ = ["app"]
 
@@ -171,13 +167,13 @@ def recipes(
 ) -> None:
     """List the recipes, or print one as the file that you can copy and change."""
     from digit_recognizer.cli.output import show_recipes
-    from digit_recognizer.training import load_recipe, recipe_names, recipe_text
+    from digit_recognizer.training import load_recipe, outline, recipe_names, recipe_text
 
     if name is not None:
         typer.echo(recipe_text(name), nl=False)
         return
     loaded = [load_recipe(each) for each in recipe_names()]
-    show_recipes([(recipe, _outline(recipe)[1]) for recipe in loaded])
+    show_recipes([(recipe, outline(recipe).parameters) for recipe in loaded])
 
 
 @app.command()
@@ -188,13 +184,13 @@ def summary(
 ) -> None:
     """Show a network's layers, their output shapes and parameters."""
     from digit_recognizer.cli.output import show_summary
-    from digit_recognizer.training import load_recipe
+    from digit_recognizer.training import load_recipe, outline
 
     folder = Path(recipe)
     if folder.is_dir():
         run_folder.read_environment(folder)
     loaded = load_recipe(folder / run_folder.RECIPE if folder.is_dir() else recipe)
-    show_summary(loaded, *_outline(loaded))
+    show_summary(loaded, outline(loaded))
 
 
 def _run_of(model: Path) -> Path | None:
@@ -211,15 +207,3 @@ def _unseen(run: Path | None, digits: Digits, named: str) -> tuple[Digits, bool]
     if not len(rows):
         raise DigitsError(f"{run} was trained on all of {named}: give other digits to evaluate it on")
     return digits[rows], True
-
-
-def _outline(recipe: Recipe) -> tuple[list[LayerSummary], int, int]:
-    """Return a network's rows, parameters, and how many of these are trained, without making its weights."""
-    import torch
-
-    from digit_recognizer.training.networks import build_network, count_parameters, summarise
-
-    own_function = isinstance(recipe.network, str)
-    with torch.device("cpu" if own_function else "meta"):
-        network = build_network(recipe)
-        return summarise(network), *count_parameters(network)

@@ -23,7 +23,7 @@ from digit_recognizer.training.history import EpochRecord, Progress
 from digit_recognizer.training.recipe import Recipe
 
 if TYPE_CHECKING:
-    from digit_recognizer.training.networks import LayerSummary
+    from digit_recognizer.training.networks import Outline
 
 __all__ = [
     "Reporter",
@@ -239,22 +239,27 @@ def show_recipes(recipes: Sequence[tuple[Recipe, int]]) -> None:
     _console().print(table)
 
 
-def show_summary(recipe: Recipe, rows: Sequence[LayerSummary], parameters: int, trained: int) -> None:
+def show_summary(recipe: Recipe, network: Outline) -> None:
     """Show a network as Keras's `summary` does."""
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("layer", no_wrap=True)
     table.add_column("output shape", no_wrap=True)
     table.add_column("parameters", justify="right", no_wrap=True)
-    for row in rows:
-        shape = ", ".join(map(str, (None, *row.output_shape)))
-        table.add_row(f"{row.name} ({row.kind})", f"({shape})", f"{row.parameters:,}")
+    table.add_column("multiply-adds", justify="right", no_wrap=True)
+    for layer in network.layers:
+        shape = ", ".join(map(str, (None, *layer.output_shape)))
+        table.add_row(
+            f"{layer.name} ({layer.kind})", f"({shape})", f"{layer.parameters:,}", f"{layer.multiply_adds:,}"
+        )
     console = _console()
     console.print(f"{recipe.name}: {recipe.summary}", highlight=False, markup=False, soft_wrap=True)
     console.print(table)
-    sizes = (("Total", parameters), ("Trained", trained), ("Not trained", parameters - trained))
+    fixed = network.parameters - network.trained_parameters
+    sizes = (("Total", network.parameters), ("Trained", network.trained_parameters), ("Not trained", fixed))
     for name, count in sizes:
         size = f"{count * BYTES_PER_PARAMETER / 2**20:,.2f} MB"
-        console.print(f" {name + ' parameters':<24}{count:>12,}  ({size})", highlight=False)
+        console.print(f" {name + ' parameters':<24}{count:>14,}  ({size})", highlight=False)
+    console.print(f" {'Multiply-adds an image':<24}{network.multiply_adds:>14,}", highlight=False)
 
 
 def _console() -> Console:

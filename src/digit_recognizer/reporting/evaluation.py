@@ -1,4 +1,4 @@
-"""Predictions and labels ► accuracy with its interval, per digit, confusion."""
+"""Predictions and labels ► accuracy with its interval, per digit, confusion, calibration, rejection."""
 
 from __future__ import annotations
 
@@ -12,7 +12,19 @@ from digit_recognizer.digits import CLASSES, Predictions
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.intervals import wilson_interval
 
-__all__ = ["Evaluation", "evaluate"]
+__all__ = [
+    "Evaluation",
+    "Rejection",
+    "Reliability",
+    "Scores",
+    "evaluate",
+    "measure_reliability",
+    "measure_scores",
+    "most_confident_errors",
+    "reject_unsure",
+]
+
+BINS = 15  # of confidence, as in Guo et al. (2017)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,9 +107,125 @@ def evaluate(predictions: Predictions, labels: NDArray[np.int64]) -> Evaluation:
     DigitsError
         There are no images, or as many labels as predictions there are not.
     """
+    _check_lengths(predictions, labels)
+    cells = labels * CLASSES + predictions.labels
+    return Evaluation(np.bincount(cells, minlength=CLASSES**2).reshape(CLASSES, CLASSES))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scores:
+    """Precision, recall and F1 of each digit.
+
+    Attributes
+    ----------
+    precision
+        float64, shape (10,): the share of right answers where the digit was answered; nan where it never was.
+    recall
+        float64, shape (10,): the share of right answers where the digit was shown; nan where it never was.
+    f1
+        float64, shape (10,): the harmonic mean of both; nan where the digit was neither shown nor answered.
+    """
+
+    precision: NDArray[np.float64]
+    recall: NDArray[np.float64]
+    f1: NDArray[np.float64]
+
+
+def measure_scores(predictions: Predictions, labels: NDArray[np.int64]) -> Scores:
+    """Return precision, recall and F1 of each digit, as scikit-learn defines them; arguments as `evaluate`'s."""
+    from sklearn.metrics import precision_recall_fscore_support
+
+    _check_lengths(predictions, labels)
+    precision, recall, f1, _ = precision_recall_fscore_support(
+        labels, predictions.labels, labels=range(CLASSES), zero_division=np.nan
+    )
+    return Scores(precision, recall, f1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reliability:
+    """How confidence compares with accuracy, in bins of equal width that hold their upper edge.
+
+    Attributes
+    ----------
+    images
+        int64, shape (B,): how many images have a confidence in each bin.
+    confidence, accuracy
+        float64, shape (B,): their mean confidence and the share of right answers, 0 to 1; nan where there
+        are no images.
+
+    References
+    ----------
+    C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, "On calibration of modern neural networks", ICML 2017.
+    """
+
+    images: NDArray[np.int64]
+    confidence: NDArray[np.float64]
+    accuracy: NDArray[np.float64]
+
+    @property
+    def expected_calibration_error(self) -> float:
+        """The mean distance of confidence and accuracy over the bins, weighted by their images, 0 to 1."""
+        filled = self.images > 0
+        distances = np.abs(self.confidence - self.accuracy)[filled]
+        return float(np.average(distances, weights=self.images[filled]))
+
+
+def measure_reliability(
+    predictions: Predictions, labels: NDArray[np.int64], bins: int = BINS
+) -> Reliability:
+    """Sort predictions by confidence into `bins` bins between 0 and 1; arguments as `evaluate`'s."""
+    _check_lengths(predictions, labels)
+    confidence = predictions.confidence.astype(np.float64)
+    edges = np.linspace(0, 1, bins + 1)
+    place = np.searchsorted(edges[1:-1], confidence)
+    images = np.bincount(place, minlength=bins)
+    with np.errstate(invalid="ignore"):  # empty bins become nan
+        mean_confidence = np.bincount(place, confidence, bins) / images
+        accuracy = np.bincount(place, predictions.labels == labels, bins) / images
+    return Reliability(images, mean_confidence, accuracy)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rejection:
+    """What is left of the errors where the least confident answers are refused.
+
+    Attributes
+    ----------
+    rejected
+        float64, shape (K,), rising from 0: the share of images refused at each of the K confidences met;
+        images of equal confidence are refused together.
+    accuracy
+        float64, shape (K,): the share of right answers among those kept.
+    threshold
+        float64, shape (K,): the confidence from which an answer is kept.
+    """
+
+    rejected: NDArray[np.float64]
+    accuracy: NDArray[np.float64]
+    threshold: NDArray[np.float64]
+
+
+def reject_unsure(predictions: Predictions, labels: NDArray[np.int64]) -> Rejection:
+    """Refuse the least confident answers, more and more of them; arguments as `evaluate`'s."""
+    _check_lengths(predictions, labels)
+    threshold, place = np.unique(predictions.confidence.astype(np.float64), return_inverse=True)
+    images = np.bincount(place)
+    right = np.bincount(place, predictions.labels == labels)
+    kept = images[::-1].cumsum()[::-1]
+    kept_right = right[::-1].cumsum()[::-1]
+    return Rejection(1 - kept / len(labels), kept_right / kept, threshold)
+
+
+def most_confident_errors(predictions: Predictions, labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the rows of all wrong answers, the most confident first: int64; arguments as `evaluate`'s."""
+    _check_lengths(predictions, labels)
+    wrong = np.flatnonzero(predictions.labels != labels)
+    return wrong[np.argsort(-predictions.confidence[wrong], kind="stable")]
+
+
+def _check_lengths(predictions: Predictions, labels: NDArray[np.int64]) -> None:
     if len(predictions) != len(labels) or not len(labels):
         raise DigitsError(
             f"expected as many labels as predictions, at least one; got {len(labels)} and {len(predictions)}"
         )
-    cells = labels * CLASSES + predictions.labels
-    return Evaluation(np.bincount(cells, minlength=CLASSES**2).reshape(CLASSES, CLASSES))

@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from digit_recognizer.training.history import EpochRecord, Progress, history_to_csv
+from digit_recognizer.training.history import EpochRecord, Progress, history_to_csv, read_history
 from digit_recognizer.training.recipe import Recipe, load_recipe, recipe_names, recipe_text
 
 if TYPE_CHECKING:
+    from digit_recognizer.training.networks import LayerSummary, Outline, outline
+    from digit_recognizer.training.preview import preview
     from digit_recognizer.training.trainer import resume, train
 
 __all__ = [
     "EpochRecord",
+    "LayerSummary",
+    "Outline",
     "Progress",
     "Recipe",
     "history_to_csv",
     "load_recipe",
+    "outline",
+    "preview",
+    "read_history",
     "recipe_names",
     "recipe_text",
     "resume",
     "train",
 ]
 
+_NEEDING_TORCH = {
+    "networks": ("LayerSummary", "Outline", "outline"),
+    "preview": ("preview",),
+    "trainer": ("resume", "train"),
+}
+
 
 def __getattr__(name: str) -> Any:
-    if name not in ("resume", "train"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from digit_recognizer.training import trainer
-
-    return getattr(trainer, name)
+    for module, names in _NEEDING_TORCH.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,8 +6,12 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
 
-__all__ = ["EpochRecord", "Progress", "history_to_csv"]
+from digit_recognizer.errors import DigitsError
+
+__all__ = ["EpochRecord", "Progress", "history_to_csv", "read_history"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +78,32 @@ def history_to_csv(history: Sequence[EpochRecord]) -> str:
     writer.writeheader()
     writer.writerows(asdict(record) for record in history)
     return text.getvalue()
+
+
+def read_history(path: Path) -> list[EpochRecord]:
+    """Read a ``history.csv`` back.
+
+    Raises
+    ------
+    DigitsError
+        The file cannot be read or is damaged; the message names the line.
+    """
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DigitsError(f"{path} is damaged or cannot be read: {error}") from error
+    rows = csv.DictReader(lines)
+    return [_record(row, f"{path}, line {number}") for number, row in enumerate(rows, start=2)]
+
+
+def _record(row: dict[str, Any], where: str) -> EpochRecord:
+    try:
+        return EpochRecord(**{field.name: _value(row[field.name], field.type) for field in fields(EpochRecord)})
+    except (KeyError, TypeError, ValueError) as error:
+        raise DigitsError(f"{where} is damaged: expected a number in each column, got {row}") from error
+
+
+def _value(cell: str, kind: Any) -> float | int | None:
+    if not cell and "None" in kind:
+        return None
+    return int(cell) if "int" in kind else float(cell)

@@ -23,7 +23,7 @@ from digit_recognizer.training import layers as spec
 from digit_recognizer.training.layers import at_line, parse_layers
 from digit_recognizer.training.recipe import Recipe
 
-__all__ = ["LayerSummary", "build_network", "count_parameters", "summarise"]
+__all__ = ["LayerSummary", "Outline", "build_network", "count_parameters", "outline", "summarise"]
 
 BATCH_NORM_EPSILON = 1e-3  # Keras's defaults: https://keras.io/api/layers/normalization_layers/
 BATCH_NORM_MOMENTUM = 0.99  # of the old value; torch counts the new value's share
@@ -53,6 +53,8 @@ class LayerSummary:
         Of one image, channels last as Keras prints it: (28, 28, 32).
     parameters, trained_parameters
         Numbers stored, and how many of them the optimizer changes.
+    multiply_adds
+        Products of a weight and a value that one image takes, in convolutions and dense layers.
     """
 
     name: str
@@ -60,6 +62,29 @@ class LayerSummary:
     output_shape: Shape
     parameters: int
     trained_parameters: int
+    multiply_adds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """A network without its weights.
+
+    Attributes
+    ----------
+    layers
+        In the order in which an image passes them.
+    parameters, trained_parameters
+        Numbers stored, as Keras counts them, and how many of them the optimizer changes.
+    """
+
+    layers: tuple[LayerSummary, ...]
+    parameters: int
+    trained_parameters: int
+
+    @property
+    def multiply_adds(self) -> int:
+        """Products that one image takes, in all layers together."""
+        return sum(layer.multiply_adds for layer in self.layers)
 
 
 def build_network(recipe: Recipe) -> nn.Module:
@@ -84,20 +109,41 @@ def count_parameters(network: nn.Module) -> tuple[int, int]:
     return trained + fixed + statistics, trained
 
 
+def outline(recipe: Recipe) -> Outline:
+    """Return the outline of a recipe's network; the weights of one in lines are never made.
+
+    Raises
+    ------
+    DigitsError
+        As `build_network`.
+    """
+    own_function = isinstance(recipe.network, str)
+    with torch.device("cpu" if own_function else "meta"):
+        network = build_network(recipe)
+        return Outline(tuple(summarise(network)), *count_parameters(network))
+
+
 def summarise(network: nn.Module) -> list[LayerSummary]:
     """Return a row for each layer, in the order in which an image passes them."""
     rows: list[LayerSummary] = []
+    products: list[int] = []  # of the layer at work
+
+    def count(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        products.append(_multiply_adds(layer, inputs[0], output))
 
     def note(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
         def hook(layer: nn.Module, _inputs: Any, output: Tensor) -> None:
             shape = tuple(output.shape[1:])
             shape = (*shape[1:], shape[0]) if len(shape) == 3 else shape
-            rows.append(LayerSummary(name, _kind(layer), shape, *count_parameters(layer)))
+            rows.append(LayerSummary(name, _kind(layer), shape, *count_parameters(layer), sum(products)))
+            products.clear()
 
         return hook
 
+    weighted = (layer for layer in network.modules() if isinstance(layer, _WEIGHTED))
+    handles = [layer.register_forward_hook(count) for layer in weighted]  # before the notes on the same layer
     children = list(network.named_children()) or [("network", network)]
-    handles = [layer.register_forward_hook(note(name)) for name, layer in children]
+    handles += [layer.register_forward_hook(note(name)) for name, layer in children]
     try:
         _send_one(network)
     finally:
@@ -274,6 +320,16 @@ def _send_one(network: nn.Module) -> None:
             network.eval()(torch.zeros(1, 1, SIDE, SIDE))
     finally:
         network.train(training)
+
+
+_WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)  # layers whose time goes into multiply-adds
+
+
+def _multiply_adds(layer: nn.Module, inputs: Tensor, output: Tensor) -> int:
+    """Return how many products of one image's values and weights made `output`, shape (1, …)."""
+    assert isinstance(layer, _WEIGHTED)
+    each = layer.weight[0].numel()  # products for one value of the output
+    return each * output.numel() // len(inputs)
 
 
 def _kind(layer: nn.Module) -> str:

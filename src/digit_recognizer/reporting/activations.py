@@ -1,0 +1,195 @@
+"""What goes on inside a network, as arrays: filters, feature maps, the last hidden layer.
+
+Values inside come from the run's ``model.onnx`` with further outputs declared, so that they are those of the
+model that every reader uses; filters come from its weights. Nothing here needs torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from digit_recognizer import run_folder
+from digit_recognizer.digits import check_images
+from digit_recognizer.errors import DigitsError, first_line
+
+__all__ = ["Activations", "Convolution", "open_activations", "read_filters"]
+
+BATCH = 128  # images; the feature maps of a batch are all in memory
+ELEMENTWISE = {"Elu", "Gelu", "LeakyRelu", "Relu", "Sigmoid", "Swish", "Tanh"}  # activations of one node
+PREFIX, SUFFIX = "network.", ".weight"  # around a layer's name in the names of its weights
+
+
+@dataclass(frozen=True, slots=True)
+class Convolution:
+    """A convolution of the graph.
+
+    Attributes
+    ----------
+    name
+        The layer's, such as ``conv1``.
+    value
+        The name of its output in the graph, behind its activation.
+    """
+
+    name: str
+    value: str
+
+
+class Activations:
+    """A model that also tells the values inside it.
+
+    Attributes
+    ----------
+    convolutions
+        In the order in which an image passes them.
+    hidden
+        The name of the values that the last dense layer takes; None where the network does not end in one.
+    """
+
+    def __init__(self, graph: onnx.ModelProto) -> None:
+        self.convolutions = tuple(_convolutions(graph.graph))
+        self.hidden = _last_hidden(graph.graph)
+        inside = [layer.value for layer in self.convolutions] + ([self.hidden] if self.hidden else [])
+        known = {value.name for value in graph.graph.output}
+        for name in dict.fromkeys(inside):
+            if name not in known:
+                kind = onnx.TensorProto.FLOAT
+                graph.graph.output.append(onnx.helper.make_tensor_value_info(name, kind, None))
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # what is wrong comes as an exception
+        self._session = onnxruntime.InferenceSession(
+            graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+
+    def feature_maps(self, images: NDArray[np.uint8], layer: Convolution) -> NDArray[np.float32]:
+        """Return what a convolution makes of images, behind its activation.
+
+        Parameters
+        ----------
+        images
+            uint8, shape (N, 28, 28), 0 background to 255 ink.
+        layer
+            One of `convolutions`.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32, shape (N, C, H, W): one map for each of the layer's C filters.
+
+        Raises
+        ------
+        DigitsError
+            The array has another dtype or shape.
+        """
+        check_images(images)
+        return np.concatenate([batch[0] for batch in self._run(images, [layer.value])])
+
+    def hidden_values(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return what the last dense layer takes of images (N, 28, 28): float32, shape (N, D)."""
+        check_images(images)
+        assert self.hidden is not None
+        return np.concatenate([batch[0] for batch in self._run(images, [self.hidden])])
+
+    def peaks(
+        self, images: NDArray[np.uint8], layers: Sequence[Convolution]
+    ) -> dict[str, NDArray[np.float32]]:
+        """Return each channel's highest value anywhere in each image.
+
+        Parameters
+        ----------
+        images
+            uint8, shape (N, 28, 28).
+        layers
+            Of `convolutions`.
+
+        Returns
+        -------
+        dict
+            For each layer's name float32 of shape (N, C).
+        """
+        check_images(images)
+        batches = [
+            [maps.max(axis=(2, 3)) for maps in batch]
+            for batch in self._run(images, [layer.value for layer in layers])
+        ]
+        columns = zip(*batches, strict=True)
+        return {
+            layer.name: np.concatenate(column) for layer, column in zip(layers, columns, strict=True)
+        }
+
+    def _run(self, images: NDArray[np.uint8], names: list[str]) -> Iterator[list[NDArray[np.float32]]]:
+        for start in range(0, len(images), BATCH):
+            yield self._session.run(names, {"images": images[start : start + BATCH]})
+
+
+def open_activations(model: str | Path) -> Activations:
+    """Open a ``model.onnx`` so that it tells the values inside it.
+
+    Raises
+    ------
+    DigitsError
+        The file is missing or damaged.
+    """
+    try:
+        return Activations(onnx.load(model))
+    except Exception as error:  # onnx and ONNX Runtime raise whatever they meet
+        raise DigitsError(f"{model} is damaged or no ONNX model: {first_line(error)}") from error
+
+
+def read_filters(run: Path, layer: Convolution) -> NDArray[np.float32]:
+    """Return the weights of a convolution of a run.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, shape (C, I, H, W): for each of its C filters a kernel for each of its I inputs.
+
+    Raises
+    ------
+    DigitsError
+        The weights are missing or damaged.
+    """
+    path = run / run_folder.WEIGHTS
+    try:
+        with safe_open(path, framework="numpy") as weights:
+            kernels: NDArray[np.float32] = weights.get_tensor(layer.name + SUFFIX)
+    except (OSError, SafetensorError) as error:
+        raise DigitsError(f"{path} is damaged or cannot be read: {first_line(error)}") from error
+    return kernels
+
+
+def _convolutions(graph: onnx.GraphProto) -> Iterator[Convolution]:
+    users = _users(graph.node)
+    for node in graph.node:
+        if node.op_type == "Conv":
+            output = node.output[0]
+            behind = users.get(output, [])
+            if len(behind) == 1 and behind[0].op_type in ELEMENTWISE:
+                output = behind[0].output[0]
+            yield Convolution(node.input[1].removeprefix(PREFIX).removesuffix(SUFFIX), output)
+
+
+def _last_hidden(graph: onnx.GraphProto) -> str | None:
+    """Return the name of what the last dense layer takes, walking back from the softmax."""
+    makers = {name: node for node in graph.node for name in node.output}
+    softmax = makers.get("probabilities")
+    last = makers.get(softmax.input[0]) if softmax is not None and softmax.op_type == "Softmax" else None
+    if last is not None and last.op_type == "Add":  # the bias, where product and bias are two nodes
+        last = next((makers[name] for name in last.input if name in makers), None)
+    return last.input[0] if last is not None and last.op_type in ("Gemm", "MatMul") else None
+
+
+def _users(nodes: Iterable[onnx.NodeProto]) -> dict[str, list[onnx.NodeProto]]:
+    users: dict[str, list[onnx.NodeProto]] = {}
+    for node in nodes:
+        for name in node.input:
+            users.setdefault(name, []).append(node)
+    return users
