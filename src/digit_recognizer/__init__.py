@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from digit_recognizer.digits import Digits, Predictions
     from digit_recognizer.errors import DigitsError
     from digit_recognizer.recognition import Recognizer
-    from digit_recognizer.reporting import Evaluation, evaluate
+    from digit_recognizer.reporting import Evaluation, evaluate, write_comparison, write_report
     from digit_recognizer.sources import load_digits, write_submission
     from digit_recognizer.training import EpochRecord, Recipe, load_recipe, resume, train
 
@@ -34,6 +34,8 @@ __all__ = [
     "load_recipe",
     "resume",
     "train",
+    "write_comparison",
+    "write_report",
     "write_submission",
 ]
 
@@ -41,7 +43,7 @@ _HOMES = {
     "digits": ("Digits", "Predictions"),
     "errors": ("DigitsError",),
     "recognition": ("Recognizer",),
-    "reporting": ("Evaluation", "evaluate"),
+    "reporting": ("Evaluation", "evaluate", "write_comparison", "write_report"),
     "sources": ("load_digits", "write_submission"),
     "training": ("EpochRecord", "Recipe", "load_recipe", "resume", "train"),
 }

@@ -85,19 +85,21 @@ def train(
     device: Annotated[
         str, typer.Option(help="cpu, cuda or cuda:1; auto takes a GPU if there is one.")
     ] = "auto",
+    report: Annotated[
+        bool, typer.Option("--report", help="Write report.html into the run at the end.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Train a network and write a run folder."""
     from digit_recognizer.cli.runs import go_on, train_anew
 
+    show = {"device": device, "report": report, "as_json": json}
     if resume is None:
-        train_anew(
-            source, recipe or DEFAULT_RECIPE, settings or [], out, seed=seed or 0, device=device, as_json=json
-        )
+        train_anew(source, recipe or DEFAULT_RECIPE, settings or [], out, seed=seed or 0, **show)
         return
     if recipe or out or seed is not None:
         raise DigitsError("--resume goes on as the run was begun: leave --recipe, --seed and --out away")
-    go_on(resume, source, settings or [], device=device, as_json=json)
+    go_on(resume, source, settings or [], **show)
 
 
 @app.command()
@@ -157,6 +159,56 @@ def submit(
         written.append(beside)
         write_probabilities(predictions, beside)
     show_submission(predictions, written, labelled=digits.labels is not None)
+
+
+@app.command()
+def report(
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN... [SOURCE]",
+            help="A run folder, or several to compare; behind them, if not the digits that the (first) run was "
+            "trained on, a source: see 'digits train --help'.",
+            show_default=False,
+        ),
+    ],
+    part: Annotated[Part, typer.Option(help="Which part of the source.")] = Part.TRAIN,
+    digit: Annotated[
+        int | None,
+        typer.Option(min=0, max=9, help="Show the feature maps of an image of this digit.  [default: 7]"),
+    ] = None,
+    index: Annotated[
+        int | None, typer.Option(min=0, help="Show those of the image in this row of the source, from 0.")
+    ] = None,
+    filters: Annotated[int, typer.Option(min=1, help="Show as many filters of the second convolution.")] = 8,
+    filter_: Annotated[
+        int, typer.Option("--filter", min=0, help="Enlarge this filter of the first convolution, from 0.")
+    ] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="The folder for report.html and figures/.  [default: the run's; runs/<time>-comparison]",
+        ),
+    ] = None,
+) -> None:
+    """Write report.html: the data, the training, the mistakes and the network's inside; or compare runs."""
+    from digit_recognizer.cli.reports import report_comparison, report_run, split_names
+    from digit_recognizer.sources import load_digits
+
+    if digit is not None and index is not None:
+        raise DigitsError("--digit and --index both choose the image: give one of them")
+    runs, source = split_names(names)
+    if len(runs) > 1:
+        report_comparison(runs, source, part.value, out=out)
+        return
+    named = source_of_run(runs[0], source)
+    digits = load_digits(named, part.value)
+    from digit_recognizer.reporting.sections import Choice
+
+    choice = Choice(filters=filters, filter=filter_, digit=digit, index=index)
+    report_run(runs[0], digits, named, out=out, choice=choice)
 
 
 @app.command()

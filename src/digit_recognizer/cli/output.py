@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
@@ -30,8 +31,10 @@ __all__ = [
     "make_reporter",
     "show_evaluation",
     "show_recipes",
+    "show_report",
     "show_submission",
     "show_summary",
+    "telling",
 ]
 
 BYTES_PER_PARAMETER = 4  # float32
@@ -224,6 +227,34 @@ def show_submission(predictions: Predictions, written: Sequence[Path], *, labell
     )
     if labelled:
         _console().print("Note: these images have labels; those of the competition's test.csv have none.")
+
+
+@contextmanager
+def telling(what: str, *, as_json: bool) -> Iterator[Callable[[str], None]]:
+    """Give a function that says what is being done; it is seen on a terminal only, and goes away."""
+    console = _console()
+    if as_json or not console.is_terminal:
+        yield lambda _doing: None
+        return
+    with console.status(f"{what} …") as status:
+        yield lambda doing: status.update(f"{what}: {doing} …")
+
+
+def show_report(page: Path, seconds: float, *, as_json: bool) -> None:
+    """Say where a report is."""
+    figures = len(list((page.parent / "figures").glob("*.svg")))
+    if as_json:
+        _print_json({"event": "report", "page": str(page), "figures": figures, "seconds": round(seconds, 2)})
+        return
+    size = page.stat().st_size / 1e6
+    _console().print(
+        Text.assemble(
+            (f"{'Report':<12}", "bold"),
+            (str(page), "cyan"),
+            f"  ({size:.1f} MB, {figures} figures beside it, {seconds:.1f} s)",
+        ),
+        soft_wrap=True,
+    )
 
 
 def show_recipes(recipes: Sequence[tuple[Recipe, int]]) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from digit_recognizer import run_folder
+from digit_recognizer.cli.reports import report_run
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.sources import find_source, has_test_csv, load_digits
 
@@ -37,6 +38,7 @@ def train_anew(
     *,
     seed: int,
     device: str,
+    report: bool,
     as_json: bool,
 ) -> None:
     """Train, and show how it goes and what to type next."""
@@ -44,10 +46,10 @@ def train_anew(
 
     loaded = training.load_recipe(recipe, settings)
     folder = folder or run_folder.free_folder(loaded.name)
-    with _session(as_json=as_json) as (report, stop):
+    with _session(as_json=as_json) as (reporter, stop):
         named = find_source(source)
         if source is None:
-            report.reading(named)
+            reporter.reading(named)
         if (Path(named) / run_folder.ENVIRONMENT).exists():
             raise DigitsError(f"{named} is a run folder: go on with it by --resume {named}")
         digits = load_digits(named, "train")
@@ -58,25 +60,32 @@ def train_anew(
             seed=seed,
             device=device,
             source=_lasting(named),
-            on_step=report.step,
+            on_step=reporter.step,
             stop=stop,
         )
-        report.begin(folder, loaded, digits)
-        _follow(records, folder, report, stop)
+        reporter.begin(folder, loaded, digits)
+        _follow(records, folder, reporter, stop)
+    if report:
+        report_run(folder, digits, named, as_json=as_json)
 
 
-def go_on(folder: Path, source: str | None, settings: list[str], *, device: str, as_json: bool) -> None:
+def go_on(
+    folder: Path, source: str | None, settings: list[str], *, device: str, report: bool, as_json: bool
+) -> None:
     """Go on with a run, and show how it goes and what to type next."""
     from digit_recognizer import training
 
     epochs = _epochs_of(settings)
-    with _session(as_json=as_json) as (report, stop):
-        digits = load_digits(source_of_run(folder, source), "train")
+    with _session(as_json=as_json) as (reporter, stop):
+        named = source_of_run(folder, source)
+        digits = load_digits(named, "train")
         records = training.resume(
-            folder, digits, epochs=epochs, device=device, on_step=report.step, stop=stop
+            folder, digits, epochs=epochs, device=device, on_step=reporter.step, stop=stop
         )
-        report.begin(folder, training.load_recipe(folder / run_folder.RECIPE), digits)
-        _follow(records, folder, report, stop)
+        reporter.begin(folder, training.load_recipe(folder / run_folder.RECIPE), digits)
+        _follow(records, folder, reporter, stop)
+    if report:
+        report_run(folder, digits, named, as_json=as_json)
 
 
 def source_of_run(run: Path | None, source: str | None) -> str:
@@ -93,20 +102,20 @@ def _recorded_source(run: Path) -> str:
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else source
 
 
-def _follow(records: Generator[EpochRecord], folder: Path, report: Reporter, stop: Event) -> None:
+def _follow(records: Generator[EpochRecord], folder: Path, reporter: Reporter, stop: Event) -> None:
     """Show a training until it ends or is stopped."""
     try:
         for record in records:
-            report.epoch(record)
+            reporter.epoch(record)
     except BaseException:
         stop.set()  # whoever cannot be shown more wants no end made of it either
         records.close()
         raise
-    report.close()
+    reporter.close()
     if not run_folder.is_finished(folder):
-        report.stopped(folder, _command("train", "--resume", _named(folder)))
+        reporter.stopped(folder, _command("train", "--resume", _named(folder)))
         raise typer.Exit(INTERRUPTED)
-    report.finished(folder, run_folder.read_json(folder / run_folder.METRICS), _next_command(folder))
+    reporter.finished(folder, run_folder.read_json(folder / run_folder.METRICS), _next_command(folder))
 
 
 def _named(folder: Path) -> str:
@@ -170,10 +179,10 @@ def _session(*, as_json: bool) -> Iterator[tuple[Reporter, Event]]:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         before[number.value] = signal.signal(number, handle)
-    report = make_reporter(as_json=as_json, stop=stop)
+    reporter = make_reporter(as_json=as_json, stop=stop)
     try:
-        yield report, stop
+        yield reporter, stop
     finally:
-        report.close()
+        reporter.close()
         for value, handler in before.items():
             signal.signal(value, handler)

@@ -65,6 +65,7 @@ class Activations:
                 graph.graph.output.append(onnx.helper.make_tensor_value_info(name, kind, None))
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # what is wrong comes as an exception
+        options.add_session_config_entry("session.disable_prepacking", "1")  # pays for more images than these
         self._session = onnxruntime.InferenceSession(
             graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
@@ -121,9 +122,7 @@ class Activations:
             for batch in self._run(images, [layer.value for layer in layers])
         ]
         columns = zip(*batches, strict=True)
-        return {
-            layer.name: np.concatenate(column) for layer, column in zip(layers, columns, strict=True)
-        }
+        return {layer.name: np.concatenate(column) for layer, column in zip(layers, columns, strict=True)}
 
     def _run(self, images: NDArray[np.uint8], names: list[str]) -> Iterator[list[NDArray[np.float32]]]:
         for start in range(0, len(images), BATCH):

@@ -17,6 +17,7 @@ __all__ = [
     "Rejection",
     "Reliability",
     "Scores",
+    "describe",
     "evaluate",
     "measure_reliability",
     "measure_scores",
@@ -171,9 +172,7 @@ class Reliability:
         return float(np.average(distances, weights=self.images[filled]))
 
 
-def measure_reliability(
-    predictions: Predictions, labels: NDArray[np.int64], bins: int = BINS
-) -> Reliability:
+def measure_reliability(predictions: Predictions, labels: NDArray[np.int64], bins: int = BINS) -> Reliability:
     """Sort predictions by confidence into `bins` bins between 0 and 1; arguments as `evaluate`'s."""
     _check_lengths(predictions, labels)
     confidence = predictions.confidence.astype(np.float64)
@@ -222,6 +221,30 @@ def most_confident_errors(predictions: Predictions, labels: NDArray[np.int64]) -
     _check_lengths(predictions, labels)
     wrong = np.flatnonzero(predictions.labels != labels)
     return wrong[np.argsort(-predictions.confidence[wrong], kind="stable")]
+
+
+def describe(predictions: Predictions, labels: NDArray[np.int64]) -> dict[str, Any]:
+    """Return all these numbers as plain values, for JSON; None where there is nothing to count."""
+    values = evaluate(predictions, labels).as_dict()
+    scores = measure_scores(predictions, labels)
+    for row in values["per_digit"]:
+        digit = row["digit"]
+        row["precision"] = _or_none(scores.precision[digit])
+        row["recall"] = _or_none(scores.recall[digit])
+        row["f1"] = _or_none(scores.f1[digit])
+    reliability = measure_reliability(predictions, labels)
+    values["expected_calibration_error"] = reliability.expected_calibration_error
+    values["reliability"] = [
+        {"images": int(images), "confidence": _or_none(confidence), "accuracy": _or_none(accuracy)}
+        for images, confidence, accuracy in zip(
+            reliability.images, reliability.confidence, reliability.accuracy, strict=True
+        )
+    ]
+    return values
+
+
+def _or_none(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
 
 
 def _check_lengths(predictions: Predictions, labels: NDArray[np.int64]) -> None:

@@ -19,7 +19,7 @@ def project(values: NDArray[np.float32], seed: int = 0) -> tuple[NDArray[np.floa
     values
         float32, shape (N, D), N at least 1: what a layer makes of each image.
     seed
-        Decides t-SNE's random draws.
+        Decides the random draws of both methods.
 
     Returns
     -------
@@ -34,7 +34,7 @@ def project(values: NDArray[np.float32], seed: int = 0) -> tuple[NDArray[np.floa
     from sklearn.manifold import TSNE
 
     components = min(COMPONENTS, *values.shape)
-    reduced = PCA(components, svd_solver="full").fit_transform(values)
+    reduced = PCA(components, svd_solver="randomized", random_state=seed).fit_transform(values)
     if len(values) < FEWEST or components < 2:
         padded = np.zeros((len(values), 2), np.float32)
         padded[:, : min(2, components)] = reduced[:, :2]

@@ -38,7 +38,9 @@ def occlude(recognizer: Recognizer, image: NDArray[np.uint8], digit: int) -> NDA
     M. D. Zeiler, R. Fergus, "Visualizing and understanding convolutional networks", ECCV 2014, section 4.2.
     """
     corners = range(0, SIDE - WINDOW + 1, STRIDE)
-    windows = [(slice(row, row + WINDOW), slice(column, column + WINDOW)) for row in corners for column in corners]
+    windows = [
+        (slice(row, row + WINDOW), slice(column, column + WINDOW)) for row in corners for column in corners
+    ]
     windows = [window for window in windows if image[window].any()]  # hiding background changes nothing
     hidden = np.repeat(image[None], len(windows) + 1, axis=0)  # (W + 1, 28, 28); the last stays as it is
     for number, window in enumerate(windows):

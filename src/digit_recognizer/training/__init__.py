@@ -10,7 +10,7 @@ from digit_recognizer.training.recipe import Recipe, load_recipe, recipe_names, 
 
 if TYPE_CHECKING:
     from digit_recognizer.training.networks import LayerSummary, Outline, outline
-    from digit_recognizer.training.preview import preview
+    from digit_recognizer.training.preview import preview_augmentation
     from digit_recognizer.training.trainer import resume, train
 
 __all__ = [
@@ -22,7 +22,7 @@ __all__ = [
     "history_to_csv",
     "load_recipe",
     "outline",
-    "preview",
+    "preview_augmentation",
     "read_history",
     "recipe_names",
     "recipe_text",
@@ -32,7 +32,7 @@ __all__ = [
 
 _NEEDING_TORCH = {
     "networks": ("LayerSummary", "Outline", "outline"),
-    "preview": ("preview",),
+    "preview": ("preview_augmentation",),
     "trainer": ("resume", "train"),
 }
 

@@ -12,10 +12,10 @@ from digit_recognizer.training.export import scale
 from digit_recognizer.training.randomness import draws_from
 from digit_recognizer.training.recipe import Augmentation
 
-__all__ = ["preview"]
+__all__ = ["preview_augmentation"]
 
 
-def preview(
+def preview_augmentation(
     image: NDArray[np.uint8], augmentation: Augmentation, count: int, seed: int = 0
 ) -> NDArray[np.uint8]:
     """Return `count` draws of an image, each moved at random as in training.

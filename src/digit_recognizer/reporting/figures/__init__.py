@@ -20,7 +20,7 @@ from digit_recognizer.reporting.figures.mistakes import (
     draw_reliability,
     draw_sample,
 )
-from digit_recognizer.reporting.figures.style import as_png, as_svg
+from digit_recognizer.reporting.figures.style import as_png, as_svg, mosaic
 from digit_recognizer.reporting.figures.training import draw_compared_curves, draw_curves, draw_network
 
 __all__ = [
@@ -47,4 +47,5 @@ __all__ = [
     "draw_saliency",
     "draw_sample",
     "draw_slices",
+    "mosaic",
 ]

@@ -39,7 +39,8 @@ def draw_counts(training: NDArray[np.int64], validation: NDArray[np.int64]) -> F
     axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.grid(visible=False, axis="x")
     label_digits(axes)
-    figure.legend(loc="outside upper center", ncols=2)
+    if validation.any():
+        figure.legend(loc="outside upper center", ncols=2)
     return figure
 
 

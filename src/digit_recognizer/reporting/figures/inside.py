@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from string import ascii_uppercase
+from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from digit_recognizer.digits import CLASSES, INK, SIDE
@@ -40,6 +44,9 @@ __all__ = [
 
 Floats = NDArray[np.float32]
 
+STRONG = 98  # percentile of the values from which a map of saliency has its full colours
+LEGIBLE = 25  # weights of a filter at most for each to be written as a number
+
 
 @styled
 def draw_filters(filters: Floats) -> Figure:
@@ -65,7 +72,9 @@ def draw_slices(filters: Floats) -> Figure:
     axes = figure.subplots()
     _weights(figure, axes, page)
     step = blocks[0].shape[0] + 2
-    axes.set_yticks(np.arange(count) * step + (rows * (side + 1) - 2) / 2, [str(number) for number in range(count)])
+    axes.set_yticks(
+        np.arange(count) * step + (rows * (side + 1) - 2) / 2, [str(number) for number in range(count)]
+    )
     axes.set_ylabel("filter")
     axes.tick_params(length=0, labelcolor=GREY)
     return figure
@@ -79,24 +88,27 @@ def _weights(figure: Figure, axes: Axes, page: NDArray[np.float64]) -> None:
     _scale(figure, shown, axes, "weight")
 
 
-def _scale(figure: Figure, shown: mpl.cm.ScalarMappable, axes: Axes, name: str) -> None:
-    bar = figure.colorbar(shown, ax=axes, location="bottom", shrink=0.6, aspect=30, pad=0.02)
+def _scale(figure: Figure, shown: ScalarMappable, axes: Any, name: str, extend: str = "neither") -> None:
+    """Explain the colours of `shown` by a bar under one or more axes."""
+    bar = figure.colorbar(shown, ax=axes, location="bottom", shrink=0.6, aspect=30, pad=0.02, extend=extend)
     bar.set_label(name, fontsize=8.5)
     bar.outline.set_visible(False)  # type: ignore[operator]
     bar.ax.tick_params(labelsize=8)
+    bar.locator = MaxNLocator(4)
+    bar.update_ticks()
 
 
 @styled
 def draw_filter(kernel: Floats, image: NDArray[np.uint8], response: Floats) -> Figure:
     """Draw one filter (H, W) with its weights as numbers, an image (28, 28) and what the filter makes of it."""
-    figure = new_figure(2.4)
-    weights, picture, made = figure.subplots(1, 3)
+    figure = new_figure(2.3)
+    weights, picture, made = figure.subplots(1, 3, width_ratios=[1.5, 1, 1])
     reach = float(np.abs(kernel).max()) or 1.0
     weights.imshow(kernel, cmap=DIVERGING, vmin=-reach, vmax=reach, interpolation="none")
-    if kernel.size <= 25:
+    if kernel.size <= LEGIBLE:
         for (row, column), weight in np.ndenumerate(kernel):
             ink = "#ffffff" if abs(weight) > 0.6 * reach else "#000000"
-            weights.text(column, row, f"{weight:.1f}", ha="center", va="center", fontsize=5.5, color=ink)
+            weights.text(column, row, _short(weight), ha="center", va="center", fontsize=7, color=ink)
     blank(weights)
     show_digit(picture, image)
     made.imshow(response, cmap=SEQUENTIAL, interpolation="none")
@@ -104,6 +116,11 @@ def draw_filter(kernel: Floats, image: NDArray[np.uint8], response: Floats) -> F
     for axes, name in ((weights, "its weights"), (picture, "the image"), (made, "its feature map")):
         axes.set_title(name, fontsize=8.5, color=GREY)
     return figure
+
+
+def _short(weight: float) -> str:
+    """Return a weight in few letters: ``-.12``."""
+    return f"{weight:.2f}".replace("0.", ".", 1)
 
 
 @styled
@@ -114,7 +131,8 @@ def draw_feature_maps(maps: Floats) -> Figure:
     figure = new_figure(4.3 * rows / columns + 0.55)
     axes = figure.subplots()
     low, high = min(float(maps.min()), 0.0), float(maps.max()) or 1.0
-    shown = axes.imshow(mosaic(maps, columns), cmap=SEQUENTIAL, vmin=low, vmax=high, interpolation="none")
+    norm = PowerNorm(0.5 if low == 0 else 1, low, high)  # the root brings faint maps out
+    shown = axes.imshow(mosaic(maps, columns), cmap=SEQUENTIAL, norm=norm, interpolation="none")
     blank(axes)
     _scale(figure, shown, axes, "activation")
     return figure
@@ -126,23 +144,21 @@ def draw_saliency(images: NDArray[np.uint8], maps: Floats, titles: Sequence[str]
 
     `maps` are float32 (N, 28, 28), in nats.
     """
-    columns = 4
+    columns = 5
     rows = -(-len(images) // columns)
-    figure = new_figure(1.28 * rows + 0.55)
+    figure = new_figure(1.15 * rows + 0.6)
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.ravel()[len(images) :]:
         axes.axis("off")
-    reach = float(np.abs(maps).max()) or 1.0
+    reach = float(np.percentile(np.abs(maps), STRONG)) or 1.0
     for axes, image, values, title in zip(grid.ravel(), images, maps, titles, strict=False):
         shown = axes.imshow(values, cmap=DIVERGING, vmin=-reach, vmax=reach, interpolation="none")
         strokes = np.zeros((SIDE, SIDE, 4))
-        strokes[..., 3] = image / INK * 0.75
+        strokes[..., 3] = image / INK * 0.55
         axes.imshow(strokes, interpolation="none")
         blank(axes)
         axes.set_title(title, fontsize=8, pad=2)
-    bar = figure.colorbar(shown, ax=grid, location="bottom", shrink=0.6, aspect=30, pad=0.02)
-    bar.set_label("fall of the answer's log-odds where hidden, nats", fontsize=8.5)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    _scale(figure, shown, grid, "fall of the answer's log-odds where hidden, nats", extend="both")
     return figure
 
 
@@ -168,12 +184,26 @@ def draw_map(points: Floats, labels: NDArray[np.int64], wrong: NDArray[np.bool_]
     for digit in range(CLASSES):
         of_digit = labels == digit
         axes.scatter(*points[of_digit].T, s=7, color=TEN[digit], linewidths=0, alpha=0.8)
-    axes.scatter(*points[wrong].T, s=60, facecolors="none", edgecolors=TEXT, linewidths=1.2, label="wrong answer")
+    axes.scatter(
+        *points[wrong].T, s=60, facecolors="none", edgecolors=TEXT, linewidths=1.2, label="wrong answer"
+    )
     for digit in np.unique(labels):
         row, column = np.median(points[labels == digit], axis=0)
         axes.text(
-            row, column, str(digit), ha="center", va="center", fontsize=11, fontweight="bold", color="#000000",
-            bbox={"boxstyle": "circle,pad=0.25", "facecolor": "#ffffff", "edgecolor": TEN[digit], "alpha": 0.9},
+            row,
+            column,
+            str(digit),
+            ha="center",
+            va="center",
+            fontsize=11,
+            fontweight="bold",
+            color="#000000",
+            bbox={
+                "boxstyle": "circle,pad=0.25",
+                "facecolor": "#ffffff",
+                "edgecolor": TEN[digit],
+                "alpha": 0.9,
+            },
         )
     axes.set(aspect="equal", adjustable="datalim")
     blank(axes, around=EDGE)
@@ -199,8 +229,12 @@ def draw_disagreements(
         axes.set_title(f"a {label}", fontsize=8.5, pad=2)
         for run in range(runs):
             right = answers[run, number] == label
-            words = f"{'ABCDEFGHIJ'[run]}: {answers[run, number]}  {percent(float(confidence[run, number]))}"
+            words = (
+                f"{ascii_uppercase[run]}: {answers[run, number]}  {percent(float(confidence[run, number]))}"
+            )
             place = -0.03 - 0.15 * run
             colour = GREY if right else ORANGE
-            axes.text(0.5, place, words, transform=axes.transAxes, fontsize=7.5, ha="center", va="top", color=colour)
+            axes.text(
+                0.5, place, words, transform=axes.transAxes, fontsize=7.5, ha="center", va="top", color=colour
+            )
     return figure

@@ -43,7 +43,9 @@ REJECTED = 10  # percent: as far as the curve of rejection is drawn
 @styled
 def draw_confusion_counts(confusion: NDArray[np.int64]) -> Figure:
     """Draw how many images of the digit of a row were taken for that of a column: int64 (10, 10)."""
-    shades = np.sqrt(confusion / max(int(confusion.max()), 1))  # so that single errors are seen beside thousands
+    shades = np.sqrt(
+        confusion / max(int(confusion.max()), 1)
+    )  # so that single errors are seen beside thousands
     return _confusion(shades, [[f"{count:,}" if count else "" for count in row] for row in confusion])
 
 
@@ -53,7 +55,9 @@ def draw_confusion_rates(confusion: NDArray[np.int64]) -> Figure:
     images = np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     rates = 100 * confusion / images
     np.fill_diagonal(rates, 0)
-    words = [[f"{rate:.2f}" if 0 < rate < 9.95 else f"{rate:.0f}" if rate else "" for rate in row] for row in rates]
+    words = [
+        [f"{rate:.2f}" if 0 < rate < 9.95 else f"{rate:.0f}" if rate else "" for rate in row] for row in rates
+    ]
     figure = _confusion(rates / max(rates.max(), 1e-9), words, diagonal=False)
     return figure
 
@@ -103,9 +107,12 @@ def draw_error_rates(errors: NDArray[np.int64], images: NDArray[np.int64]) -> Fi
 
 @styled
 def draw_confident_errors(
-    images: NDArray[np.uint8], labels: NDArray[np.int64], probabilities: NDArray[np.float32]
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    probabilities: NDArray[np.float32],
+    names: NDArray[np.int64],
 ) -> Figure:
-    """Draw wrong answers, each beside its three likeliest digits: (N, 28, 28), (N,), (N, 10)."""
+    """Draw wrong answers, each beside its three likeliest digits: (N, 28, 28), (N,), (N, 10), and row numbers."""
     columns = 3
     rows = max(-(-len(images) // columns), 1)
     figure = new_figure(0.92 * rows + 0.1)
@@ -113,10 +120,13 @@ def draw_confident_errors(
     for picture, bars in grid:
         picture.axis("off")
         bars.axis("off")
-    for (picture, bars), image, label, chances in zip(grid, images, labels, probabilities, strict=False):
+    for (picture, bars), image, label, chances, name in zip(
+        grid, images, labels, probabilities, names, strict=False
+    ):
         picture.axis("on")
         show_digit(picture, image)
         picture.set_title(f"a {label}", fontsize=8.5, pad=2)
+        bars.set_title(f"row {name}", fontsize=7.5, pad=2, color=GREY)
         _three_likeliest(bars, int(label), chances)
     return figure
 
@@ -162,15 +172,21 @@ def draw_reliability(reliability: Reliability) -> Figure:
     filled = reliability.images > 0
     upper.plot([0, 100], [0, 100], color=GREY, linewidth=1, linestyle="--", label="as sure as right")
     upper.plot(
-        100 * reliability.confidence[filled], 100 * reliability.accuracy[filled], "o-", color=BLUE, markersize=4
+        100 * reliability.confidence[filled],
+        100 * reliability.accuracy[filled],
+        "o",
+        color=BLUE,
+        markersize=4,
     )
     for place in np.flatnonzero(filled):
         count = int(reliability.images[place])
         low, high = wilson_interval(round(reliability.accuracy[place] * count), count)
         upper.vlines(100 * reliability.confidence[place], 100 * low, 100 * high, color=BLUE, alpha=0.35, lw=4)
-    lower.bar(edges[:-1], reliability.images, width=np.diff(edges), align="edge", color=BLUE, edgecolor="none")
+    lower.bar(
+        edges[:-1], reliability.images, width=np.diff(edges), align="edge", color=BLUE, edgecolor="none"
+    )
     upper.set(ylabel="accuracy, %", ylim=(-3, 103))
-    lower.set(xlabel="confidence, %", ylabel="images", yscale="log", xlim=(0, 100), ylim=(0.7, None))
+    lower.set(xlabel="confidence, %", ylabel="images", yscale="log", xlim=(0, 101), ylim=(0.7, None))
     figure.legend(*upper.get_legend_handles_labels(), loc="outside upper right")
     return figure
 
@@ -183,7 +199,12 @@ def draw_rejection(rejection: Rejection) -> Figure:
     share, rate = 100 * rejection.rejected, 100 * (1 - rejection.accuracy)
     within = share <= REJECTED
     last = share[within][-1:]
-    axes.step(np.append(share[within], REJECTED), np.append(rate[within], rate[within][-1:]), where="post", color=BLUE)
+    axes.step(
+        np.append(share[within], REJECTED),
+        np.append(rate[within], rate[within][-1:]),
+        where="post",
+        color=BLUE,
+    )
     perfect = np.flatnonzero(rate[within] == 0)
     if perfect.size and last.size:
         at = float(share[within][perfect[0]])

@@ -106,7 +106,12 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     @wraps(draw)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> Figure:
         with mpl.rc_context(STYLE):
-            return draw(*args, **kwargs)
+            figure = draw(*args, **kwargs)
+            layout = figure.get_layout_engine()
+            if layout is not None:  # once for all files, for it takes longer than drawing
+                layout.execute(figure)
+                figure.set_layout_engine("none")
+            return figure
 
     return wrapped
 

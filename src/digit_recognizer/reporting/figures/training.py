@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from digit_recognizer.digits import SIDE
@@ -26,6 +27,9 @@ from digit_recognizer.reporting.figures.style import (
 __all__ = ["draw_compared_curves", "draw_curves", "draw_network"]
 
 Floats = NDArray[np.float64]
+
+ACCURACIES = (0.2, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9999, 0.99999)  # marked
+SMALLEST = 1e-5  # an error rate of 0 is drawn as this
 
 SLANT = 0.35  # of a side: how far the receding edges of a box go, right and up
 BOX_SPAN = 60.0  # width of the longest box without its slant, in pixels of an image's side
@@ -100,15 +104,20 @@ def draw_curves(
     marker = "o" if len(epochs) < 12 else None
     for axes, trained, validated in (
         (losses, loss, validation_loss),
-        (accuracies, 100 * accuracy, None if validation_accuracy is None else 100 * validation_accuracy),
+        (accuracies, accuracy, validation_accuracy),
     ):
         axes.plot(epochs, trained, color=BLUE, marker=marker, markersize=3.5, label="training")
         if validated is not None:
-            axes.plot(epochs, validated, "--", color=ORANGE, marker=marker, markersize=3.5, label="validation")
+            axes.plot(
+                epochs, validated, "--", color=ORANGE, marker=marker, markersize=3.5, label="validation"
+            )
     rates.plot(epochs, learning_rate, color=GREEN, drawstyle="steps-mid", marker=marker, markersize=3.5)
-    losses.set(ylabel="loss, nats", yscale="log")
+    losses.set(ylabel="loss, nats")
     accuracies.set(ylabel="accuracy, %")
-    rates.set(ylabel="learning\nrate", xlabel="epoch", yscale="log")
+    rates.set(ylabel="learning\nrate", xlabel="epoch")
+    _scale_losses(losses)
+    _scale_accuracies(accuracies)
+    rates.set_yscale("log")
     rates.xaxis.set_major_locator(MaxNLocator(integer=True))
     for axes in (losses, accuracies, rates):
         _mark(axes, best, len(loss) if stopped else None)
@@ -124,6 +133,32 @@ def _mark(axes: Axes, best: int | None, end: int | None) -> None:
         axes.axvline(end, color=GREY, linewidth=1, linestyle="-.", label="stopped early")
 
 
+def _scale_losses(axes: Axes) -> None:
+    """Draw losses on a logarithmic scale whose marks are plain numbers."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_locator(NullLocator())
+
+
+def _scale_accuracies(axes: Axes) -> None:
+    """Draw accuracies, 0 to 1, so that each tenfold fall of the error rate takes as much room."""
+    low, high = axes.dataLim.intervaly
+    low, high = min(low, 0.99), min(max(high, 0.99), 1 - SMALLEST)
+    axes.set_yscale("function", functions=(_nines, _from_nines))
+    axes.set_ylim(_from_nines(_nines(low) - 0.1), _from_nines(_nines(high) + 0.15))
+    marks = [mark for mark in ACCURACIES if axes.get_ylim()[0] <= mark <= axes.get_ylim()[1]]
+    axes.set_yticks(marks, [f"{100 * mark:g}" for mark in marks])
+
+
+def _nines(accuracy: Any) -> Any:
+    return -np.log10(np.maximum(1 - np.asarray(accuracy), SMALLEST))
+
+
+def _from_nines(nines: Any) -> Any:
+    return 1 - 10.0 ** -np.asarray(nines)
+
+
 @styled
 def draw_compared_curves(
     names: Sequence[str], losses: Sequence[Floats], accuracies: Sequence[Floats], what: str
@@ -136,8 +171,10 @@ def draw_compared_curves(
         epochs = np.arange(1, len(loss) + 1)
         marker = "o" if len(epochs) < 3 else None
         upper.plot(epochs, loss, style, color=colour, marker=marker, markersize=4, label=name)
-        lower.plot(epochs, 100 * accuracy, style, color=colour, marker=marker, markersize=4)
-    upper.set(ylabel=f"{what} loss, nats", yscale="log")
+        lower.plot(epochs, accuracy, style, color=colour, marker=marker, markersize=4)
+    upper.set(ylabel=f"{what} loss, nats")
+    _scale_losses(upper)
+    _scale_accuracies(lower)
     lower.set(ylabel=f"{what} accuracy, %", xlabel="epoch")
     lower.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(loc="outside upper center", ncols=2)

@@ -1,0 +1,68 @@
+"""Reports as the command line sees them: which runs, which digits, what is said meanwhile."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from digit_recognizer import run_folder
+from digit_recognizer.cli.output import show_report, telling
+from digit_recognizer.digits import Digits
+from digit_recognizer.errors import DigitsError
+from digit_recognizer.sources import Part, find_source, load_digits
+
+if TYPE_CHECKING:
+    from digit_recognizer.reporting.sections import Choice
+
+__all__ = ["report_comparison", "report_run", "split_names"]
+
+
+def split_names(names: list[str]) -> tuple[list[Path], str | None]:
+    """Tell runs from the source that may stand behind them.
+
+    Raises
+    ------
+    DigitsError
+        A name that is not the last is no run folder.
+    """
+    *others, last = names
+    is_source = bool(others) and not (Path(last) / run_folder.ENVIRONMENT).exists()
+    runs = others if is_source else names
+    for name in runs:
+        run_folder.read_environment(Path(name))
+    return [Path(name) for name in runs], last if is_source else None
+
+
+def report_run(
+    run: Path,
+    digits: Digits,
+    source: str,
+    *,
+    out: Path | None = None,
+    choice: Choice | None = None,
+    as_json: bool = False,
+) -> None:
+    """Write a run's report, and say where it is."""
+    started = time.perf_counter()
+    with telling("Report", as_json=as_json) as tell:
+        from digit_recognizer.reporting import write_report
+
+        page = write_report(run, digits, source=source, out=out, choice=choice, on_section=tell)
+    show_report(page, time.perf_counter() - started, as_json=as_json)
+
+
+def report_comparison(runs: list[Path], source: str | None, part: Part, *, out: Path | None) -> None:
+    """Write a page that compares runs, and say where it is."""
+    started = time.perf_counter()
+    recorded = run_folder.read_environment(runs[0])["data"]["source"] or None
+    named = find_source(source or recorded)
+    with telling("Comparison", as_json=False) as tell:
+        tell("reading the digits")
+        digits = load_digits(named, part)
+        from digit_recognizer.reporting import write_comparison
+
+        tell("predictions, figures and page")
+        folder = out or run_folder.free_folder("comparison")
+        page = write_comparison(runs, digits, source=named, out=folder)
+    show_report(page, time.perf_counter() - started, as_json=False)

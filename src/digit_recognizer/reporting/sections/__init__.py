@@ -1,0 +1,20 @@
+"""The chapters of a report: a study of a run ► blocks. All that is worked out for the page is worked out here."""
+
+from digit_recognizer.reporting.sections.comparison import compare
+from digit_recognizer.reporting.sections.data import show_data
+from digit_recognizer.reporting.sections.inside import Choice, show_inside
+from digit_recognizer.reporting.sections.mistakes import show_mistakes
+from digit_recognizer.reporting.sections.network import show_network
+from digit_recognizer.reporting.sections.result import show_result
+from digit_recognizer.reporting.sections.training import show_training
+
+__all__ = [
+    "Choice",
+    "compare",
+    "show_data",
+    "show_inside",
+    "show_mistakes",
+    "show_network",
+    "show_result",
+    "show_training",
+]

@@ -1,0 +1,100 @@
+"""The training: its curves over the epochs."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from digit_recognizer.reporting import figures
+from digit_recognizer.reporting.blocks import Facts, Picture, Section
+from digit_recognizer.reporting.sections.words import count, percent, seconds_in_words
+from digit_recognizer.reporting.study import Run
+
+__all__ = ["best_epoch", "show_training"]
+
+
+def show_training(run: Run) -> Section:
+    """Show loss, accuracy and learning rate over the epochs."""
+    validated = run.history[-1].validation_accuracy is not None
+    columns = {
+        name: np.array([getattr(record, name) for record in run.history], np.float64)
+        for name in ("loss", "accuracy", "validation_loss", "validation_accuracy", "learning_rate")
+    }
+    best = best_epoch(run)
+    stopped = run.recipe.stopping is not None and len(run.history) < run.recipe.epochs
+    curves = Picture(
+        "training",
+        "Loss, accuracy and learning rate",
+        _caption(run, validated=validated),
+        f"Curves over {count(len(run.history), 'epoch')}: the loss goes from {columns['loss'][0]:.3f} to "
+        f"{columns['loss'][-1]:.3f} nats, the accuracy from {percent(columns['accuracy'][0])} to "
+        f"{percent(columns['accuracy'][-1])} on the training images.",
+        figures.draw_curves(
+            columns["loss"],
+            columns["accuracy"],
+            columns["validation_loss"] if validated else None,
+            columns["validation_accuracy"] if validated else None,
+            columns["learning_rate"],
+            best=best,
+            stopped=stopped,
+        ),
+    )
+    return Section("training", "The training", _lead(run, best), [curves, Facts(_facts(run), wide=False)])
+
+
+def best_epoch(run: Run) -> int | None:
+    """Return the first epoch with the highest validation accuracy, counted from 1; None without validation."""
+    accuracies = [record.validation_accuracy for record in run.history]
+    known = [accuracy for accuracy in accuracies if accuracy is not None]
+    return accuracies.index(max(known)) + 1 if known else None
+
+
+def _lead(run: Run, best: int | None) -> str:
+    epochs = count(len(run.history), "epoch")
+    wanted = count(run.recipe.epochs, "epoch")
+    if len(run.history) >= run.recipe.epochs:
+        ending = f"It went on for the {epochs} that the recipe asks for."
+    elif run.recipe.stopping is not None:
+        ending = (
+            f"It was stopped early, after {epochs} of at most {wanted}: {_column(run.recipe.stopping.monitor)} "
+            f"had not improved for {run.recipe.stopping.patience}."
+        )
+    else:
+        ending = f"It was ended after {epochs} of {wanted}."
+    if best is None:
+        return f"{ending} No images were held out, so only the training images can be followed."
+    return (
+        f"{ending} The best epoch on the validation images was number {best}; the model is that of the last."
+    )
+
+
+def _caption(run: Run, *, validated: bool) -> str:
+    words = ["Mean cross-entropy in nats, share of right answers, and the learning rate, by epoch."]
+    if validated:
+        easier = [] if run.recipe.augmentation is None else ["augmentation"]
+        easier += ["dropout"] if any(line.startswith("dropout") for line in run.recipe.network) else []
+        if easier:
+            words.append(
+                f"Training (blue) is measured on the way and with {' and '.join(easier)}, so it may lie below "
+                "validation (orange)."
+            )
+        words.append("Where training still improves and validation does not, the network learns by heart.")
+    if len(run.history) == 1:
+        words.append("There was one epoch only, so each curve is a point.")
+    return " ".join(words)
+
+
+def _facts(run: Run) -> list[tuple[str, str]]:
+    last, epochs = run.history[-1], len(run.history)
+    rows = [
+        ("Last epoch, training", f"loss {last.loss:.4f} nats, accuracy {percent(last.accuracy)}"),
+        ("An epoch takes", seconds_in_words(sum(record.seconds for record in run.history) / epochs)),
+        ("Speed", f"{np.median([record.images_per_second for record in run.history]):,.0f} images a second"),
+    ]
+    if last.validation_loss is not None and last.validation_accuracy is not None:
+        words = f"loss {last.validation_loss:.4f} nats, accuracy {percent(last.validation_accuracy)}"
+        rows.insert(1, ("Last epoch, validation", words))
+    return rows
+
+
+def _column(name: str) -> str:
+    return name.replace("_", " ")
