@@ -11,7 +11,7 @@ PEERS_READY := .venv-peers/.ready
 .PHONY: run test check bench-peers clean help
 
 help:
-	@echo "make run          train and evaluate, on SOURCE=digit-recognizer.zip, on data/, else on the bundled digits"
+	@echo "make run          train, evaluate and report, on SOURCE=digit-recognizer.zip, on data/, else on the bundled digits"
 	@echo "make test         run the tests"
 	@echo "make check        ruff, mypy, and the commands and links of the documentation"
 	@echo "make bench-peers  compare five-layer with Keras on TensorFlow, in an environment of its own"
@@ -19,7 +19,7 @@ help:
 
 run: $(READY)
 	@run=runs/$$(date +%Y-%m-%d-%H%M%S)-$(RECIPE) && \
-	$(BIN)/digits train $(SOURCE) --recipe $(RECIPE) --out $$run && \
+	$(BIN)/digits train $(SOURCE) --recipe $(RECIPE) --out $$run --report && \
 	$(BIN)/digits evaluate $$run
 
 test: $(READY)

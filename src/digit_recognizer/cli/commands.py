@@ -67,17 +67,19 @@ def train(
         typer.Option(
             "--recipe",
             "-r",
-            help=f"A name from 'digits recipes', or a .toml file.  [default: {DEFAULT_RECIPE}]",
+            help=rf"A name from 'digits recipes', or a .toml file.  \[default: {DEFAULT_RECIPE}]",
         ),
     ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe; may be repeated."),
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Decides every random draw.  [default: 0]")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help=r"Decides every random draw.  \[default: 0]")
+    ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="The run folder to make.  [default: runs/<time>-<recipe>]"),
+        typer.Option("--out", "-o", help=r"The run folder to make.  \[default: runs/<time>-<recipe>]"),
     ] = None,
     resume: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Go on with a run that was interrupted.")
@@ -93,13 +95,22 @@ def train(
     """Train a network and write a run folder."""
     from digit_recognizer.cli.runs import go_on, train_anew
 
-    show = {"device": device, "report": report, "as_json": json}
+    changes = settings or []
     if resume is None:
-        train_anew(source, recipe or DEFAULT_RECIPE, settings or [], out, seed=seed or 0, **show)
+        train_anew(
+            source,
+            recipe or DEFAULT_RECIPE,
+            changes,
+            out,
+            seed=seed or 0,
+            device=device,
+            report=report,
+            as_json=json,
+        )
         return
     if recipe or out or seed is not None:
         raise DigitsError("--resume goes on as the run was begun: leave --recipe, --seed and --out away")
-    go_on(resume, source, settings or [], **show)
+    go_on(resume, source, changes, device=device, report=report, as_json=json)
 
 
 @app.command()
@@ -167,15 +178,15 @@ def report(
         list[str],
         typer.Argument(
             metavar="RUN... [SOURCE]",
-            help="A run folder, or several to compare; behind them, if not the digits that the (first) run was "
-            "trained on, a source: see 'digits train --help'.",
+            help="A run folder, or several to compare. Behind them a source, if not that of the (first) run: "
+            "see 'digits train --help'.",
             show_default=False,
         ),
     ],
     part: Annotated[Part, typer.Option(help="Which part of the source.")] = Part.TRAIN,
     digit: Annotated[
         int | None,
-        typer.Option(min=0, max=9, help="Show the feature maps of an image of this digit.  [default: 7]"),
+        typer.Option(min=0, max=9, help=r"Show the feature maps of an image of this digit.  \[default: 7]"),
     ] = None,
     index: Annotated[
         int | None, typer.Option(min=0, help="Show those of the image in this row of the source, from 0.")
@@ -189,7 +200,7 @@ def report(
         typer.Option(
             "--out",
             "-o",
-            help="The folder for report.html and figures/.  [default: the run's; runs/<time>-comparison]",
+            help=r"The folder for report.html and figures/.  \[default: the run's; runs/<time>-comparison]",
         ),
     ] = None,
 ) -> None:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from digit_recognizer import run_folder
 from digit_recognizer.cli.output import show_report, telling
 from digit_recognizer.digits import Digits
-from digit_recognizer.errors import DigitsError
 from digit_recognizer.sources import Part, find_source, load_digits
 
 if TYPE_CHECKING:

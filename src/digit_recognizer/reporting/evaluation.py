@@ -133,7 +133,7 @@ class Scores:
 
 
 def measure_scores(predictions: Predictions, labels: NDArray[np.int64]) -> Scores:
-    """Return precision, recall and F1 of each digit, as scikit-learn defines them; arguments as `evaluate`'s."""
+    """Return precision, recall and F1 of each digit, as scikit-learn has them; arguments as `evaluate`'s."""
     from sklearn.metrics import precision_recall_fscore_support
 
     _check_lengths(predictions, labels)

@@ -158,7 +158,7 @@ def _render(title: str, sections: Sequence[Section], drawings: dict[str, str]) -
     environment.filters["source"] = lambda picture: _as_address(
         drawings[picture.name].encode(), "image/svg+xml"
     )
-    environment.filters["size"] = lambda picture: _size(picture)
+    environment.filters["size"] = _size
     environment.filters["cells"] = lambda table: list(_cells(table))
     environment.filters["strips"] = _strips
 

@@ -52,7 +52,8 @@ def occlude(recognizer: Recognizer, image: NDArray[np.uint8], digit: int) -> NDA
 def _log_odds(probabilities: NDArray[np.float32], digit: int) -> NDArray[np.float64]:
     """Return log(p / (1 - p)), exact for a p near 1 as well: (N, 10) to (N,)."""
     others = np.delete(probabilities.astype(np.float64), digit, axis=1).sum(axis=1)
-    return np.log(np.maximum(probabilities[:, digit], TINY)) - np.log(np.maximum(others, TINY))
+    odds: NDArray[np.float64] = np.maximum(probabilities[:, digit], TINY) / np.maximum(others, TINY)
+    return np.log(odds)
 
 
 def _spread(falls: NDArray[np.float64], windows: list[tuple[slice, slice]]) -> NDArray[np.float32]:

@@ -98,9 +98,10 @@ def read_history(path: Path) -> list[EpochRecord]:
 
 def _record(row: dict[str, Any], where: str) -> EpochRecord:
     try:
-        return EpochRecord(
-            **{field.name: _value(row[field.name], field.type) for field in fields(EpochRecord)}
-        )
+        values: dict[str, Any] = {
+            field.name: _value(row[field.name], field.type) for field in fields(EpochRecord)
+        }
+        return EpochRecord(**values)
     except (KeyError, TypeError, ValueError) as error:
         raise DigitsError(f"{where} is damaged: expected a number in each column, got {row}") from error
 

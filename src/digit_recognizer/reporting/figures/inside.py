@@ -92,7 +92,7 @@ def _scale(figure: Figure, shown: ScalarMappable, axes: Any, name: str, extend: 
     """Explain the colours of `shown` by a bar under one or more axes."""
     bar = figure.colorbar(shown, ax=axes, location="bottom", shrink=0.6, aspect=30, pad=0.02, extend=extend)
     bar.set_label(name, fontsize=8.5)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=8)
     bar.locator = MaxNLocator(4)
     bar.update_ticks()
@@ -100,7 +100,7 @@ def _scale(figure: Figure, shown: ScalarMappable, axes: Any, name: str, extend: 
 
 @styled
 def draw_filter(kernel: Floats, image: NDArray[np.uint8], response: Floats) -> Figure:
-    """Draw one filter (H, W) with its weights as numbers, an image (28, 28) and what the filter makes of it."""
+    """Draw a filter (H, W) with its weights as numbers, an image (28, 28), and what it makes of that."""
     figure = new_figure(2.3)
     weights, picture, made = figure.subplots(1, 3, width_ratios=[1.5, 1, 1])
     reach = float(np.abs(kernel).max()) or 1.0
@@ -108,7 +108,7 @@ def draw_filter(kernel: Floats, image: NDArray[np.uint8], response: Floats) -> F
     if kernel.size <= LEGIBLE:
         for (row, column), weight in np.ndenumerate(kernel):
             ink = "#ffffff" if abs(weight) > 0.6 * reach else "#000000"
-            weights.text(column, row, _short(weight), ha="center", va="center", fontsize=7, color=ink)
+            weights.text(column, row, _short(float(weight)), ha="center", va="center", fontsize=7, color=ink)
     blank(weights)
     show_digit(picture, image)
     made.imshow(response, cmap=SEQUENTIAL, interpolation="none")
@@ -183,15 +183,21 @@ def draw_map(points: Floats, labels: NDArray[np.int64], wrong: NDArray[np.bool_]
     axes = figure.subplots()
     for digit in range(CLASSES):
         of_digit = labels == digit
-        axes.scatter(*points[of_digit].T, s=7, color=TEN[digit], linewidths=0, alpha=0.8)
+        axes.scatter(points[of_digit, 0], points[of_digit, 1], s=7, color=TEN[digit], linewidths=0, alpha=0.8)
     axes.scatter(
-        *points[wrong].T, s=60, facecolors="none", edgecolors=TEXT, linewidths=1.2, label="wrong answer"
+        points[wrong, 0],
+        points[wrong, 1],
+        s=60,
+        facecolors="none",
+        edgecolors=TEXT,
+        linewidths=1.2,
+        label="wrong answer",
     )
     for digit in np.unique(labels):
-        row, column = np.median(points[labels == digit], axis=0)
+        across, up = np.median(points[labels == digit], axis=0)
         axes.text(
-            row,
-            column,
+            across,
+            up,
             str(digit),
             ha="center",
             va="center",

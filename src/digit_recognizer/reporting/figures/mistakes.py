@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
@@ -58,8 +56,7 @@ def draw_confusion_rates(confusion: NDArray[np.int64]) -> Figure:
     words = [
         [f"{rate:.2f}" if 0 < rate < 9.95 else f"{rate:.0f}" if rate else "" for rate in row] for row in rates
     ]
-    figure = _confusion(rates / max(rates.max(), 1e-9), words, diagonal=False)
-    return figure
+    return _confusion(rates / max(rates.max(), 1e-9), words, diagonal=False)
 
 
 def _confusion(shades: NDArray[np.float64], words: list[list[str]], *, diagonal: bool = True) -> Figure:
@@ -112,7 +109,10 @@ def draw_confident_errors(
     probabilities: NDArray[np.float32],
     names: NDArray[np.int64],
 ) -> Figure:
-    """Draw wrong answers, each beside its three likeliest digits: (N, 28, 28), (N,), (N, 10), and row numbers."""
+    """Draw wrong answers, each beside its three likeliest digits.
+
+    `images` (N, 28, 28), `labels` (N,) and `probabilities` (N, 10); `names` (N,) are rows in the source.
+    """
     columns = 3
     rows = max(-(-len(images) // columns), 1)
     figure = new_figure(0.92 * rows + 0.1)

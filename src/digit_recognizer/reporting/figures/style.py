@@ -26,8 +26,8 @@ __all__ = [
     "EDGE",
     "GREEN",
     "GREY",
-    "ORANGE",
     "LINES",
+    "ORANGE",
     "SEQUENTIAL",
     "TEN",
     "TEXT",
@@ -66,7 +66,7 @@ LINES = ((BLUE, "-"), (ORANGE, "--"), (GREEN, "-."), (TEXT, ":"))  # colour and 
 SEQUENTIAL, DIVERGING = "viridis", "PuOr_r"  # of values from 0 up; of values around 0
 DIGIT = "digit"  # begins the id of a picture of ink, which a dark page turns over
 
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "axes.edgecolor": EDGE,
     "axes.facecolor": "none",
     "axes.grid": True,

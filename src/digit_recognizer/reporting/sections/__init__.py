@@ -1,4 +1,4 @@
-"""The chapters of a report: a study of a run ► blocks. All that is worked out for the page is worked out here."""
+"""The chapters of a report: a study of a run ► blocks; all that a page says is worked out here."""
 
 from digit_recognizer.reporting.sections.comparison import compare
 from digit_recognizer.reporting.sections.data import show_data

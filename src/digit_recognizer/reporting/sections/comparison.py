@@ -55,8 +55,9 @@ def compare(runs: Sequence[Run], digits: Digits, source: str) -> list[Section]:
 
 def _judged_by(judged: Digits, source: str) -> str:
     if not len(judged):
-        return f"There is no image in {source} that none of the runs was trained on, so each is listed without judgement."
-    return f"All are judged by the same {count(len(judged), 'image')} of {source}, which none of them was trained on."
+        return f"{source} has no image that none of the runs was trained on, so they are not judged."
+    images = count(len(judged), "image")
+    return f"All are judged by the same {images} of {source}, which none of them was trained on."
 
 
 def _table(runs: Sequence[Run], judged: Digits, predictions: Sequence[Predictions]) -> Table:
@@ -121,8 +122,8 @@ def _disagreements(
     picture = Picture(
         "disagreements",
         f"{len(shown)} of the {count(len(apart), 'image')} on which they disagree",
-        "Above each image its label, below it each run's answer with its confidence, wrong ones in orange; first those "
-        "where all are sure.",
+        "Above each image its label, below it each run's answer with its confidence, wrong ones in orange; "
+        "first those where all are sure.",
         "; ".join(
             f"a {judged.labels[row]} in row {rows[row]}: {', '.join(map(str, answers[:, row]))}"
             for row in shown[:6]
@@ -148,8 +149,9 @@ def _pairs(runs: Sequence[Run], right: NDArray[np.bool_]) -> Table:
         rows.append([pair, str(only_first), str(only_second), str(neither), chance])
     return Table(
         "Pair by pair",
-        "Images that only one of two runs reads rightly, and those that neither does. The last column is McNemar's "
-        "exact test: how probable a difference at least as large would be if both were equally good.",
+        "Images that only one of two runs reads rightly, and those that neither does. The last column is "
+        "McNemar's exact test: how probable a difference at least as large would be if both were equally "
+        "good.",
         ("runs", "only the first right", "only the second right", "neither right", "p"),
         rows,
         frozenset({1, 2, 3, 4}),

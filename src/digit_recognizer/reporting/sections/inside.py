@@ -72,7 +72,7 @@ def show_inside(study: Study, choice: Choice) -> Section:
     blocks += _saliency(study)
     blocks += _exciting(study, activations)
     blocks.append(_map(study, activations))
-    lead = "What it looks for, what it makes of one image, where it looks, and how it sorts the digits in the end."
+    lead = "What it looks for, what it makes of an image, where it looks, and how it sorts digits in the end."
     return Section("inside", "Inside the network", lead, blocks)
 
 
@@ -109,9 +109,9 @@ def _filters(study: Study, activations: Activations, choice: Choice, row: int) -
         yield Picture(
             "filters-first",
             f"All filters of {first.name}",
-            f"{count(len(weights), 'filter')} of {size} weights, without units; counted from 0, row by row. Orange is "
-            "above zero and answers to ink, purple below and answers to its absence: many are edges and strokes of "
-            "one direction.",
+            f"{count(len(weights), 'filter')} of {size} weights, without units; counted from 0, row by row. "
+            "Orange is above zero and answers to ink, purple below and answers to its absence: many are "
+            "edges and strokes of one direction.",
             f"A grid of {len(weights)} small patterns in orange and purple: the filters of {first.name}.",
             figures.draw_filters(weights[:, 0]),
         )
@@ -119,9 +119,9 @@ def _filters(study: Study, activations: Activations, choice: Choice, row: int) -
         yield Picture(
             "filter",
             f"Filter {choice.filter} of {first.name}, enlarged",
-            f"Its weights, the image of row {row:,}, and the feature map that it makes of it: bright where the image "
-            "fits the filter.",
-            f"The weights of one filter as a grid, a handwritten digit, and the filter's feature map of it.",
+            f"Its weights, the image of row {row:,}, and the feature map that it makes of it: bright where "
+            "the image fits the filter.",
+            "The weights of one filter as a grid, a handwritten digit, and the filter's feature map of it.",
             figures.draw_filter(
                 weights[choice.filter, 0],
                 image,
@@ -140,8 +140,8 @@ def _filters(study: Study, activations: Activations, choice: Choice, row: int) -
     yield Picture(
         "filters-second",
         f"The first {len(shown)} of the {len(kernels)} filters of {rest[0].name}",
-        f"Each is a stack of {kernels.shape[1]} kernels of {' × '.join(map(str, kernels.shape[2:]))} weights, one for "
-        f"each channel of {first.name}, so it answers to combinations of those.",
+        f"Each is a stack of {kernels.shape[1]} kernels of {' × '.join(map(str, kernels.shape[2:]))} "
+        f"weights, one for each channel of {first.name}, so it answers to combinations of those.",
         f"Grids of small patterns in orange and purple, one grid for each of {len(shown)} filters.",
         figures.draw_slices(shown),
     )
@@ -160,8 +160,8 @@ def _feature_maps(study: Study, activations: Activations, row: int) -> Iterator[
         yield Picture(
             f"feature-maps-{_file_name(layer)}",
             f"Feature maps of {layer.name}",
-            f"What its {len(maps)} filters make of {what} ({read}): {' × '.join(map(str, maps.shape[1:]))} pixels "
-            f"each, behind the activation, without units, all on one scale.{remark}",
+            f"What its {len(maps)} filters make of {what} ({read}): {' × '.join(map(str, maps.shape[1:]))} "
+            f"pixels each, behind the activation, without units, all on one scale.{remark}",
             f"A grid of {len(maps)} feature maps of a handwritten digit.",
             figures.draw_feature_maps(maps),
         )
@@ -180,9 +180,9 @@ def _saliency(study: Study) -> Iterator[Block]:
     right = [np.flatnonzero((labels == digit) & (answers == digit))[:1] for digit in range(CLASSES)]
     wrong = most_confident_errors(study.predictions, labels)[:SALIENT]
     how = (
-        "Each part of the image is hidden in turn behind a square of 6 × 6 pixels of background. Orange: there, the "
-        "log-odds of the answer fall by so many nats (the ink speaks for the answer); purple: they rise (it speaks "
-        "against it)."
+        "Each part of the image is hidden in turn behind a square of 6 × 6 pixels of background. Orange: "
+        "there, the log-odds of the answer fall by so many nats (the ink speaks for the answer); purple: "
+        "they rise (it speaks against it)."
     )
     yield from _saliency_picture(study, np.concatenate(right), "right", f"{title}: right answers", how)
     if not len(wrong):
@@ -229,9 +229,11 @@ def _exciting(study: Study, activations: Activations) -> Iterator[Block]:
         yield Picture(
             f"exciting-{name}",
             f"What excites the channels of {name}",
-            f"For each of {len(awake)} channels the {best.shape[1]} images, of {count(len(images), 'image')}, in which "
-            "its highest activation is highest, the strongest first.",
-            f"Rows of handwritten digits; the digits of a row share a shape that excites one channel of {name}.",
+            f"For each of {len(awake)} channels the {best.shape[1]} images, of "
+            f"{count(len(images), 'image')}, in which its highest activation is highest, the strongest "
+            "first.",
+            "Rows of handwritten digits; the digits of a row share a shape that excites one channel of "
+            f"{name}.",
             figures.draw_exciting_images(images[best], awake.tolist()),
         )
 
@@ -252,9 +254,10 @@ def _map(study: Study, activations: Activations) -> Block:
     return Picture(
         "map",
         title,
-        f"{count(len(chosen), 'image')} as {method} lays out the {values.shape[1]:,} values that the last layer takes: "
-        "near each other means alike to the network; the axes have no units. Colours and numbers are the digits shown, "
-        "rings are wrong answers: they lie between groups, or within the group of another digit.",
+        f"{count(len(chosen), 'image')} as {method} lays out the {values.shape[1]:,} values that the last "
+        "layer takes: near each other means alike to the network; the axes have no units. Colours and "
+        "numbers are the digits shown, rings are wrong answers: they lie between groups, or within the "
+        "group of another digit.",
         f"A map of ten groups of points, one for each digit, with {len(wrong)} wrong answers ringed.",
         figures.draw_map(
             points, study.labels[chosen], study.predictions.labels[chosen] != study.labels[chosen]

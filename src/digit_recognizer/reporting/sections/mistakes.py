@@ -95,8 +95,8 @@ def _confusion_pictures(evaluation: Evaluation) -> list[Block]:
     rates = Picture(
         "confusion-rates",
         "Confusion: errors",
-        "Percent of each row's images that were taken for the column's digit; right answers are left out (grey), "
-        "so that errors show.",
+        "Percent of each row's images that were taken for the column's digit; right answers are left out "
+        "(grey), so that errors show.",
         f"Confusion matrix without its diagonal, in percent of each row. {words}",
         figures.draw_confusion_rates(evaluation.confusion),
     )
@@ -110,8 +110,8 @@ def _rates(evaluation: Evaluation) -> Picture:
     return Picture(
         "error-rates",
         "Error rate of each digit",
-        "Percent of a digit's images that were read wrongly (dot), with its 95 % interval (bar). Where bars overlap "
-        "widely, the digits may well be equally hard.",
+        "Percent of a digit's images that were read wrongly (dot), with its 95 % interval (bar). Where bars "
+        "overlap widely, the digits may well be equally hard.",
         f"Error rates by digit, the highest for {worst}: {errors[worst]} of {images[worst]:,} images.",
         figures.draw_error_rates(errors, images),
     )
@@ -131,7 +131,8 @@ def _scores(study: Study, evaluation: Evaluation) -> Table:
     return Table(
         "Precision, recall and F1",
         "Precision: of the answers with this digit, those right. Recall: of the images of this digit, those "
-        f"read rightly, with its 95 % interval. F1: their harmonic mean. A dash: there is nothing to count.{remark}",
+        "read rightly, with its 95 % interval. F1: their harmonic mean. A dash: there is nothing to "
+        f"count.{remark}",
         ("digit", "images", "errors", "precision", "recall", "F1", "recall, 95 %"),
         rows,
         frozenset(range(1, 7)),
@@ -148,10 +149,11 @@ def _confident(study: Study) -> Block:
         "confident-errors",
         title,
         "Above each image what it is labelled and its row in the source, counted from 0; beside it the three "
-        "likeliest digits with their probability, the answer in orange, the label in blue. Some labels here are "
-        "open to doubt.",
+        "likeliest digits with their probability, the answer in orange, the label in blue. Some labels here "
+        "are open to doubt.",
         "; ".join(
-            f"a {study.labels[row]} taken for {study.predictions.labels[row]}, {percent(study.predictions.confidence[row], 1)}"
+            f"a {study.labels[row]} taken for {study.predictions.labels[row]}, "
+            f"{percent(study.predictions.confidence[row], 1)}"
             for row in shown
         ),
         figures.draw_confident_errors(
@@ -184,9 +186,9 @@ def _reliability(study: Study) -> Picture:
     return Picture(
         "reliability",
         "Is it as sure as it is right?",
-        f"Accuracy of the answers by their confidence, both in percent, with 95 % intervals; on the dashed line "
-        f"they agree. Below: how many images have that confidence (a logarithmic scale). Expected calibration error, "
-        f"{len(reliability.images)} bins: {error}.",
+        "Accuracy of the answers by their confidence, both in percent, with 95 % intervals; on the dashed "
+        "line they agree. Below: how many images have that confidence (a logarithmic scale). Expected "
+        f"calibration error, {len(reliability.images)} bins: {error}.",
         f"Reliability diagram; the expected calibration error is {error}.",
         figures.draw_reliability(reliability),
     )
@@ -201,8 +203,8 @@ def _rejection(study: Study, evaluation: Evaluation) -> Block:
     return Picture(
         "rejection",
         title,
-        f"Percent of errors left among the answers that are kept, against the percent of images refused, the least "
-        f"confident first. {words}",
+        "Percent of errors left among the answers that are kept, against the percent of images refused, "
+        f"the least confident first. {words}",
         f"A falling curve of the error rate against the share of images refused. {words}",
         figures.draw_rejection(rejection),
     )
@@ -213,6 +215,6 @@ def _kept_at(rejection: Rejection, predictions: Predictions, share: float) -> st
     place = int(np.searchsorted(rejection.rejected, share, side="right")) - 1
     refused = round(rejection.rejected[place] * len(predictions))
     return (
-        f"Refusing the {count(refused, 'image')} with a confidence below {percent(rejection.threshold[place], 1)} "
-        f"leaves {percent(1 - rejection.accuracy[place])} of errors."
+        f"Refusing the {count(refused, 'image')} with a confidence below "
+        f"{percent(rejection.threshold[place], 1)} leaves {percent(1 - rejection.accuracy[place])} of errors."
     )

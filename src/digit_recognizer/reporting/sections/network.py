@@ -33,8 +33,8 @@ def _table(network: Outline) -> Table:
     rows.append(["together", "", f"{network.parameters:,}", f"{network.multiply_adds:,}"])
     return Table(
         "Layers",
-        "Output shapes of one image, channels last; parameters as Keras counts them; multiply-adds are products "
-        "of a weight and a value, which is where the time goes.",
+        "Output shapes of one image, channels last; parameters as Keras counts them; multiply-adds are "
+        "products of a weight and a value, which is where the time goes.",
         ("layer", "output", "parameters", "multiply-adds"),
         rows,
         frozenset({1, 2, 3}),
@@ -63,9 +63,9 @@ def _drawing(network: Outline) -> Block:
     return Picture(
         "network",
         "To scale",
-        "What each layer gives: height and depth of a box are pixels, its width is channels (or values, behind "
-        "the convolutions), all boxes on one scale each way. Convolutions are blue, pooling is green, dense layers "
-        "are orange.",
+        "What each layer gives: height and depth of a box are pixels, its width is channels (or values, "
+        "behind the convolutions), all boxes on one scale each way. Convolutions are blue, pooling is "
+        "green, dense layers are orange.",
         f"Boxes to scale from the image, 28 × 28 × 1, over {_names(layers)}, to ten values.",
         figures.draw_network(layers),
     )

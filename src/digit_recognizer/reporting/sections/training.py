@@ -42,7 +42,7 @@ def show_training(run: Run) -> Section:
 
 
 def best_epoch(run: Run) -> int | None:
-    """Return the first epoch with the highest validation accuracy, counted from 1; None without validation."""
+    """Return the first epoch with the highest validation accuracy, from 1; None without validation."""
     accuracies = [record.validation_accuracy for record in run.history]
     known = [accuracy for accuracy in accuracies if accuracy is not None]
     return accuracies.index(max(known)) + 1 if known else None
@@ -55,8 +55,8 @@ def _lead(run: Run, best: int | None) -> str:
         ending = f"It went on for the {epochs} that the recipe asks for."
     elif run.recipe.stopping is not None:
         ending = (
-            f"It was stopped early, after {epochs} of at most {wanted}: {_column(run.recipe.stopping.monitor)} "
-            f"had not improved for {run.recipe.stopping.patience}."
+            f"It was stopped early, after {epochs} of at most {wanted}: "
+            f"{_column(run.recipe.stopping.monitor)} had not improved for {run.recipe.stopping.patience}."
         )
     else:
         ending = f"It was ended after {epochs} of {wanted}."
@@ -74,8 +74,8 @@ def _caption(run: Run, *, validated: bool) -> str:
         easier += ["dropout"] if any(line.startswith("dropout") for line in run.recipe.network) else []
         if easier:
             words.append(
-                f"Training (blue) is measured on the way and with {' and '.join(easier)}, so it may lie below "
-                "validation (orange)."
+                f"Training (blue) is measured on the way and with {' and '.join(easier)}, so it may lie "
+                "below validation (orange)."
             )
         words.append("Where training still improves and validation does not, the network learns by heart.")
     if len(run.history) == 1:

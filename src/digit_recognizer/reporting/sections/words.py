@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import isnan
+
 from digit_recognizer.reporting.evaluation import Evaluation
 
 __all__ = ["accuracy_in_words", "bytes_in_words", "count", "percent", "seconds_in_words", "spelled"]
@@ -9,7 +11,7 @@ __all__ = ["accuracy_in_words", "bytes_in_words", "count", "percent", "seconds_i
 
 def percent(share: float, places: int = 2) -> str:
     """Return a share, 0 to 1: ``99.40 %``; ``–`` where it is nan."""
-    return "–" if share != share else f"{100 * share:.{places}f} %"
+    return "–" if isnan(share) else f"{100 * share:.{places}f} %"
 
 
 def count(number: int, noun: str) -> str:
