@@ -73,6 +73,7 @@ class Headline:
 class Facts:
     """Names and values, over the whole page or half of it."""
 
+    title: str
     rows: Sequence[tuple[str, str]]
     wide: bool = True
 

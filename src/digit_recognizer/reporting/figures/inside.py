@@ -20,6 +20,7 @@ from digit_recognizer.reporting.figures.style import (
     EDGE,
     GREY,
     ORANGE,
+    PALE,
     SEQUENTIAL,
     TEN,
     TEXT,
@@ -152,9 +153,9 @@ def draw_saliency(images: NDArray[np.uint8], maps: Floats, titles: Sequence[str]
         axes.axis("off")
     reach = float(np.percentile(np.abs(maps), STRONG)) or 1.0
     for axes, image, values, title in zip(grid.ravel(), images, maps, titles, strict=False):
-        shown = axes.imshow(values, cmap=DIVERGING, vmin=-reach, vmax=reach, interpolation="none")
+        shown = axes.imshow(values, cmap=PALE, vmin=-reach, vmax=reach, interpolation="none")
         strokes = np.zeros((SIDE, SIDE, 4))
-        strokes[..., 3] = image / INK * 0.55
+        strokes[..., 3] = image / INK * 0.65
         axes.imshow(strokes, interpolation="none")
         blank(axes)
         axes.set_title(title, fontsize=8, pad=2)

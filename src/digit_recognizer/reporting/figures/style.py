@@ -15,6 +15,7 @@ from typing import Any, ParamSpec
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -28,6 +29,7 @@ __all__ = [
     "GREY",
     "LINES",
     "ORANGE",
+    "PALE",
     "SEQUENTIAL",
     "TEN",
     "TEXT",
@@ -64,6 +66,7 @@ TEN = (
 )  # one a digit: Paul Tol's "muted", https://personal.sron.nl/~pault/
 LINES = ((BLUE, "-"), (ORANGE, "--"), (GREEN, "-."), (TEXT, ":"))  # colour and dashes, one a run
 SEQUENTIAL, DIVERGING = "viridis", "PuOr_r"  # of values from 0 up; of values around 0
+PALE = ListedColormap(mpl.colormaps[DIVERGING](np.linspace(0.18, 0.82, 256)))  # the same, to be drawn over
 DIGIT = "digit"  # begins the id of a picture of ink, which a dark page turns over
 
 STYLE: Any = {

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from digit_recognizer.digits import CLASSES, PIXELS, SIDE, Digits
 from digit_recognizer.reporting import figures
-from digit_recognizer.reporting.blocks import Block, Note, Picture, Section, Table
+from digit_recognizer.reporting.blocks import Block, Facts, Note, Picture, Section
 from digit_recognizer.reporting.sections.words import count
 from digit_recognizer.reporting.study import Study
 from digit_recognizer.training import preview_augmentation
@@ -93,37 +93,26 @@ def _in_words(augmentation: Augmentation) -> str:
     ).replace("%", " %")
 
 
-def _checks(study: Study) -> Table:
+def _checks(study: Study) -> Facts:
     images = study.digits.images
     constant = int((images == images[0]).all(axis=0).sum())
-    rows = [
-        ["Missing values", "none", "A source with any is refused when it is read."],
-        ["Constant pixels", f"{constant} of {PIXELS}", "The same in every image: they tell nothing apart."],
-        ["Blank images", f"{int((~images.any(axis=(1, 2))).sum()):,}", "Without any ink."],
-    ]
+    blank = int((~images.any(axis=(1, 2))).sum())
     numbers = _numbered(images)
     again = len(numbers) - len(np.unique(numbers))
-    rows.append(["Repeated images", f"{again:,}", "The same as an earlier one, in every pixel."])
+    rows = [
+        ("Missing values", "none: a source with any is refused when it is read"),
+        ("Constant pixels", f"{constant} of {PIXELS} are the same in every image and tell nothing apart"),
+        ("Blank images", f"{blank:,} without any ink"),
+        ("Repeated images", f"{again:,} the same as an earlier one in every pixel"),
+    ]
     if study.is_own:
-        shared = np.isin(numbers[study.judged_rows], numbers[study.training_rows]).sum()
-        rows.append(
-            [
-                "Validation images seen in training",
-                f"{shared:,}",
-                "The accuracy would flatter if there were many.",
-            ]
-        )
+        shared = int(np.isin(numbers[study.judged_rows], numbers[study.training_rows]).sum())
+        rows.append(("Seen in training", f"{shared:,} validation images, which would flatter the accuracy"))
     if study.digits.labels is not None:
         pairs = np.unique(np.stack([numbers, study.digits.labels]), axis=1)
         torn = pairs.shape[1] - len(np.unique(numbers))
-        rows.append(["Same image, another label", f"{torn:,}", "One of the two labels must be wrong."])
-    return Table(
-        "Checks",
-        f"Of {count(len(images), 'image')}, compared pixel by pixel.",
-        ("check", "found", "what it means"),
-        rows,
-        frozenset({1}),
-    )
+        rows.append(("Labels at odds", f"{torn:,} images that are there again with another label"))
+    return Facts(f"Checks of all {count(len(images), 'image')}", rows)
 
 
 def _numbered(images: NDArray[np.uint8]) -> NDArray[np.int64]:

@@ -14,7 +14,7 @@ __all__ = ["show_result"]
 
 def show_result(study: Study) -> Section:
     """Say how good the run is, what it is, and how to get it again."""
-    blocks: list[Block] = [_headline(study), Facts(_facts(study)), _command(study.run)]
+    blocks: list[Block] = [_headline(study), Facts("What it is", _facts(study)), _command(study.run)]
     return Section("result", "The result", study.run.recipe.summary, blocks)
 
 

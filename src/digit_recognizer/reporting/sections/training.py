@@ -38,7 +38,9 @@ def show_training(run: Run) -> Section:
             stopped=stopped,
         ),
     )
-    return Section("training", "The training", _lead(run, best), [curves, Facts(_facts(run), wide=False)])
+    return Section(
+        "training", "The training", _lead(run, best), [curves, Facts("In figures", _facts(run), wide=False)]
+    )
 
 
 def best_epoch(run: Run) -> int | None:
