@@ -54,21 +54,22 @@ class Activations:
         The name of the values that the last dense layer takes; None where the network does not end in one.
     """
 
-    def __init__(self, graph: onnx.ModelProto) -> None:
-        self.convolutions = tuple(_convolutions(graph.graph))
-        self.hidden = _last_hidden(graph.graph)
+    def __init__(self, serialised: bytes) -> None:
+        graph = onnx.load_model_from_string(serialised).graph
+        self.convolutions = tuple(_convolutions(graph))
+        self.hidden = _last_hidden(graph)
         inside = [layer.value for layer in self.convolutions] + ([self.hidden] if self.hidden else [])
-        known = {value.name for value in graph.graph.output}
+        further = onnx.ModelProto()
         for name in dict.fromkeys(inside):
-            if name not in known:
-                kind = onnx.TensorProto.FLOAT
-                graph.graph.output.append(onnx.helper.make_tensor_value_info(name, kind, None))
+            if name not in {value.name for value in graph.output}:
+                value = onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
+                further.graph.output.append(value)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # what is wrong comes as an exception
         options.add_session_config_entry("session.disable_prepacking", "1")  # pays for more images than these
-        self._session = onnxruntime.InferenceSession(
-            graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        # Two messages one behind the other are read as one: https://protobuf.dev/programming-guides/encoding/
+        merged = serialised + further.SerializeToString()
+        self._session = onnxruntime.InferenceSession(merged, options, providers=["CPUExecutionProvider"])
 
     def feature_maps(self, images: NDArray[np.uint8], layer: Convolution) -> NDArray[np.float32]:
         """Return what a convolution makes of images, behind its activation.
@@ -138,7 +139,7 @@ def open_activations(model: str | Path) -> Activations:
         The file is missing or damaged.
     """
     try:
-        return Activations(onnx.load(model))
+        return Activations(Path(model).read_bytes())
     except Exception as error:  # onnx and ONNX Runtime raise whatever they meet
         raise DigitsError(f"{model} is damaged or no ONNX model: {first_line(error)}") from error
 

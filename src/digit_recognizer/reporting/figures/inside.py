@@ -61,7 +61,7 @@ def draw_filters(filters: Floats) -> Figure:
 
 @styled
 def draw_slices(filters: Floats) -> Figure:
-    """Draw filters as a row each, with a kernel for each of their inputs: (C, I, H, W)."""
+    """Draw filters as a block each, with a kernel for each of their inputs: (C, I, H, W)."""
     count, inputs = filters.shape[:2]
     columns = min(inputs, 16)
     rows = -(-inputs // columns)

@@ -112,7 +112,7 @@ def _checks(study: Study) -> Facts:
         pairs = np.unique(np.stack([numbers, study.digits.labels]), axis=1)
         torn = pairs.shape[1] - len(np.unique(numbers))
         rows.append(("Labels at odds", f"{torn:,} images that are there again with another label"))
-    return Facts(f"Checks of all {count(len(images), 'image')}", rows)
+    return Facts(f"Checks of all {count(len(images), 'image')}", rows, wide=False)
 
 
 def _numbered(images: NDArray[np.uint8]) -> NDArray[np.int64]:

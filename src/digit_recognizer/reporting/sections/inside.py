@@ -23,8 +23,9 @@ from digit_recognizer.reporting.study import Study
 __all__ = ["Choice", "show_inside"]
 
 CHANNELS, EXCITING = 8, 10  # channels shown with the images that excite them, and how many of these
-LOOKED_AT = 2_000  # images among which the exciting ones are sought
-MAPPED = 1_500  # images on the map of the last hidden layer, besides the errors
+KERNELS = 32  # shown of each filter of the second convolution
+LOOKED_AT = 1_500  # images among which the exciting ones are sought
+MAPPED = 1_200  # images on the map of the last hidden layer, besides the errors
 SALIENT = 10  # images with a map of where the network looks, right and wrong each
 DIGIT = 7  # whose feature maps are shown where nothing is said
 
@@ -136,12 +137,13 @@ def _filters(study: Study, activations: Activations, choice: Choice, row: int) -
         yield Note("Filters of the second convolution", "There is one convolution only.")
         return
     kernels = read_filters(study.run.folder, rest[0])
-    shown = kernels[: choice.filters]
+    shown = kernels[: choice.filters, :KERNELS]
+    some = f" The first {KERNELS} of them are shown." if kernels.shape[1] > KERNELS else ""
     yield Picture(
         "filters-second",
         f"The first {len(shown)} of the {len(kernels)} filters of {rest[0].name}",
         f"Each is a stack of {kernels.shape[1]} kernels of {' × '.join(map(str, kernels.shape[2:]))} "
-        f"weights, one for each channel of {first.name}, so it answers to combinations of those.",
+        f"weights, one for each channel of {first.name}, so it answers to combinations of those.{some}",
         f"Grids of small patterns in orange and purple, one grid for each of {len(shown)} filters.",
         figures.draw_slices(shown),
     )

@@ -51,19 +51,22 @@ def best_epoch(run: Run) -> int | None:
 
 
 def _lead(run: Run, best: int | None) -> str:
-    epochs = count(len(run.history), "epoch")
-    wanted = count(run.recipe.epochs, "epoch")
-    if len(run.history) >= run.recipe.epochs:
-        ending = f"It went on for the {epochs} that the recipe asks for."
-    elif run.recipe.stopping is not None:
+    epochs, most = len(run.history), run.recipe.epochs
+    stopping = run.recipe.stopping
+    if epochs >= most:
+        ending = f"It went on for the {count(epochs, 'epoch')} that the recipe asks for."
+    elif stopping is not None:
+        monitor = stopping.monitor.replace("_", " ")
         ending = (
-            f"It was stopped early, after {epochs} of at most {wanted}: "
-            f"{_column(run.recipe.stopping.monitor)} had not improved for {run.recipe.stopping.patience}."
+            f"It was stopped early, after {epochs} of at most {most} epochs: the {monitor} had made no "
+            f"progress for {stopping.patience}."
         )
     else:
-        ending = f"It was ended after {epochs} of {wanted}."
+        ending = f"It was ended after {epochs} of {most} epochs."
     if best is None:
         return f"{ending} No images were held out, so only the training images can be followed."
+    if best == epochs:
+        return f"{ending} The last epoch is the best one on the validation images."
     return (
         f"{ending} The best epoch on the validation images was number {best}; the model is that of the last."
     )
@@ -96,7 +99,3 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         words = f"loss {last.validation_loss:.4f} nats, accuracy {percent(last.validation_accuracy)}"
         rows.insert(1, ("Last epoch, validation", words))
     return rows
-
-
-def _column(name: str) -> str:
-    return name.replace("_", " ")
