@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from digit_recognizer import __version__, run_folder
-from digit_recognizer.cli.runs import source_of_run
 from digit_recognizer.digits import Digits
 from digit_recognizer.errors import DigitsError
 
@@ -125,6 +124,7 @@ def evaluate(
     Of the digits that the run was trained on, only those count that it held out for validation.
     """
     from digit_recognizer.cli.output import show_evaluation
+    from digit_recognizer.cli.runs import source_of_run
     from digit_recognizer.recognition import Recognizer
     from digit_recognizer.reporting import evaluate as compare
     from digit_recognizer.sources import load_digits
@@ -153,6 +153,7 @@ def submit(
 ) -> None:
     """Predict the test part and write the competition's submission: ImageId,Label."""
     from digit_recognizer.cli.output import show_submission
+    from digit_recognizer.cli.runs import source_of_run
     from digit_recognizer.recognition import Recognizer
     from digit_recognizer.sources import load_digits, write_probabilities, write_submission
 
@@ -206,6 +207,7 @@ def report(
 ) -> None:
     """Write report.html: the data, the training, the mistakes and the network's inside; or compare runs."""
     from digit_recognizer.cli.reports import report_comparison, report_run, split_names
+    from digit_recognizer.cli.runs import source_of_run
     from digit_recognizer.sources import load_digits
 
     if digit is not None and index is not None:
