@@ -67,7 +67,7 @@ def _confusion(shades: NDArray[np.float64], words: list[list[str]], *, diagonal:
         for column in range(CLASSES):
             hidden = row == column and not diagonal
             shade = float(shades[row, column])
-            face = EDGE if hidden else colours(shade)
+            face = EDGE if hidden else colours(shade) if shade else "none"
             axes.add_patch(
                 mpl.patches.Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=face, edgecolor=EDGE, lw=0.5)
             )

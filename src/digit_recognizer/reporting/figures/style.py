@@ -50,7 +50,16 @@ RESOLUTION = 200  # dots an inch, of a PNG
 
 TEXT, GREY, EDGE = "#1f2328", "#59636e", "#d1d9e0"
 BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
-DARK = {TEXT: "#e6edf3", GREY: "#9da7b1", EDGE: "#3d444d", BLUE: "#56b4e9", ORANGE: "#f0883e"}  # by light
+DARK = {
+    TEXT: "#e6edf3",
+    GREY: "#9da7b1",
+    EDGE: "#3d444d",
+    BLUE: "#56b4e9",
+    ORANGE: "#f0883e",
+    "#332288": "#8a7fe0",
+    "#117733": "#3fae63",
+    "#882255": "#d06a96",
+}  # what each colour becomes on a dark page
 
 TEN = (
     "#332288",

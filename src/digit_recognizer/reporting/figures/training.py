@@ -118,7 +118,7 @@ def draw_curves(
     _scale_losses(losses)
     _scale_accuracies(accuracies)
     rates.set_yscale("log")
-    rates.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _count_epochs(rates, len(epochs))
     for axes in (losses, accuracies, rates):
         _mark(axes, best, len(loss) if stopped else None)
     figure.legend(*accuracies.get_legend_handles_labels(), loc="outside upper center", ncols=4)
@@ -131,6 +131,13 @@ def _mark(axes: Axes, best: int | None, end: int | None) -> None:
         axes.axvline(best, color=TEXT, linewidth=1, linestyle=":", label=f"best epoch ({best})")
     if end is not None:
         axes.axvline(end, color=GREY, linewidth=1, linestyle="-.", label="stopped early")
+
+
+def _count_epochs(axes: Axes, last: int) -> None:
+    """Mark whole epochs, from the first to the last."""
+    room = max(0.02 * last, 0.2)
+    axes.set_xlim(1 - room, last + room)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _scale_losses(axes: Axes) -> None:
@@ -176,6 +183,6 @@ def draw_compared_curves(
     _scale_losses(upper)
     _scale_accuracies(lower)
     lower.set(ylabel=f"{what} accuracy, %", xlabel="epoch")
-    lower.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _count_epochs(lower, max(map(len, losses)))
     figure.legend(loc="outside upper center", ncols=2)
     return figure

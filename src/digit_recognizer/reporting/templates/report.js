@@ -10,12 +10,13 @@ for (const card of document.querySelectorAll(".confusion")) {
     button.setAttribute("aria-pressed", "true");
     const words = document.createElement("p");
     const shown = strip.rows.length;
-    const some = shown < strip.count ? `, the ${shown} most confident of them` : "";
+    const some = shown < strip.count ? `, here the ${shown} most confident` : "";
     const rows = strip.rows.slice(0, 8).join(", ") + (shown > 8 ? ", …" : "");
-    words.textContent = `${strip.title}: ${strip.count}${some}. Rows ${rows}`;
+    const [images, row] = strip.count === 1 ? ["image", "row"] : ["images", "rows"];
+    words.textContent = `${strip.title}: ${strip.count} ${images}${some}, ${row} ${rows}`;
     const image = new Image();
     image.src = strip.source;
-    image.alt = `${shown} images of ${strip.title}`;
+    image.alt = `Images: ${strip.title}`;
     image.style.width = `${strip.width * 1.75}px`;
     panel.replaceChildren(words, image);
   };
