@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from string import ascii_uppercase
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -37,6 +38,7 @@ __all__ = ["write_comparison", "write_report"]
 
 PAGE, FIGURES = "report.html", "figures"
 OURS = re.compile(r"\d\d-[a-z0-9-]+\.(png|svg)")  # the names of figures of earlier reports
+MOST_RUNS = len(ascii_uppercase)  # each has a letter
 STRIP = 8  # images side by side where a cell of the confusion matrix shows its own
 PIXELS_AN_INCH = 96  # of a page
 
@@ -117,8 +119,8 @@ def write_comparison(
     out: str | Path,
 ) -> Path:
     """Write a page that compares runs; parameters, result and errors as `write_report`'s."""
-    if len(runs) < 2:
-        raise DigitsError("a comparison needs two runs at least")
+    if not 2 <= len(runs) <= MOST_RUNS:
+        raise DigitsError(f"expected 2 to {MOST_RUNS} runs to compare, got {len(runs)}")
     sections = compare([read_run(run) for run in runs], digits, source)
     return _write_page(Path(out), f"{len(runs)} runs compared", sections)
 

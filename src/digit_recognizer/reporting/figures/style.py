@@ -23,11 +23,12 @@ from digit_recognizer.digits import CLASSES, INK
 
 __all__ = [
     "BLUE",
+    "DASHES",
     "DIVERGING",
     "EDGE",
     "GREEN",
     "GREY",
-    "LINES",
+    "LINE_COLOURS",
     "ORANGE",
     "PALE",
     "SEQUENTIAL",
@@ -73,7 +74,7 @@ TEN = (
     "#aa4499",
     "#888888",
 )  # one a digit: Paul Tol's "muted", https://personal.sron.nl/~pault/
-LINES = ((BLUE, "-"), (ORANGE, "--"), (GREEN, "-."), (TEXT, ":"))  # colour and dashes, one a run
+LINE_COLOURS, DASHES = (BLUE, ORANGE, GREEN, TEXT, "#cc79a7", "#e69f00"), ("-", "--", "-.", ":")  # one a run
 SEQUENTIAL, DIVERGING = "viridis", "PuOr_r"  # of values from 0 up; of values around 0
 PALE = ListedColormap(mpl.colormaps[DIVERGING](np.linspace(0.18, 0.82, 256)))  # the same, to be drawn over
 DIGIT = "digit"  # begins the id of a picture of ink, which a dark page turns over

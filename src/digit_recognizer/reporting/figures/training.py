@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from digit_recognizer.digits import SIDE
 from digit_recognizer.reporting.figures.style import (
     BLUE,
+    DASHES,
     GREEN,
     GREY,
-    LINES,
+    LINE_COLOURS,
     ORANGE,
     TEXT,
     new_figure,
@@ -174,7 +175,7 @@ def draw_compared_curves(
     figure = new_figure(4.4)
     upper, lower = figure.subplots(2, 1, sharex=True)
     for number, (name, loss, accuracy) in enumerate(zip(names, losses, accuracies, strict=True)):
-        colour, style = LINES[number % len(LINES)]
+        colour, style = LINE_COLOURS[number % len(LINE_COLOURS)], DASHES[number % len(DASHES)]
         epochs = np.arange(1, len(loss) + 1)
         marker = "o" if len(epochs) < 3 else None
         upper.plot(epochs, loss, style, color=colour, marker=marker, markersize=4, label=name)
