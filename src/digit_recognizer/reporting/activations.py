@@ -6,6 +6,7 @@ model that every reader uses; filters come from its weights. Nothing here needs 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +18,16 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from digit_recognizer import run_folder
-from digit_recognizer.digits import check_images
+from digit_recognizer.digits import SIDE, check_images
 from digit_recognizer.errors import DigitsError, first_line
 
 __all__ = ["Activations", "Convolution", "open_activations", "read_filters"]
 
 BATCH = 128  # images; the feature maps of a batch are all in memory
-ELEMENTWISE = {"Elu", "Gelu", "LeakyRelu", "Relu", "Sigmoid", "Swish", "Tanh"}  # activations of one node
-PREFIX, SUFFIX = "network.", ".weight"  # around a layer's name in the names of its weights
+ACTIVATIONS = {"Elu", "Gelu", "LeakyRelu", "Relu", "Sigmoid", "Swish", "Tanh"}  # of one node, in recipes
+OTHERS = {"Celu", "Clip", "HardSigmoid", "HardSwish", "Mish", "PRelu", "Selu"}  # in users' own networks
+SUFFIX = ".weight"  # ends the names of a layer's weights
+KERNELS = re.compile(rf"network\.(.+){re.escape(SUFFIX)}")  # what the graph calls them
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,8 @@ class Convolution:
     name
         The layer's, such as ``conv1``.
     value
-        The name of its output in the graph, behind its activation.
+        The name of its output in the graph: behind the batch normalisation that stands straight behind it,
+        which the exporter folds into it, and behind the activation that follows.
     """
 
     name: str
@@ -49,16 +53,17 @@ class Activations:
     Attributes
     ----------
     convolutions
-        In the order in which an image passes them.
+        Those over whole images whose weights the run stores, in the order in which an image passes them;
+        one that is used again counts where it is used first.
     hidden
         The name of the values that the last dense layer takes; None where the network does not end in one.
     """
 
     def __init__(self, serialised: bytes) -> None:
         graph = onnx.load_model_from_string(serialised).graph
-        self.convolutions = tuple(_convolutions(graph))
+        convolutions = list(_convolutions(graph))
         self.hidden = _last_hidden(graph)
-        inside = [layer.value for layer in self.convolutions] + ([self.hidden] if self.hidden else [])
+        inside = [layer.value for layer in convolutions] + ([self.hidden] if self.hidden else [])
         further = onnx.ModelProto()
         for name in dict.fromkeys(inside):
             if name not in {value.name for value in graph.output}:
@@ -70,6 +75,10 @@ class Activations:
         # Two messages one behind the other are read as one: https://protobuf.dev/programming-guides/encoding/
         merged = serialised + further.SerializeToString()
         self._session = onnxruntime.InferenceSession(merged, options, providers=["CPUExecutionProvider"])
+        two = next(self._run(np.zeros((2, SIDE, SIDE), np.uint8), [layer.value for layer in convolutions]))
+        self.convolutions = tuple(
+            layer for layer, maps in zip(convolutions, two, strict=False) if len(maps) == 2
+        )  # others take parts of an image as images
 
     def feature_maps(self, images: NDArray[np.uint8], layer: Convolution) -> NDArray[np.float32]:
         """Return what a convolution makes of images, behind its activation.
@@ -77,7 +86,7 @@ class Activations:
         Parameters
         ----------
         images
-            uint8, shape (N, 28, 28), 0 background to 255 ink.
+            uint8, shape (N, 28, 28), N at least 1, 0 background to 255 ink.
         layer
             One of `convolutions`.
 
@@ -167,14 +176,24 @@ def read_filters(run: Path, layer: Convolution) -> NDArray[np.float32]:
 
 
 def _convolutions(graph: onnx.GraphProto) -> Iterator[Convolution]:
+    """Yield the two-dimensional convolutions whose weights have a name in the run, each once."""
     users = _users(graph.node)
+    kernels = {tensor.name for tensor in graph.initializer if len(tensor.dims) == 4}
     for node in graph.node:
-        if node.op_type == "Conv":
-            output = node.output[0]
-            behind = users.get(output, [])
-            if len(behind) == 1 and behind[0].op_type in ELEMENTWISE:
-                output = behind[0].output[0]
-            yield Convolution(node.input[1].removeprefix(PREFIX).removesuffix(SUFFIX), output)
+        if node.op_type == "Conv" and node.input[1] in kernels:
+            kernels.remove(node.input[1])
+            named = KERNELS.fullmatch(node.input[1])
+            if named:
+                yield Convolution(named[1], _behind_activation(node.output[0], users))
+
+
+def _behind_activation(value: str, users: dict[str, list[onnx.NodeProto]]) -> str:
+    """Return the name of a value behind the activation that takes it; its own where none does."""
+    behind = users.get(value, [])
+    kinds = [node.op_type for node in behind]
+    if kinds == ["Sigmoid", "Mul"] and set(behind[1].input) == {value, behind[0].output[0]}:  # SiLU
+        return str(behind[1].output[0])
+    return str(behind[0].output[0]) if len(behind) == 1 and kinds[0] in ACTIVATIONS | OTHERS else value
 
 
 def _last_hidden(graph: onnx.GraphProto) -> str | None:
