@@ -128,14 +128,13 @@ def summarise(network: nn.Module) -> list[LayerSummary]:
     rows: list[LayerSummary] = []
     products: list[int] = []  # of the layer at work
 
-    def count(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        products.append(_multiply_adds(layer, inputs[0], output))
+    def count(layer: nn.Module, _inputs: Any, output: Tensor) -> None:
+        products.append(_multiply_adds(layer, output))
 
-    def note(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
-        def hook(layer: nn.Module, _inputs: Any, output: Tensor) -> None:
-            shape = tuple(output.shape[1:])
-            shape = (*shape[1:], shape[0]) if len(shape) == 3 else shape
-            rows.append(LayerSummary(name, _kind(layer), shape, *count_parameters(layer), sum(products)))
+    def note(name: str) -> Callable[[nn.Module, Any, Any], None]:
+        def hook(layer: nn.Module, _inputs: Any, output: Any) -> None:
+            parameters = count_parameters(layer)
+            rows.append(LayerSummary(name, _kind(layer), _shape_of(output), *parameters, sum(products)))
             products.clear()
 
         return hook
@@ -325,11 +324,21 @@ def _send_one(network: nn.Module) -> None:
 _WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)  # layers whose time goes into multiply-adds
 
 
-def _multiply_adds(layer: nn.Module, inputs: Tensor, output: Tensor) -> int:
-    """Return how many products of one image's values and weights made `output`, shape (1, …)."""
+def _multiply_adds(layer: nn.Module, output: Tensor) -> int:
+    """Return how many products of values and weights made `output`, which is of one image."""
     assert isinstance(layer, _WEIGHTED)
     each = layer.weight[0].numel()  # products for one value of the output
-    return each * output.numel() // len(inputs)
+    return each * output.numel()
+
+
+def _shape_of(output: Any) -> Shape:
+    """Return the shape of what a layer makes of one image, channels last; of the first of several tensors."""
+    while isinstance(output, tuple | list) and output:
+        output = output[0]
+    if not isinstance(output, Tensor):
+        return ()
+    shape = tuple(output.shape[1:])
+    return (*shape[1:], shape[0]) if len(shape) == 3 else shape
 
 
 def _kind(layer: nn.Module) -> str:
