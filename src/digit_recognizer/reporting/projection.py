@@ -24,7 +24,8 @@ def project(values: NDArray[np.float32], seed: int = 0) -> tuple[NDArray[np.floa
     Returns
     -------
     tuple
-        float32, shape (N, 2), of no unit; and the method's name, ``t-SNE``, or ``PCA`` below 100 images.
+        float32, shape (N, 2), of no unit; and the method's name, ``t-SNE``, or ``PCA`` below 100 images and
+        where all images have the same values.
 
     References
     ----------
@@ -33,6 +34,8 @@ def project(values: NDArray[np.float32], seed: int = 0) -> tuple[NDArray[np.floa
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
 
+    if not np.ptp(values, axis=0).any():  # also where there is one image only
+        return np.zeros((len(values), 2), np.float32), "PCA"
     components = min(COMPONENTS, *values.shape)
     reduced = PCA(components, svd_solver="randomized", random_state=seed).fit_transform(values)
     if len(values) < FEWEST or components < 2:

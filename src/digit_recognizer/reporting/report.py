@@ -147,7 +147,7 @@ def _write_page(folder: Path, title: str, sections: Sequence[Section]) -> Path:
 def _remove_stale(folder: Path, names: set[str]) -> None:
     """Remove the figures of an earlier report that this one does not have."""
     for path in folder.iterdir():
-        if OURS.fullmatch(path.name) and path.stem not in names:
+        if OURS.fullmatch(path.name) and path.stem not in names and path.is_file():
             path.unlink(missing_ok=True)
 
 

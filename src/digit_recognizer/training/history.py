@@ -89,10 +89,9 @@ def read_history(path: Path) -> list[EpochRecord]:
         The file cannot be read or is damaged; the message names the line.
     """
     try:
-        lines = path.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        rows = list(csv.DictReader(path.read_text("utf-8").splitlines()))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DigitsError(f"{path} is damaged or cannot be read: {error}") from error
-    rows = csv.DictReader(lines)
     return [_record(row, f"{path}, line {number}") for number, row in enumerate(rows, start=2)]
 
 

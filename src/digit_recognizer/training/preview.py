@@ -36,7 +36,7 @@ def preview_augmentation(
     numpy.ndarray
         uint8, shape (count, 28, 28).
     """
-    copies = scale(torch.from_numpy(image).repeat(count, 1, 1))  # (count, 1, 28, 28)
+    copies = scale(torch.tensor(image).repeat(count, 1, 1))  # (count, 1, 28, 28)
     with draws_from(seed, epoch=1, step=1):
         moved = augment(copies, augmentation)
     return (moved[:, 0] * INK).round().to(torch.uint8).numpy()
