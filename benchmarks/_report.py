@@ -9,7 +9,7 @@ from typing import Any
 
 __all__ = ["Measured", "Summary", "as_json", "neighbour_ratios", "summarise", "table"]
 
-FORMATS = {"images/s": ",.0f", "s": ".2f", "MB": ",.0f", "×": ".2f"}
+FORMATS = {"images/s": ",.0f", "s": ".2f", "MB": ",.1f", "×": ".2f"}
 
 
 @dataclass(frozen=True, slots=True)
