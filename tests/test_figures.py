@@ -1,0 +1,322 @@
+"""Every figure is drawn from plain arrays, whatever these hold, and leaves matplotlib as it was."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from xml.etree import ElementTree
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.patches import Polygon
+from PIL import Image
+
+from digit_recognizer.digits import Predictions
+from digit_recognizer.reporting import figures
+from digit_recognizer.reporting.evaluation import measure_reliability, reject_unsure
+
+DRAWN = np.random.default_rng(1)  # what the cases below are made of, in the order in which they stand
+NOTHING = np.zeros(10, np.int64)
+
+
+def images(*shape: int) -> np.ndarray:
+    return DRAWN.integers(0, 256, (*shape, 28, 28)).astype(np.uint8)
+
+
+def floats(*shape: int) -> np.ndarray:
+    return DRAWN.normal(size=shape).astype(np.float32)
+
+
+def chances(count: int) -> np.ndarray:
+    weights = DRAWN.random((count, 10)) ** 8
+    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def labels(count: int) -> np.ndarray:
+    return DRAWN.integers(0, 10, count)
+
+
+def column(*values: float) -> np.ndarray:
+    return np.array(values, np.float64)
+
+
+def guessed(count: int) -> tuple[Predictions, np.ndarray]:
+    return Predictions(chances(count)), labels(count)
+
+
+def perfect() -> tuple[Predictions, np.ndarray]:
+    return Predictions(np.eye(10, dtype=np.float32)), np.arange(10)
+
+
+LONG = np.linspace(0.99, 0.1, 60)
+RATES = np.full(60, 0.1)
+
+CASES = {
+    "counts": (figures.draw_counts, np.arange(10) * 1_000, np.arange(10)),
+    "counts, none held out": (figures.draw_counts, np.arange(10), NOTHING),
+    "counts, none to train on": (figures.draw_counts, NOTHING, np.arange(10)),
+    "examples": (figures.draw_examples, images(10, 10)),
+    "examples, one column of blanks": (figures.draw_examples, np.zeros((10, 1, 28, 28), np.uint8)),
+    "augmentation": (figures.draw_augmentation, images(1)[0], images(12)),
+    "augmentation, one draw": (figures.draw_augmentation, images(1)[0], images(1)),
+    "curves": (figures.draw_curves, LONG, 1 - LONG, LONG + 0.1, 0.9 - LONG * 0.9, RATES),
+    "curves, one epoch": (figures.draw_curves, *(column(0.5),) * 5),
+    "curves, no validation": (figures.draw_curves, LONG, 1 - LONG, None, None, RATES),
+    "curves, one epoch, no validation": (
+        figures.draw_curves,
+        column(2),
+        column(0.1),
+        None,
+        None,
+        column(0.01),
+    ),
+    "curves, all right": (figures.draw_curves, *(column(0.1, 0.01), column(1, 1)) * 2, column(1, 1)),
+    "curves, all wrong": (figures.draw_curves, *(column(9, 8), column(0, 0)) * 2, column(1, 1)),
+    "curves, a loss of 0": (figures.draw_curves, *(column(0.1, 0), column(0.9, 1)) * 2, column(1, 1)),
+    "compared curves": (
+        figures.draw_compared_curves,
+        ["a", "b"],
+        [LONG, column(2, 1)],
+        [1 - LONG, column(0.5, 1)],
+        "training",
+    ),
+    "compared curves, one epoch each": (
+        figures.draw_compared_curves,
+        ["a", "b"],
+        [column(2), column(1)],
+        [column(0), column(1)],
+        "validation",
+    ),
+    "network": (figures.draw_network, [("conv1", "Conv", (26, 26, 32)), ("dense1", "Dense", (10,))]),
+    "network, one layer": (figures.draw_network, [("dense1", "Dense", (10,))]),
+    "network, one pixel": (figures.draw_network, [("a", "Conv", (1, 1, 9)), ("b", "Dense", (100_000,))]),
+    "confusion": (figures.draw_confusion_counts, DRAWN.integers(0, 5_000, (10, 10))),
+    "confusion, nothing": (figures.draw_confusion_counts, np.zeros((10, 10), np.int64)),
+    "confusion, empty rows": (figures.draw_confusion_counts, np.diag(np.arange(10) % 2)),
+    "confusion in percent": (figures.draw_confusion_rates, DRAWN.integers(0, 5_000, (10, 10))),
+    "confusion in percent, nothing": (figures.draw_confusion_rates, np.zeros((10, 10), np.int64)),
+    "confusion in percent, no errors": (figures.draw_confusion_rates, np.diag(np.arange(10) % 2)),
+    "error rates": (figures.draw_error_rates, np.arange(10), np.full(10, 400)),
+    "error rates, no errors": (figures.draw_error_rates, NOTHING, np.full(10, 5)),
+    "error rates, errors only": (figures.draw_error_rates, np.full(10, 5), np.full(10, 5)),
+    "error rates, one digit": (figures.draw_error_rates, NOTHING, np.arange(10) // 9),
+    "errors": (figures.draw_confident_errors, images(12), labels(12), chances(12), np.arange(12)),
+    "errors, one": (figures.draw_confident_errors, images(1), labels(1), chances(1), np.arange(1)),
+    "errors, none": (figures.draw_confident_errors, images(0), labels(0), chances(0), np.arange(0)),
+    "sample": (figures.draw_sample, images(25), labels(25), chances(25)),
+    "sample, one image": (figures.draw_sample, images(1), labels(1), chances(1)),
+    "reliability": (figures.draw_reliability, measure_reliability(*guessed(500))),
+    "reliability, one image": (figures.draw_reliability, measure_reliability(*guessed(1))),
+    "reliability, all right": (figures.draw_reliability, measure_reliability(*perfect())),
+    "rejection": (figures.draw_rejection, reject_unsure(*guessed(500))),
+    "rejection, one image": (figures.draw_rejection, reject_unsure(*guessed(1))),
+    "rejection, all right": (figures.draw_rejection, reject_unsure(*perfect())),
+    "filters": (figures.draw_filters, floats(96, 11, 11)),
+    "filters, one of one weight": (figures.draw_filters, floats(1, 1, 1)),
+    "filters, all zero": (figures.draw_filters, np.zeros((3, 3, 3), np.float32)),
+    "slices": (figures.draw_slices, floats(8, 20, 3, 3)),
+    "slices, one": (figures.draw_slices, floats(1, 1, 1, 1)),
+    "slices, wide and all zero": (figures.draw_slices, np.zeros((3, 2, 2, 5), np.float32)),
+    "filter": (figures.draw_filter, floats(5, 5), images(1)[0], floats(24, 24)),
+    "filter, large": (figures.draw_filter, floats(11, 11), images(1)[0], floats(9, 9)),
+    "filter, zero": (
+        figures.draw_filter,
+        np.zeros((1, 1), np.float32),
+        np.zeros((28, 28), np.uint8),
+        np.zeros((28, 28), np.float32),
+    ),
+    "maps": (figures.draw_feature_maps, np.abs(floats(33, 12, 12))),
+    "maps, one": (figures.draw_feature_maps, np.abs(floats(1, 12, 12))),
+    "maps, many of one pixel": (figures.draw_feature_maps, np.abs(floats(128, 1, 1))),
+    "maps, all zero": (figures.draw_feature_maps, np.zeros((8, 12, 12), np.float32)),
+    "maps, both signs": (figures.draw_feature_maps, floats(8, 12, 12)),
+    "maps, negative": (figures.draw_feature_maps, -np.abs(floats(8, 12, 12))),
+    "maps, negative and all alike": (figures.draw_feature_maps, np.full((8, 2, 2), -1, np.float32)),
+    "saliency": (figures.draw_saliency, images(7), floats(7, 28, 28), ["a 1, read as 7"] * 7),
+    "saliency, one image, all zero": (
+        figures.draw_saliency,
+        images(1),
+        np.zeros((1, 28, 28), np.float32),
+        ["a 1"],
+    ),
+    "exciting": (figures.draw_exciting_images, images(8, 10), list(range(8))),
+    "exciting, one image": (figures.draw_exciting_images, images(1, 1), [3]),
+    "map": (figures.draw_map, floats(200, 2), labels(200), labels(200) == 0),
+    "map, one image": (figures.draw_map, floats(1, 2), np.array([3]), np.array([False])),
+    "map, one point, all wrong": (
+        figures.draw_map,
+        np.zeros((20, 2), np.float32),
+        labels(20),
+        np.ones(20, bool),
+    ),
+    "disagreements": (
+        figures.draw_disagreements,
+        images(5),
+        labels(5),
+        labels(10).reshape(2, 5),
+        chances(10)[:, 0].reshape(2, 5),
+    ),
+    "disagreements, one image, many runs": (
+        figures.draw_disagreements,
+        images(1),
+        labels(1),
+        labels(26)[:, None],
+        chances(26)[:, :1],
+    ),
+}
+
+
+def draw(name: str) -> Figure:
+    function, *arguments = CASES[name]
+    return function(*arguments)
+
+
+def test_every_figure_has_a_case():
+    drawing = {getattr(figures, name) for name in figures.__all__ if name.startswith("draw_")}
+    assert drawing == {function for function, *_ in CASES.values()}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_figure_is_well_formed_svg_without_what_a_browser_would_run_or_load(name):
+    figure = draw(name)
+    assert isinstance(figure, Figure)
+    drawing = figures.as_svg(figure)
+    assert drawing.startswith("<svg ")  # no DOCTYPE, which names an address
+    root = ElementTree.fromstring(drawing)
+    kinds = {element.tag.rpartition("}")[2] for element in root.iter()}
+    assert kinds & {"path", "image", "use"} or name == "errors, none"
+    assert not kinds & {"script", "foreignObject", "iframe", "metadata"}
+    for element in root.iter():
+        for key, value in element.attrib.items():
+            if key.rpartition("}")[2] == "href":
+                assert value.startswith(("#", "data:image/png;base64,"))
+
+
+def test_drawing_leaves_the_callers_matplotlib_as_it_was():
+    with mpl.rc_context({"font.size": 31, "axes.facecolor": "red", "svg.hashsalt": None}):
+        before = dict(mpl.rcParams)
+        drawing = figures.as_svg(draw("counts"))
+        figures.as_png(draw("counts"))
+        assert dict(mpl.rcParams) == before
+    assert drawing == figures.as_svg(draw("counts"))  # nor does the caller's style reach the figure
+
+
+def test_drawing_imports_no_pyplot_which_would_keep_figures_and_open_windows():
+    code = "import sys, digit_recognizer.reporting.figures; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "matplotlib.figure" in loaded.split()
+    assert "matplotlib.pyplot" not in loaded.split()
+
+
+@pytest.mark.parametrize("name", ["curves", "confusion", "maps, both signs", "map", "network"])
+def test_the_same_values_give_the_same_bytes(name):
+    one, other = draw(name), draw(name)
+    assert figures.as_svg(one) == figures.as_svg(other)
+    assert figures.as_svg(one) == figures.as_svg(one)
+    assert figures.as_png(one) == figures.as_png(other)
+
+
+@pytest.mark.parametrize("name", ["counts", "maps, one", "network"])
+def test_a_png_has_two_hundred_dots_an_inch_and_no_transparent_ones(name):
+    figure = draw(name)
+    with Image.open(io.BytesIO(figures.as_png(figure))) as picture:
+        picture.load()
+        assert picture.format == "PNG"
+        assert picture.size == tuple(int(200 * side + 1e-6) for side in figure.get_size_inches())
+        assert picture.getchannel("A").getextrema() == (255, 255)
+        assert picture.getpixel((0, 0))[:3] == (255, 255, 255)
+
+
+def test_an_svg_has_a_style_of_its_own_for_dark_pages():
+    root = ElementTree.fromstring(figures.as_svg(draw("curves")))
+    style = root.find("{http://www.w3.org/2000/svg}style")
+    assert style is root[0]
+    assert style.text.startswith("@media (prefers-color-scheme:dark){")
+    assert style.text.count("{") == style.text.count("}")
+
+
+def styles_of(drawing: str) -> set[str]:
+    """Return the colours that the elements of a drawing say of themselves."""
+    return {element.get("style", "") for element in ElementTree.fromstring(drawing).iter()}
+
+
+@pytest.mark.parametrize("name", ["curves", "counts", "reliability"])
+def test_text_and_lines_have_colours_that_a_dark_page_exchanges(name):
+    drawing = figures.as_svg(draw(name))
+    style = ElementTree.fromstring(drawing)[0].text
+    exchanged = [rule.partition('"')[2].partition('"')[0] for rule in style.split("}") if '[style*="' in rule]
+    assert exchanged
+    used = [rule for rule in exchanged if any(rule in own for own in styles_of(drawing))]
+    assert len(used) >= 3
+    assert not any("fill: #000000" in own or "stroke: #000000" in own for own in styles_of(drawing))
+
+
+# To scale
+
+
+def boxes_of(figure: Figure) -> list[tuple[float, float]]:
+    """Return width and height of the front of each box, from top to bottom."""
+    filled = [patch for patch in figure.axes[0].patches if isinstance(patch, Polygon) and patch.get_fill()]
+    fronts = filled[::3]  # front, above, side
+    return [tuple(np.ptp(patch.get_xy(), axis=0)) for patch in fronts]
+
+
+LAYERS = [
+    ("conv1", "Conv", (24, 24, 30)),
+    ("maxpool1", "MaxPool2d", (12, 12, 30)),
+    ("conv2", "Conv", (8, 10, 60)),
+    ("dense1", "Dense", (120,)),
+    ("dense2", "Dense", (10,)),
+]
+
+
+def test_the_boxes_of_a_network_are_to_scale():
+    """The height of a box is its pixels, its width its channels: 120 of them are the widest here."""
+    boxes = boxes_of(figures.draw_network(LAYERS))
+    assert len(boxes) == 1 + len(LAYERS)  # the image stands above
+    assert [height for _, height in boxes] == [28, 24, 12, 8, 1, 1]
+    widths = [width for width, _ in boxes]
+    np.testing.assert_allclose(np.array(widths) / widths[4], np.array([1, 30, 30, 60, 120, 10]) / 120)
+
+
+def test_a_box_recedes_by_its_columns():
+    """The slanted edge of a box of 8 rows and 10 columns is as long as that of 10 pixels is."""
+    filled = [patch for patch in figures.draw_network(LAYERS).axes[0].patches if patch.get_fill()]
+    tops = filled[1::3]
+    depths = [np.ptp(patch.get_xy()[:, 1]) for patch in tops]
+    np.testing.assert_allclose(np.array(depths) / depths[0], np.array([28, 24, 12, 10, 1, 1]) / 28)
+
+
+def test_no_box_covers_another():
+    filled = [patch for patch in figures.draw_network(LAYERS).axes[0].patches if patch.get_fill()]
+    spans = [patch.get_xy()[:, 1] for patch in filled]
+    lows = [min(span.min() for span in spans[start : start + 3]) for start in range(0, len(spans), 3)]
+    highs = [max(span.max() for span in spans[start : start + 3]) for start in range(0, len(spans), 3)]
+    assert all(low > high for low, high in zip(lows, highs[1:], strict=False))
+
+
+# Tiles
+
+
+def test_a_mosaic_has_each_tile_in_its_place_and_a_gap_between():
+    tiles = np.arange(1, 6)[:, None, None] * np.ones((5, 2, 3))
+    page = figures.mosaic(tiles, columns=2, gap=1, fill=0)
+    assert page.shape == (3 * 2 + 2, 2 * 3 + 1)
+    assert page.tolist() == [
+        [1, 1, 1, 0, 2, 2, 2],
+        [1, 1, 1, 0, 2, 2, 2],
+        [0, 0, 0, 0, 0, 0, 0],
+        [3, 3, 3, 0, 4, 4, 4],
+        [3, 3, 3, 0, 4, 4, 4],
+        [0, 0, 0, 0, 0, 0, 0],
+        [5, 5, 5, 0, 0, 0, 0],
+        [5, 5, 5, 0, 0, 0, 0],
+    ]
+
+
+def test_what_a_mosaic_leaves_free_is_not_a_number():
+    page = figures.mosaic(np.ones((3, 2, 2)), columns=2)
+    assert np.isnan(page).sum() == page.size - 12
