@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from digit_recognizer.digits import Digits
-from helpers import csv_of
+from helpers import csv_of, make_digits, tiny
+
+RUNS = {
+    "two convolutions": (
+        'network=["conv 4 3x3 relu", "maxpool 2", "conv 6 3x3 relu", "maxpool 2", "dropout 0.1", '
+        '"dense 12 relu", "dense 10"]',
+        "split.validation=0.3",
+        "augmentation={rotation=10, zoom=0.1, shift=0.1}",
+    ),
+    "hidden": ('network=["dense 8 relu", "dense 10"]', "split.validation=0.3"),
+    "pixels": ('network=["dense 10"]', "split.validation=0", "epochs=1"),
+    "pooled": ('network=["conv 10 3x3 relu", "global-avgpool"]', "epochs=1"),
+}  # tiny runs by what is particular about each
 
 
 @pytest.fixture
@@ -34,3 +47,23 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory) -> Callable[[str], Path]:
+    """Return a function that gives the folder of one of `RUNS`, trained once: copy it to change it.
+
+    They are of ``make_digits(200)``, which the run calls ``made``.
+    """
+    from digit_recognizer.training import train
+
+    folder = tmp_path_factory.mktemp("trained")
+
+    def run(name: str) -> Path:
+        target = folder / name.replace(" ", "-")
+        if not target.exists():
+            for _ in train(make_digits(), tiny(*RUNS[name]), target, source="made"):
+                pass
+        return target
+
+    return run

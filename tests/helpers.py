@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import os
+from collections.abc import Iterator
 from dataclasses import replace
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -86,3 +88,59 @@ def history_without_times(folder: Path) -> list[dict[str, str]]:
     rows = list(csv.DictReader((folder / "history.csv").read_text("utf-8").splitlines()))
     clock = ("seconds", "images_per_second")
     return [{name: cell for name, cell in row.items() if name not in clock} for row in rows]
+
+
+class Element:
+    """An element of a page: its tag, its attributes, and the texts and elements inside it."""
+
+    def __init__(self, tag: str, attributes: dict[str, str | None]) -> None:
+        self.tag, self.attributes = tag, attributes
+        self.inside: list[str | Element] = []
+
+    @property
+    def text(self) -> str:
+        """All text inside, as one line."""
+        parts = [part if isinstance(part, str) else part.text for part in self.inside]
+        return " ".join("".join(parts).split())
+
+    def all(self, tag: str = "", kind: str = "") -> Iterator[Element]:
+        """Yield what is inside, at any depth: the elements of a tag, of a class, or of both."""
+        for part in self.inside:
+            if isinstance(part, Element):
+                if tag in ("", part.tag) and (
+                    not kind or kind in (part.attributes.get("class") or "").split()
+                ):
+                    yield part
+                yield from part.all(tag, kind)
+
+    def one(self, tag: str = "", kind: str = "") -> Element:
+        """Return the only such element."""
+        (found,) = self.all(tag, kind)
+        return found
+
+
+class _Parser(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.open = [Element("", {})]
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        element = Element(tag, dict(attrs))
+        self.open[-1].inside.append(element)
+        if tag not in ("br", "hr", "img", "input", "link", "meta"):  # these have no end
+            self.open.append(element)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop().tag == tag, f"</{tag}> ends another element"
+
+    def handle_data(self, data: str) -> None:
+        self.open[-1].inside.append(data)
+
+
+def read_page(path: Path) -> Element:
+    """Return the elements of an HTML page; fail where one is not ended."""
+    parser = _Parser()
+    parser.feed(path.read_text("utf-8"))
+    parser.close()
+    (root,) = parser.open
+    return root
