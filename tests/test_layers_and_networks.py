@@ -27,8 +27,9 @@ from digit_recognizer.training.layers import (
     parse_layer,
     parse_layers,
 )
-from digit_recognizer.training.networks import build_network, count_parameters, summarise
+from digit_recognizer.training.networks import build_network
 from digit_recognizer.training.recipe import load_recipe
+from digit_recognizer.training.summary import count_parameters, summarise
 from helpers import tiny
 
 

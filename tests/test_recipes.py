@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.training.layers import BatchNorm, Conv, Dense, Dropout, Pool, parse_layers
-from digit_recognizer.training.networks import build_network, count_parameters
+from digit_recognizer.training.networks import build_network
 from digit_recognizer.training.recipe import (
     Adam,
     Augmentation,
@@ -28,6 +28,7 @@ from digit_recognizer.training.recipe import (
     recipe_text,
     recipe_to_toml,
 )
+from digit_recognizer.training.summary import count_parameters
 from helpers import TINY, tiny
 
 FIVE = ["alexnet28", "five-layer", "five-layer-one-epoch", "plain", "three-blocks"]

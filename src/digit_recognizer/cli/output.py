@@ -24,7 +24,7 @@ from digit_recognizer.training.history import EpochRecord, Progress
 from digit_recognizer.training.recipe import Recipe
 
 if TYPE_CHECKING:
-    from digit_recognizer.training.networks import Outline
+    from digit_recognizer.training.summary import Outline
 
 __all__ = [
     "Reporter",

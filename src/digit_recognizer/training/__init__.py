@@ -9,8 +9,8 @@ from digit_recognizer.training.history import EpochRecord, Progress, history_to_
 from digit_recognizer.training.recipe import Recipe, load_recipe, recipe_names, recipe_text
 
 if TYPE_CHECKING:
-    from digit_recognizer.training.networks import LayerSummary, Outline, outline
     from digit_recognizer.training.preview import preview_augmentation
+    from digit_recognizer.training.summary import LayerSummary, Outline, outline
     from digit_recognizer.training.trainer import resume, train
 
 __all__ = [
@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 _NEEDING_TORCH = {
-    "networks": ("LayerSummary", "Outline", "outline"),
+    "summary": ("LayerSummary", "Outline", "outline"),
     "preview": ("preview_augmentation",),
     "trainer": ("resume", "train"),
 }

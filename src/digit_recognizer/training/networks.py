@@ -1,4 +1,4 @@
-"""A recipe's list of layers ► a torch module, and its summary.
+"""A recipe's list of layers ► a torch module.
 
 A network maps float32 images (N, 1, 28, 28), 0 background to 1 ink, to ten logits (N, 10). Weights start as
 in Keras: Glorot uniform, zero biases (https://keras.io/api/layers/initializers/).
@@ -10,7 +10,6 @@ import copy
 import importlib
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from digit_recognizer.training import layers as spec
 from digit_recognizer.training.layers import at_line, parse_layers
 from digit_recognizer.training.recipe import Recipe
 
-__all__ = ["LayerSummary", "Outline", "build_network", "count_parameters", "outline", "summarise"]
+__all__ = ["build_network"]
 
 BATCH_NORM_EPSILON = 1e-3  # Keras's defaults: https://keras.io/api/layers/normalization_layers/
 BATCH_NORM_MOMENTUM = 0.99  # of the old value; torch counts the new value's share
@@ -41,52 +40,6 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class LayerSummary:
-    """One row of a network's summary.
-
-    Attributes
-    ----------
-    name, kind
-        Such as ``conv1`` and ``Conv``.
-    output_shape
-        Of one image, channels last as Keras prints it: (28, 28, 32).
-    parameters, trained_parameters
-        Numbers stored, and how many of them the optimizer changes.
-    multiply_adds
-        Products of a weight and a value that one image takes, in convolutions and dense layers.
-    """
-
-    name: str
-    kind: str
-    output_shape: Shape
-    parameters: int
-    trained_parameters: int
-    multiply_adds: int
-
-
-@dataclass(frozen=True, slots=True)
-class Outline:
-    """A network without its weights.
-
-    Attributes
-    ----------
-    layers
-        In the order in which an image passes them.
-    parameters, trained_parameters
-        Numbers stored, as Keras counts them, and how many of them the optimizer changes.
-    """
-
-    layers: tuple[LayerSummary, ...]
-    parameters: int
-    trained_parameters: int
-
-    @property
-    def multiply_adds(self) -> int:
-        """Products that one image takes, in all layers together."""
-        return sum(layer.multiply_adds for layer in self.layers)
-
-
 def build_network(recipe: Recipe) -> nn.Module:
     """Build a recipe's network on the current torch device, its weights drawn from torch's generator.
 
@@ -99,56 +52,6 @@ def build_network(recipe: Recipe) -> nn.Module:
     if isinstance(recipe.network, str):
         return _from_function(recipe.network)
     return _from_lines(recipe.network)
-
-
-def count_parameters(network: nn.Module) -> tuple[int, int]:
-    """Return how many numbers a network stores, as Keras counts them, and how many of them are trained."""
-    trained = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
-    fixed = sum(parameter.numel() for parameter in network.parameters() if not parameter.requires_grad)
-    statistics = sum(buffer.numel() for buffer in network.buffers() if buffer.is_floating_point())
-    return trained + fixed + statistics, trained
-
-
-def outline(recipe: Recipe) -> Outline:
-    """Return the outline of a recipe's network; the weights of one in lines are never made.
-
-    Raises
-    ------
-    DigitsError
-        As `build_network`.
-    """
-    own_function = isinstance(recipe.network, str)
-    with torch.device("cpu" if own_function else "meta"):
-        network = build_network(recipe)
-        return Outline(tuple(summarise(network)), *count_parameters(network))
-
-
-def summarise(network: nn.Module) -> list[LayerSummary]:
-    """Return a row for each layer, in the order in which an image passes them."""
-    rows: list[LayerSummary] = []
-    products: list[int] = []  # of the layer at work
-
-    def count(layer: nn.Module, _inputs: Any, output: Tensor) -> None:
-        products.append(_multiply_adds(layer, output))
-
-    def note(name: str) -> Callable[[nn.Module, Any, Any], None]:
-        def hook(layer: nn.Module, _inputs: Any, output: Any) -> None:
-            parameters = count_parameters(layer)
-            rows.append(LayerSummary(name, _kind(layer), _shape_of(output), *parameters, sum(products)))
-            products.clear()
-
-        return hook
-
-    weighted = (layer for layer in network.modules() if isinstance(layer, _WEIGHTED))
-    handles = [layer.register_forward_hook(count) for layer in weighted]  # before the notes on the same layer
-    children = list(network.named_children()) or [("network", network)]
-    handles += [layer.register_forward_hook(note(name)) for name, layer in children]
-    try:
-        _send_one(network)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return rows
 
 
 class _Conv(nn.Conv2d):
@@ -309,40 +212,6 @@ def _problem_of(network: Any) -> str | None:
         if shape != (2, CLASSES):
             return f"makes values of shape {shape} of two images; expected (2, {CLASSES})"
     return None
-
-
-def _send_one(network: nn.Module) -> None:
-    """Send one blank image through a network as when it infers."""
-    training = network.training
-    try:
-        with torch.no_grad():
-            network.eval()(torch.zeros(1, 1, SIDE, SIDE))
-    finally:
-        network.train(training)
-
-
-_WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)  # layers whose time goes into multiply-adds
-
-
-def _multiply_adds(layer: nn.Module, output: Tensor) -> int:
-    """Return how many products of values and weights made `output`, which is of one image."""
-    assert isinstance(layer, _WEIGHTED)
-    each = layer.weight[0].numel()  # products for one value of the output
-    return each * output.numel()
-
-
-def _shape_of(output: Any) -> Shape:
-    """Return the shape of what a layer makes of one image, channels last; of the first of several tensors."""
-    while isinstance(output, tuple | list) and output:
-        output = output[0]
-    if not isinstance(output, Tensor):
-        return ()
-    shape = tuple(output.shape[1:])
-    return (*shape[1:], shape[0]) if len(shape) == 3 else shape
-
-
-def _kind(layer: nn.Module) -> str:
-    return type(layer).__name__.removeprefix("_")
 
 
 def _in_words(shape: Shape) -> str:

@@ -35,7 +35,6 @@ from digit_recognizer.training.export import export_onnx, scale
 from digit_recognizer.training.hardware import choose_device, keep_freed_memory, with_precision
 from digit_recognizer.training.history import EpochRecord, Progress, history_to_csv
 from digit_recognizer.training.job import Job, new_job, saved_job
-from digit_recognizer.training.networks import count_parameters
 from digit_recognizer.training.preparation import (
     describe_environment,
     lock_folder,
@@ -45,6 +44,7 @@ from digit_recognizer.training.preparation import (
 from digit_recognizer.training.randomness import batches_of, draws_from
 from digit_recognizer.training.recipe import Recipe, load_recipe
 from digit_recognizer.training.schedule import learning_rate
+from digit_recognizer.training.summary import count_parameters
 
 __all__ = ["resume", "train"]
 
