@@ -7,15 +7,17 @@ BIN := .venv/bin
 PEERS := .venv-peers/bin
 READY := .venv/.ready
 PEERS_READY := .venv-peers/.ready
+BROWSER_READY := .venv/.ready-browser
 
-.PHONY: run test check bench-peers clean help
+.PHONY: run test test-browser browser-programs check bench-peers clean help
 
 help:
-	@echo "make run          train, evaluate and report, on SOURCE=digit-recognizer.zip, on data/, else on the bundled digits"
-	@echo "make test         run the tests"
-	@echo "make check        ruff, mypy, and the commands and links of the documentation"
-	@echo "make bench-peers  compare five-layer with Keras on TensorFlow, in an environment of its own"
-	@echo "make clean        remove the virtual environments and caches; runs/ and data/ stay"
+	@echo "make run           train, evaluate and report, on SOURCE=digit-recognizer.zip, on data/, else on the bundled digits"
+	@echo "make test          run the tests"
+	@echo "make test-browser  look at reports in Chromium; where missing, apt-get installs it and Java"
+	@echo "make check         ruff, mypy, and the commands and links of the documentation"
+	@echo "make bench-peers   compare five-layer with Keras on TensorFlow, in an environment of its own"
+	@echo "make clean         remove the virtual environments and caches; runs/ and data/ stay"
 
 run: $(READY)
 	@run=runs/$$(date +%Y-%m-%d-%H%M%S)-$(RECIPE) && \
@@ -24,6 +26,18 @@ run: $(READY)
 
 test: $(READY)
 	$(BIN)/pytest
+
+test-browser: $(BROWSER_READY) browser-programs
+	$(BIN)/pytest tests_browser
+
+# Playwright's own browsers come from a server of their own; Debian's Chromium comes with the system's updates.
+browser-programs:
+	@found() { command -v "$$1" >/dev/null 2>&1; }; missing=; \
+	found chromium || found google-chrome || found chromium-browser || missing=chromium; \
+	found java || missing="$$missing default-jre-headless"; \
+	test -z "$$missing" || { test "$$(id -u)" = 0 && found apt-get && \
+	apt-get update && apt-get install -y --no-install-recommends $$missing; } || \
+	{ echo "the browser test needs" $$missing": install them, on Debian with 'apt install'" >&2; exit 1; }
 
 check: $(READY)
 	$(BIN)/ruff check .
@@ -41,6 +55,10 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -m venv .venv || \
 	{ echo "this Python makes no virtual environment: install it, on Debian with 'apt install python3-venv'" >&2; exit 1; }
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,dev]'
+	@touch $@
+
+$(BROWSER_READY): $(READY)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
 	@touch $@
 
 $(PEERS_READY): benchmarks/requirements-peers.txt

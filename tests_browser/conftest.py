@@ -1,0 +1,115 @@
+"""What the browser tests share: three reports of tiny runs, and Chromium to look at them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from digit_recognizer import Recognizer, evaluate, load_digits, train, write_comparison, write_report
+from digit_recognizer.run_folder import read_validation_rows
+from helpers import tiny
+
+PROGRAMS = ("chromium", "google-chrome", "chromium-browser")
+FLAGS = (
+    "--no-sandbox",  # with it, Chromium does not start as root
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+TWO_CONVOLUTIONS = (
+    'network=["conv 8 5x5 same relu", "maxpool 2", "conv 12 3x3 relu", "maxpool 2", "dropout 0.2", '
+    '"dense 32 relu", "dense 10"]',
+    "augmentation={rotation=10, zoom=0.1, shift=0.1}",
+    "epochs=4",
+    "split.validation=0.4",
+)  # as much of a report as a second of training gives: it still errs, and 24 images of a digit are judged
+LONG = "named_at_such_length_that_no_phone_has_room_for_it_and_without_a_single_space"
+
+Open = Callable[..., Page]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reports:
+    """The pages, and what the page of one run has to say.
+
+    Attributes
+    ----------
+    pages
+        ``run``, ``nothing held out`` and ``comparison``.
+    confusion
+        int64, shape (10, 10): digits shown in rows, answered in columns.
+    pairs
+        The digit shown and the answer, by the row in the source of each judged image.
+    """
+
+    pages: dict[str, Path]
+    confusion: NDArray[np.int64]
+    pairs: dict[int, tuple[int, int]]
+
+
+@pytest.fixture(scope="session")
+def reports(tmp_path_factory) -> Reports:
+    folder = tmp_path_factory.mktemp("reports")
+    digits = load_digits("bundled")[:600]
+    run, other, trained_on_all = (folder / name for name in ("two-convolutions", "another-seed", LONG))
+    for seed, (path, settings) in enumerate(
+        [(run, ()), (other, ()), (trained_on_all, ("split.validation=0",))], start=1
+    ):
+        list(train(digits, tiny(*TWO_CONVOLUTIONS, *settings), path, seed=seed, source="bundled"))
+    pages = {
+        "run": write_report(run, digits, source="bundled"),
+        "nothing held out": write_report(trained_on_all, digits, source="bundled"),
+        "comparison": write_comparison([run, other], digits, source="bundled", out=folder / "comparison"),
+    }
+    rows = read_validation_rows(run)
+    judged = digits[rows]
+    answers = Recognizer(run).predict(judged.images)
+    confusion = evaluate(answers, judged.labels).confusion
+    assert confusion.max() > 16, "no cell has more images than the page shows"
+    assert (confusion * (1 - np.eye(10, dtype=np.int64))).sum() > 5, "too few errors to look at"
+    pairs = zip(judged.labels.tolist(), answers.labels.tolist(), strict=True)
+    return Reports(pages, confusion, dict(zip(rows.tolist(), pairs, strict=True)))
+
+
+@pytest.fixture(params=["run", "nothing held out", "comparison"])
+def report(request, reports) -> Path:
+    """Each of the three pages in turn."""
+    return reports.pages[request.param]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
+    assert program, "there is no Chromium: 'make test-browser' installs it"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser) -> Iterator[Open]:
+    """Return what opens a page in a window of its own, `width` pixels wide; options are Playwright's."""
+    contexts = []
+
+    def open_page(path: Path | None, width: int = 1280, **options: Any) -> Page:
+        contexts.append(browser.new_context(viewport={"width": width, "height": 800}, **options))
+        page = contexts[-1].new_page()
+        if path is not None:
+            page.goto(path.as_uri())
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
