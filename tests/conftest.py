@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from inspect import signature
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -67,3 +69,27 @@ def trained(tmp_path_factory) -> Callable[[str], Path]:
         return target
 
     return run
+
+
+@pytest.fixture
+def drawn(monkeypatch) -> dict[str, dict[str, Any]]:
+    """Draw nothing, and remember what each drawing function was given, by the names of its parameters."""
+    from matplotlib.figure import Figure
+
+    from digit_recognizer.reporting import figures
+
+    given: dict[str, dict[str, Any]] = {}
+
+    def instead_of(name: str) -> Callable[..., Figure]:
+        parameters = signature(getattr(figures, name))
+
+        def draw(*arguments: Any, **options: Any) -> Figure:
+            given[name] = parameters.bind(*arguments, **options).arguments
+            return Figure()
+
+        return draw
+
+    for name in figures.__all__:
+        if name.startswith("draw_"):
+            monkeypatch.setattr(figures, name, instead_of(name))
+    return given

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -325,9 +326,10 @@ def test_a_summary_shows_layers_shapes_and_parameters(what, digits):
     status, output, _ = digits(f"summary {what}")
     assert status == 0
     lines = [line.split() for line in output.splitlines() if line.strip()]
-    assert ["conv1", "(Conv)", "(None,", "26,", "26,", "4)", "40"] in lines
-    assert ["dense1", "(Dense)", "(None,", "10)", "1,450"] in lines
+    assert ["conv1", "(Conv)", "(None,", "26,", "26,", "4)", "40", "24,336"] in lines
+    assert ["dense1", "(Dense)", "(None,", "10)", "1,450", "1,440"] in lines
     assert ["Total", "parameters", "1,490", "(0.01", "MB)"] in lines
+    assert ["Multiply-adds", "an", "image", "25,776"] in lines
 
 
 def test_a_summary_of_the_largest_recipe_takes_no_memory_for_its_weights(digits):
@@ -416,7 +418,16 @@ def test_what_a_user_can_put_right_is_one_sentence_and_status_2(command, sentenc
 
 
 @pytest.mark.parametrize(
-    "command", ["train --seed -1", "train --no-such-option", "evaluate", "no-such-command"]
+    "command",
+    [
+        *("train --seed -1", "train --no-such-option", "evaluate", "no-such-command", "report"),
+        *(
+            "report run --digit 10",
+            "report run --index -1",
+            "report run --filter -1",
+            "report run --filters 0",
+        ),
+    ],
 )
 def test_a_wrong_option_is_status_2_too(command, digits):
     status, output, errors = digits(command)
@@ -564,7 +575,7 @@ finally:
 """
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert ended.returncode == 0
-    for command in ("train", "evaluate", "submit", "recipes", "summary"):
+    for command in ("train", "evaluate", "submit", "report", "recipes", "summary"):
         assert command in ended.stdout
     heavy = {"torch", "onnx", "onnxruntime", "sklearn", "scipy", "pydantic", "PIL", "matplotlib"}
     assert not heavy & set(ended.stderr.split())
@@ -612,3 +623,148 @@ def test_a_setting_out_of_all_proportion_is_refused(digits, value):
     status, _, errors = digits(f"train bundled --set epochs={value}")
     assert status == 2
     assert errors.startswith("digits: five-layer: epochs: ")
+
+
+# Reports
+
+
+def test_report_writes_the_page_and_says_where_it_is(digits, here):
+    status, output, errors = digits("report run digit-recognizer.zip --digit 3 --filters 2 --filter 1")
+    assert (status, errors) == (0, "")
+    size = (here / "run/report.html").stat().st_size / 1e6
+    drawings = len(list((here / "run/figures").glob("*.svg")))
+    expected = rf"Report      run/report.html  \({size:.1f} MB, {drawings} figures beside it, [0-9.]+ s\)\n"
+    assert re.fullmatch(expected, output)
+    metrics = json.loads((here / "run/metrics.json").read_text())
+    assert metrics["evaluation"]["data"]["source"] == "digit-recognizer.zip"
+    assert metrics["evaluation"]["errors"] == metrics["validation"]["errors"]
+
+
+def test_a_training_may_end_with_its_report(digits, here):
+    status, output, errors = digits(f"{TRAIN} --report --json")
+    assert (status, errors) == (0, "")
+    *_, finished, report = json_lines(output)
+    assert finished["event"] == "finished"
+    assert report == {
+        "event": "report",
+        "page": "new/report.html",
+        "figures": len(list((here / "new/figures").glob("*.svg"))),
+        "seconds": report["seconds"],
+    }
+    assert (here / "new/report.html").exists()
+
+
+@pytest.mark.usefixtures("drawn")
+def test_a_training_that_is_resumed_may_end_with_its_report(digits, here):
+    status, output, errors = digits("train --resume stopped --report")
+    assert (status, errors) == (0, "")
+    assert output.splitlines()[-1].startswith("Report      stopped/report.html  (")
+    assert (here / "stopped/report.html").exists()
+
+
+@pytest.mark.usefixtures("drawn")
+def test_a_run_with_a_report_can_be_trained_on(digits, here):
+    assert digits("report run")[0] == 0
+    assert "evaluation" in (here / "run/metrics.json").read_text()
+    assert digits("train --resume run --set epochs=3")[0] == 0
+    assert "evaluation" not in (here / "run/metrics.json").read_text()  # it was of other weights
+
+
+@pytest.mark.usefixtures("drawn")
+def test_a_report_may_be_of_other_digits_and_lie_elsewhere(digits, here):
+    assert digits("report run others.csv -o shown")[0] == 0
+    assert "images of others.csv read rightly" in (here / "shown/report.html").read_text()
+    assert not (here / "run/report.html").exists()
+
+
+@pytest.mark.usefixtures("drawn")
+def test_a_report_may_be_of_the_images_to_submit(digits, here):
+    assert digits("report run digit-recognizer.zip --part test")[0] == 0
+    assert "These images have no labels" in (here / "run/report.html").read_text()
+    assert "evaluation" not in json.loads((here / "run/metrics.json").read_text())
+
+
+@pytest.mark.usefixtures("drawn")
+def test_on_a_terminal_a_report_is_told_about(digits, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # Rich then takes the output for a terminal
+    status, output, _ = digits("report run others.csv")
+    assert status == 0
+    assert "run/report.html" in output.splitlines()[-1]
+
+
+@pytest.mark.usefixtures("drawn")
+def test_runs_behind_each_other_are_compared(digits, here):
+    shutil.copytree(here / "run", here / "twin")
+    status, output, errors = digits("report run twin others.csv -o compared")
+    assert (status, errors) == (0, "")
+    assert output.startswith("Report      compared/report.html  (")
+    page = (here / "compared/report.html").read_text()
+    assert "They give the same answer to every image." in page
+    assert "All are judged by the same 50 images of others.csv" in page
+
+
+@pytest.mark.usefixtures("drawn")
+def test_a_comparison_without_a_folder_lands_below_runs_and_takes_the_first_runs_digits(digits, here):
+    shutil.copytree(here / "run", here / "twin")
+    assert digits("report run twin")[0] == 0
+    (folder,) = (here / "runs").iterdir()
+    assert folder.name.endswith("-comparison")
+    assert "All are judged by the same 40 images" in (folder / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        ("report none", "there is no run folder none"),
+        ("report .", ". is no run folder"),
+        ("report stopped", "stopped is not finished: go on with 'digits train --resume stopped'"),
+        ("report run none.csv", "none.csv: no such file or folder"),
+        ("report run none others.csv", "there is no run folder none"),
+        ("report run stopped", "stopped is not finished"),
+        ("report run --digit 3 --index 4", "--digit and --index both choose the image: give one of them"),
+        (
+            "report run digit-recognizer.zip --index 200",
+            "digit-recognizer.zip has no row 200: choose --index from 0 to 199",
+        ),
+        (
+            "report run digit-recognizer.zip --filter 4",
+            "conv1 has no filter 4: choose --filter from 0 to 3",
+        ),
+        (
+            "report run no-seven.csv --digit 7",
+            "no-seven.csv has no image of a 7 to show: choose another --digit",
+        ),
+        (
+            "report run digit-recognizer.zip --part test --digit 7",
+            "digit-recognizer.zip has no labels: choose an image with --index instead of --digit",
+        ),
+        ("report run digit-recognizer.zip -o test.csv", "cannot write into test.csv: "),
+        ("report run digit-recognizer.zip -o test.csv/below", "cannot write into test.csv/below: "),
+        ("report run run digit-recognizer.zip -o test.csv", "cannot write into test.csv: "),
+        ("report full digit-recognizer.zip", "cannot write into full: File exists"),
+    ],
+)
+@pytest.mark.usefixtures("drawn")
+def test_a_report_that_cannot_be_made_is_one_sentence_and_status_2(command, sentence, digits, here):
+    (here / "no-seven.csv").write_text(csv_of(OTHERS[OTHERS.labels != 7]))
+    shutil.copytree(here / "run", here / "full")
+    (here / "full/figures").write_text("a file, where a folder should be")
+    before = files_in(here)
+    status, output, errors = digits(command)
+    assert (status, output) == (2, "")
+    assert errors.startswith(f"digits: {sentence}")
+    assert errors.count("\n") == 1
+    assert files_in(here) == before
+
+
+@pytest.mark.parametrize(
+    "name", ["history.csv", "metrics.json", "model.onnx", "model.safetensors", "recipe.toml"]
+)
+@pytest.mark.usefixtures("drawn")
+def test_a_report_of_a_damaged_run_names_the_file(name, digits, here):
+    path = here / "run" / name
+    path.write_bytes(path.read_bytes()[:100])
+    status, output, errors = digits("report run others.csv")
+    assert (status, output) == (2, "")
+    assert errors.startswith(f"digits: run/{name}")
+    assert errors.count("\n") == 1

@@ -8,10 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 from digit_recognizer import Digits, DigitsError, Predictions, Recognizer, evaluate, train, write_comparison
-from digit_recognizer.reporting import figures
 from digit_recognizer.reporting.blocks import Note, Picture, Section, Table
 from digit_recognizer.reporting.sections import comparison
 from digit_recognizer.reporting.study import Run, read_run
@@ -34,17 +32,6 @@ def another(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture
-def undrawn(monkeypatch):
-    """Draw nothing, and remember what was to be drawn."""
-    given = {}
-    for name in ("draw_compared_curves", "draw_disagreements"):
-        monkeypatch.setattr(
-            figures, name, lambda *arguments, name=name: given.update({name: arguments}) or Figure()
-        )
-    return given
-
-
 def compare(folders: list[Path], digits: Digits = DIGITS) -> list[Section]:
     return comparison.compare([read_run(folder) for folder in folders], digits, "made")
 
@@ -61,7 +48,7 @@ def column(table: Table, name: str) -> list[str]:
 # Which images judge
 
 
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("drawn")
 def test_runs_are_judged_by_what_none_of_them_was_trained_on(trained, another):
     folders = [trained("two convolutions"), another]
     shared = np.intersect1d(*map(read_validation_rows, folders))
@@ -83,13 +70,13 @@ def test_runs_are_judged_by_what_none_of_them_was_trained_on(trained, another):
     assert column(table, "epochs") == ["2", "3"]
 
 
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("drawn")
 def test_other_digits_judge_with_all_of_their_images(trained, another):
     sections = compare([trained("two convolutions"), another], OTHERS)
     assert "by the same 50 images of made" in sections[0].lead
 
 
-def test_runs_without_an_image_that_none_has_seen_are_not_judged(trained, undrawn):
+def test_runs_without_an_image_that_none_has_seen_are_not_judged(trained, drawn):
     sections = compare([trained("pixels"), trained("two convolutions")])
     assert sections[0].lead == (
         "made has no image that none of the runs was trained on, so they are not judged."
@@ -98,15 +85,15 @@ def test_runs_without_an_image_that_none_has_seen_are_not_judged(trained, undraw
     assert column(table, "accuracy (95 %)") == column(table, "errors") == ["–", "–"]
     (note,) = blocks(sections, Note)
     assert note.text == "They cannot be compared image by image: there are no images to judge them by."
-    assert "draw_disagreements" not in undrawn
+    assert "draw_disagreements" not in drawn
 
 
-def test_digits_without_labels_do_not_judge(trained, another, undrawn):
+def test_digits_without_labels_do_not_judge(trained, another, drawn):
     sections = compare([trained("two convolutions"), another], Digits(OTHERS.images))
     (note,) = blocks(sections, Note)
     assert note.text == "They cannot be compared image by image: without labels nobody is right."
     assert column(blocks(sections, Table)[0], "errors") == ["–", "–"]
-    assert "draw_disagreements" not in undrawn
+    assert "draw_disagreements" not in drawn
 
 
 # How they compare: runs whose answers are made up
@@ -151,7 +138,7 @@ def wrong_in(*rows: int) -> np.ndarray:
     return answers
 
 
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("drawn")
 def test_pairs_are_counted_and_tested_as_worked_out_by_hand(saying):
     """Of seven images that only one reads rightly, one is the first's: p = 2 (1 + 7) / 2 ** 7 = 0.125."""
     sections = saying(wrong_in(0, 1, 2, 3, 4, 5, 8, 9), wrong_in(7, 8, 9))
@@ -161,7 +148,7 @@ def test_pairs_are_counted_and_tested_as_worked_out_by_hand(saying):
     assert column(blocks(sections, Table)[0], "errors") == ["8", "3"]
 
 
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("drawn")
 def test_every_pair_of_several_runs_is_compared(saying):
     pairs = blocks(saying(wrong_in(), wrong_in(0), wrong_in(0, 1)), Table)[1]
     assert [list(row) for row in pairs.rows] == [
@@ -171,18 +158,18 @@ def test_every_pair_of_several_runs_is_compared(saying):
     ]
 
 
-def test_runs_that_say_the_same_are_said_to(saying, undrawn):
+def test_runs_that_say_the_same_are_said_to(saying, drawn):
     sections = saying(wrong_in(3), wrong_in(3))
     pairs = blocks(sections, Table)[1]
     assert [list(row) for row in pairs.rows] == [["A and B", "0", "0", "1", "–"]]
     (note,) = blocks(sections, Note)
     assert note.text == "They give the same answer to every image."
-    assert "draw_disagreements" not in undrawn
+    assert "draw_disagreements" not in drawn
 
 
-def test_the_images_that_divide_them_are_shown(saying, undrawn):
+def test_the_images_that_divide_them_are_shown(saying, drawn):
     sections = saying(wrong_in(3, 8), wrong_in(8, 20))
-    images, labels, answers, confidence = undrawn["draw_disagreements"]
+    images, labels, answers, confidence = drawn["draw_disagreements"].values()
     assert np.array_equal(images, OTHERS.images[[3, 20]])
     assert labels.tolist() == OTHERS.labels[[3, 20]].tolist() == [3, 0]
     assert answers.tolist() == [[4, 0], [3, 1]]
@@ -192,7 +179,7 @@ def test_the_images_that_divide_them_are_shown(saying, undrawn):
     assert picture.alt == "a 3 in row 3: 4, 3; a 0 in row 20: 0, 1"
 
 
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("drawn")
 def test_rows_are_those_of_the_source(trained, another):
     """Also where only a part of the source judges."""
     folders = [trained("two convolutions"), another]
@@ -205,14 +192,14 @@ def test_rows_are_those_of_the_source(trained, another):
     assert all(DIGITS.labels[row] == label for row, label in named)
 
 
-def test_curves_are_of_validation_only_where_all_runs_have_it(trained, another, undrawn):
+def test_curves_are_of_validation_only_where_all_runs_have_it(trained, another, drawn):
     compare([trained("two convolutions"), another])
-    names, losses, _, what = undrawn["draw_compared_curves"]
+    names, losses, _, what = drawn["draw_compared_curves"].values()
     assert (names, what) == (["A: two-convolutions", "B: another-seed"], "validation")
     history = read_run(another).history
     assert losses[1].tolist() == [record.validation_loss for record in history]
     compare([trained("pixels"), another])
-    _, _, accuracies, what = undrawn["draw_compared_curves"]
+    _, _, accuracies, what = drawn["draw_compared_curves"].values()
     assert what == "training"
     assert accuracies[1].tolist() == [record.accuracy for record in history]
 
@@ -257,7 +244,7 @@ def test_too_few_or_too_many_runs_are_refused(number, trained, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("drawn")
 def test_as_many_runs_as_there_are_letters_are_compared(trained):
     sections = compare([trained("hidden")] * 26, OTHERS[:5])
     assert column(blocks(sections, Table)[0], "") == list("ABCDEFGHIJKLMNOPQRSTUVWXYZ")

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
-from inspect import signature
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 from digit_recognizer import Digits, DigitsError, Predictions, Recognizer, evaluate, train
-from digit_recognizer.reporting import figures
 from digit_recognizer.reporting.activations import open_activations, read_filters
 from digit_recognizer.reporting.blocks import (
     Block,
@@ -46,30 +43,10 @@ from digit_recognizer.training import EpochRecord, outline
 from digit_recognizer.training.recipe import Stopping
 from helpers import make_digits, tiny
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "drawn")
 
 DIGITS = make_digits()
 OTHERS = make_digits(50, seed=4)
-
-
-@pytest.fixture(autouse=True)
-def drawn(monkeypatch):
-    """Draw nothing, and remember what each drawing function was given, by the names of its parameters."""
-    given: dict[str, dict] = {}
-
-    def instead_of(name):
-        parameters = signature(getattr(figures, name))
-
-        def draw(*arguments, **options):
-            given[name] = parameters.bind(*arguments, **options).arguments
-            return Figure()
-
-        return draw
-
-    for name in figures.__all__:
-        if name.startswith("draw_"):
-            monkeypatch.setattr(figures, name, instead_of(name))
-    return given
 
 
 @pytest.fixture(scope="module")
