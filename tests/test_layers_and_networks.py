@@ -29,7 +29,7 @@ from digit_recognizer.training.layers import (
 )
 from digit_recognizer.training.networks import build_network
 from digit_recognizer.training.recipe import load_recipe
-from digit_recognizer.training.summary import count_parameters, summarise
+from digit_recognizer.training.summary import count_parameters, outline, summarise
 from helpers import tiny
 
 
@@ -448,3 +448,94 @@ def test_a_function_s_network_is_not_changed_by_looking_at_it(module):
     normalisation = from_function(f"{module('normalised_network', body)}:build")[0]
     assert normalisation.num_batches_tracked == 0
     assert normalisation.running_var == 1
+
+
+# Multiply-adds
+
+
+def multiply_adds(network: nn.Module) -> dict[str, int]:
+    return {row.name: row.multiply_adds for row in summarise(network)}
+
+
+def test_multiply_adds_of_convolutions_and_dense_layers_are_as_worked_out_by_hand():
+    network = build(
+        "conv 4 3x5 relu",  # 26 by 24 pixels of 4 values, each of 3 x 5 weights
+        "batchnorm",
+        "maxpool 2",  # 13 by 12
+        "conv 6 2x2 same stride 3 gelu",  # 5 by 4 pixels of 6 values, each of 2 x 2 x 4 weights
+        "conv 5 5x4",  # one pixel of 5 values, each of 5 x 4 x 6 weights
+        "dense 7 tanh",
+        "dense 10",
+    )
+    found = {name: count for name, count in multiply_adds(network).items() if count}
+    assert found == {
+        "conv1": 26 * 24 * 4 * 15,
+        "conv2": 5 * 4 * 6 * 16,
+        "conv3": 5 * 120,
+        "dense1": 5 * 7,
+        "dense2": 7 * 10,
+    }
+
+
+FIVE_LAYER = {
+    "conv1": 28 * 28 * 32 * (5 * 5 * 1),
+    "conv2": 28 * 28 * 32 * (5 * 5 * 32),
+    "conv3": 14 * 14 * 64 * (3 * 3 * 32),
+    "conv4": 14 * 14 * 64 * (3 * 3 * 64),
+    "dense1": 7 * 7 * 64 * 256,
+    "dense2": 256 * 10,
+}  # worked out by hand
+
+
+def test_an_outline_of_five_layer_adds_up():
+    network = outline(load_recipe("five-layer"))
+    assert {layer.name: layer.multiply_adds for layer in network.layers if layer.multiply_adds} == FIVE_LAYER
+    assert network.multiply_adds == sum(FIVE_LAYER.values()) == 32_340_992
+    assert (network.parameters, network.trained_parameters) == (887_530, 887_530)
+    assert network.layers == tuple(summarise(build_network(load_recipe("five-layer"))))
+
+
+class Parts(nn.Module):
+    """Takes sixteen parts of an image as images of their own, and names what it hands its layers."""
+
+    def __init__(self):
+        super().__init__()
+        self.block = nn.Sequential(nn.Conv2d(1, 4, 3, groups=1), nn.ReLU(), nn.Conv2d(4, 4, 3, groups=2))
+        self.head = nn.Linear(16 * 4, 10)
+
+    def forward(self, images):
+        parts = images.unfold(2, 7, 7).unfold(3, 7, 7).reshape(-1, 1, 7, 7)  # (16 N, 1, 7, 7)
+        return self.head(input=self.block(parts).mean(dim=(2, 3)).reshape(-1, 16 * 4))
+
+
+def test_multiply_adds_of_all_parts_of_an_image_and_of_all_parts_of_a_layer_are_counted():
+    assert multiply_adds(Parts()) == {
+        "block": 16 * (5 * 5 * 4 * 9 + 3 * 3 * 4 * (9 * 2)),  # two groups of two channels in the second
+        "head": 64 * 10,
+    }
+
+
+class Rows(nn.Module):
+    """Reads an image row by row; its first layer gives several tensors, nested."""
+
+    def __init__(self):
+        super().__init__()
+        self.rows = nn.LSTM(28, 8, batch_first=True)
+        self.head = nn.Linear(8, 10)
+
+    def forward(self, images):
+        values, _ = self.rows(images[:, 0])
+        return self.head(values[:, -1])
+
+
+def test_a_layer_that_gives_several_tensors_has_the_shape_of_the_first():
+    rows = summarise(Rows())
+    assert [(row.name, row.output_shape, row.multiply_adds) for row in rows] == [
+        ("rows", (28, 8), 0),
+        ("head", (10,), 80),
+    ]
+
+
+def test_multiply_adds_of_a_convolution_over_a_row_are_counted():
+    network = nn.Sequential(nn.Flatten(2), nn.Conv1d(1, 3, 5, stride=4), nn.Flatten(), nn.Linear(3 * 195, 10))
+    assert list(multiply_adds(network).values()) == [0, 195 * 3 * 5, 0, 3 * 195 * 10]
