@@ -193,23 +193,18 @@ def draw_reliability(reliability: Reliability) -> Figure:
 
 @styled
 def draw_rejection(rejection: Rejection) -> Figure:
-    """Draw the error rate of what is kept against the share of images that are refused as unsure."""
+    """Draw the accuracy of what is kept against the share of images that are refused as unsure."""
     figure = new_figure(2.9)
     axes = figure.subplots()
-    share, rate = 100 * rejection.rejected, 100 * (1 - rejection.accuracy)
-    within = share <= REJECTED
-    last = share[within][-1:]
-    axes.step(
-        np.append(share[within], REJECTED),
-        np.append(rate[within], rate[within][-1:]),
-        where="post",
-        color=BLUE,
-    )
-    perfect = np.flatnonzero(rate[within] == 0)
-    if perfect.size and last.size:
-        at = float(share[within][perfect[0]])
-        axes.axvline(at, color=GREY, linewidth=1, linestyle=":", label=f"no error left at {at:.1f} %")
+    within = 100 * rejection.rejected <= REJECTED
+    share, accuracy = 100 * rejection.rejected[within], 100 * rejection.accuracy[within]
+    axes.step([*share, REJECTED], [*accuracy, accuracy[-1]], where="post", color=BLUE)
+    perfect = share[accuracy == 100]
+    if perfect.size:
+        words = f"no error left at {perfect[0]:.1f} %"
+        axes.axvline(perfect[0], color=GREY, linewidth=1, linestyle=":", label=words)
         figure.legend(loc="outside upper right")
-    axes.set(xlabel="refused as unsure, % of the images", ylabel="errors, % of those kept")
-    axes.set(xlim=(0, REJECTED), ylim=(0, None))
+    axes.set(xlabel="refused as unsure, % of the images", ylabel="accuracy of those kept, %")
+    axes.set_xlim(-0.1, REJECTED)
+    axes.yaxis.set_major_formatter("{x:g}")
     return figure

@@ -203,9 +203,9 @@ def _rejection(study: Study, evaluation: Evaluation) -> Block:
     return Picture(
         "rejection",
         title,
-        "Percent of errors left among the answers that are kept, against the percent of images refused, "
-        f"the least confident first. {words}",
-        f"A falling curve of the error rate against the share of images refused. {words}",
+        "Accuracy of the answers that are kept, in percent, against the percent of images refused, the least "
+        f"confident first. {words}",
+        f"A curve of the accuracy of what is kept against the share of images refused. {words}",
         figures.draw_rejection(rejection),
     )
 
@@ -214,6 +214,8 @@ def _kept_at(rejection: Rejection, predictions: Predictions, share: float) -> st
     """Say what is left where about a share of the images is refused."""
     place = int(np.searchsorted(rejection.rejected, share, side="right")) - 1
     refused = round(rejection.rejected[place] * len(predictions))
+    if not refused:
+        return "There are too few images to say what refusing one in a hundred would bring."
     return (
         f"Refusing the {count(refused, 'image')} with a confidence below "
         f"{percent(rejection.threshold[place], 1)} leaves {percent(1 - rejection.accuracy[place])} of errors."
