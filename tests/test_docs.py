@@ -62,16 +62,17 @@ def test_every_command_shown_works_in_the_order_shown(page, monkeypatch, capsys)
 @pytest.mark.slow
 @pytest.mark.usefixtures("a_users_folder")
 def test_the_python_shown_runs(capsys):
-    examples = [block for page in TESTED for block in blocks(page, "python")]
-    assert examples
-    for example in examples:
-        exec(compile(example, "documentation", "exec"), {})
+    examples = {page: "\n".join(blocks(page, "python")) for page in TESTED}  # a block goes on from the last
+    assert any(examples.values())
+    for page, example in examples.items():
+        exec(compile(example, page.name, "exec"), {})
     assert capsys.readouterr().out
 
 
 def test_every_make_target_shown_exists():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
-    shown = {name for page in PAGES for name in re.findall(r"`?make ([a-z][a-z-]+)", page.read_text("utf-8"))}
+    texts = [page.read_text("utf-8") for page in PAGES]
+    shown = {name for text in texts for name in re.findall(r"(?:`|\$ )make ([a-z][a-z-]+)", text)}
     assert {"run", "test"} <= shown <= targets
 
 

@@ -13,6 +13,7 @@ from digit_recognizer.reporting.figures.style import (
     BLUE,
     GREY,
     ORANGE,
+    WIDTH,
     label_digits,
     mosaic,
     new_figure,
@@ -48,7 +49,7 @@ def draw_counts(training: NDArray[np.int64], validation: NDArray[np.int64]) -> F
 def draw_examples(images: NDArray[np.uint8]) -> Figure:
     """Draw a row of examples for each digit: uint8 (10, K, 28, 28), nan or blank where there are fewer."""
     rows, columns = images.shape[:2]
-    figure = new_figure(4.8 * rows / columns)
+    figure = new_figure(WIDTH * rows / columns)
     axes = figure.subplots()
     page = mosaic(images.reshape(-1, SIDE, SIDE), columns, gap=4)
     show_digit(axes, page)
@@ -63,7 +64,7 @@ def draw_augmentation(image: NDArray[np.uint8], drawn: NDArray[np.uint8]) -> Fig
     """Draw an image (28, 28) and, under it, what augmentation made of it (N, 28, 28)."""
     columns = 6
     rows = -(-len(drawn) // columns)
-    figure = new_figure(0.45 + 0.8 * (rows + 1))
+    figure = new_figure(0.45 + WIDTH / 6 * (rows + 1))
     top, bottom = figure.subplots(2, 1, height_ratios=[1, rows])
     strip: NDArray[Any] = np.full((SIDE, columns * (SIDE + 4) - 4), np.nan)
     left = (strip.shape[1] - SIDE) // 2

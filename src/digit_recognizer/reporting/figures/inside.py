@@ -24,6 +24,7 @@ from digit_recognizer.reporting.figures.style import (
     SEQUENTIAL,
     TEN,
     TEXT,
+    WIDTH,
     blank,
     mosaic,
     new_figure,
@@ -54,7 +55,7 @@ def draw_filters(filters: Floats) -> Figure:
     """Draw all filters of a layer with one input: (C, H, W)."""
     columns = min(len(filters), 8 if len(filters) <= 64 else 12)
     rows = -(-len(filters) // columns)
-    figure = new_figure(4.3 * rows / columns + 0.5)
+    figure = new_figure((WIDTH - 0.5) * rows / columns + 0.5)
     _weights(figure, figure.subplots(), mosaic(filters, columns))
     return figure
 
@@ -69,7 +70,7 @@ def draw_slices(filters: Floats) -> Figure:
     blocks = [mosaic(kernels, columns) for kernels in filters]
     gap = np.full((2, blocks[0].shape[1]), np.nan)
     page = np.concatenate([part for block in blocks for part in (block, gap)][:-1])
-    figure = new_figure(4.3 * page.shape[0] / page.shape[1] + 0.5)
+    figure = new_figure((WIDTH - 0.5) * page.shape[0] / page.shape[1] + 0.5)
     axes = figure.subplots()
     _weights(figure, axes, page)
     step = blocks[0].shape[0] + 2
@@ -129,7 +130,7 @@ def draw_feature_maps(maps: Floats) -> Figure:
     """Draw all feature maps of a layer for one image, all on one scale: (C, H, W)."""
     columns = min(len(maps), 8 if len(maps) <= 64 else 16)
     rows = -(-len(maps) // columns)
-    figure = new_figure(4.3 * rows / columns + 0.55)
+    figure = new_figure((WIDTH - 0.5) * rows / columns + 0.55)
     axes = figure.subplots()
     low, high = min(float(maps.min()), 0.0), float(maps.max()) or 1.0
     norm = PowerNorm(0.5 if low == 0 else 1, low, high)  # the root brings faint maps out
@@ -147,7 +148,7 @@ def draw_saliency(images: NDArray[np.uint8], maps: Floats, titles: Sequence[str]
     """
     columns = 5
     rows = -(-len(images) // columns)
-    figure = new_figure(1.15 * rows + 0.6)
+    figure = new_figure(1.02 * rows + 0.65)
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.ravel()[len(images) :]:
         axes.axis("off")
@@ -168,7 +169,7 @@ def draw_exciting_images(images: NDArray[np.uint8], channels: Sequence[int]) -> 
     """Draw for each channel, in a row, the images that excite it most: (C, K, 28, 28)."""
     count, each = images.shape[:2]
     page = mosaic(images.reshape(-1, SIDE, SIDE), each, gap=4)
-    figure = new_figure(4.5 * page.shape[0] / page.shape[1] + 0.1)
+    figure = new_figure((WIDTH - 0.3) * page.shape[0] / page.shape[1] + 0.1)
     axes = figure.subplots()
     show_digit(axes, page)
     axes.set_yticks(np.arange(count) * (SIDE + 4) + SIDE / 2, [str(channel) for channel in channels])
@@ -242,6 +243,6 @@ def draw_disagreements(
             place = -0.03 - 0.15 * run
             colour = GREY if right else ORANGE
             axes.text(
-                0.5, place, words, transform=axes.transAxes, fontsize=7.5, ha="center", va="top", color=colour
+                0.5, place, words, transform=axes.transAxes, fontsize=8, ha="center", va="top", color=colour
             )
     return figure

@@ -17,6 +17,7 @@ from digit_recognizer.reporting.figures.style import (
     GREY,
     ORANGE,
     TEXT,
+    WIDTH,
     blank,
     label_digits,
     new_figure,
@@ -60,7 +61,7 @@ def draw_confusion_rates(confusion: NDArray[np.int64]) -> Figure:
 
 
 def _confusion(shades: NDArray[np.float64], words: list[list[str]], *, diagonal: bool = True) -> Figure:
-    figure = new_figure(4.7)
+    figure = new_figure(WIDTH)
     axes = figure.subplots()
     colours = mpl.colormaps["Blues"]
     for row in range(CLASSES):
@@ -73,7 +74,7 @@ def _confusion(shades: NDArray[np.float64], words: list[list[str]], *, diagonal:
             )
             word = "" if hidden else words[row][column]
             ink = "#ffffff" if shade > 0.55 else "#000000"
-            axes.text(column, row, word, ha="center", va="center", fontsize=7.5, color=ink)
+            axes.text(column, row, word, ha="center", va="center", fontsize=8, color=ink)
     axes.set(xlim=(-0.5, 9.5), ylim=(9.5, -0.5), aspect="equal", xlabel="answered", ylabel="shown")
     axes.grid(visible=False)
     axes.tick_params(length=0)
@@ -126,7 +127,7 @@ def draw_confident_errors(
         picture.axis("on")
         show_digit(picture, image)
         picture.set_title(f"a {label}", fontsize=8.5, pad=2)
-        bars.set_title(f"row {name}", fontsize=7.5, pad=2, color=GREY)
+        bars.set_title(f"row {name}", fontsize=8, pad=2, color=GREY)
         _three_likeliest(bars, int(label), chances)
     return figure
 
@@ -136,8 +137,8 @@ def _three_likeliest(axes: Axes, label: int, probabilities: NDArray[np.float32])
         chance = float(probabilities[digit])
         colour = BLUE if digit == label else ORANGE if place == 0 else EDGE
         axes.barh(-place, chance, height=0.28, color=colour, align="center")
-        axes.text(0, 0.22 - place, f"{digit}", va="bottom", fontsize=7.5, fontweight="bold")
-        axes.text(1, 0.22 - place, percent(chance), va="bottom", ha="right", fontsize=7.5, color=GREY)
+        axes.text(0, 0.22 - place, f"{digit}", va="bottom", fontsize=8, fontweight="bold")
+        axes.text(1, 0.22 - place, percent(chance), va="bottom", ha="right", fontsize=8, color=GREY)
     axes.set(xlim=(0, 1), ylim=(-2.5, 1.0))
 
 
@@ -158,8 +159,8 @@ def draw_sample(
         words = f"{answer}  {percent(float(chances[answer]))}"
         if answer != label:
             blank(axes, around=ORANGE)
-            words += f", is {label}"
-        axes.set_title(words, fontsize=7.5, pad=2, color=TEXT if answer == label else ORANGE)
+            words = f"{answer}  {chances[answer]:.0%}, is {label}".replace("%", " %")
+        axes.set_title(words, fontsize=8, pad=2, color=TEXT if answer == label else ORANGE)
     return figure
 
 

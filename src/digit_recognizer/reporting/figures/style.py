@@ -46,7 +46,7 @@ __all__ = [
     "styled",
 ]
 
-WIDTH = 4.8  # inches: a column of the page, and with letters of 9 points still readable on a phone
+WIDTH = 4.4  # inches: with letters of 9 points half a page is well filled, and a phone still readable
 RESOLUTION = 200  # dots an inch, of a PNG
 
 TEXT, GREY, EDGE = "#1f2328", "#59636e", "#d1d9e0"

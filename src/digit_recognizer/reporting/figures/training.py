@@ -21,6 +21,7 @@ from digit_recognizer.reporting.figures.style import (
     LINE_COLOURS,
     ORANGE,
     TEXT,
+    WIDTH,
     new_figure,
     styled,
 )
@@ -50,7 +51,7 @@ def draw_network(layers: Sequence[tuple[str, str, tuple[int, ...]]]) -> Figure:
     boxes = [("image", "input", (SIDE, SIDE, 1)), *boxes]
     heights = [max(shape[0] * (1 + SLANT), 6.0) + 3 for _, _, shape in boxes]
     channel = BOX_SPAN / max(shape[2] for _, _, shape in boxes)  # width of one channel
-    figure = new_figure(4.8 * sum(heights) / 124 + 0.1)
+    figure = new_figure(WIDTH * sum(heights) / 124 + 0.1)
     axes = figure.subplots()
     bottom = 0.0
     for (name, kind, shape), height in zip(boxes, heights, strict=True):
