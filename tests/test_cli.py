@@ -705,11 +705,13 @@ def test_runs_behind_each_other_are_compared(digits, here):
 
 @pytest.mark.usefixtures("drawn")
 def test_a_comparison_without_a_folder_lands_below_runs_and_takes_the_first_runs_digits(digits, here):
-    shutil.copytree(here / "run", here / "twin")
-    assert digits("report run twin")[0] == 0
+    assert digits(f"{TRAIN} --set epochs=1")[0] == 0
+    shutil.copytree(here / "new", here / "twin")
+    assert digits("report new twin")[0] == 0
     (folder,) = (here / "runs").iterdir()
     assert folder.name.endswith("-comparison")
-    assert "All are judged by the same 40 images" in (folder / "report.html").read_text()
+    page = (folder / "report.html").read_text()
+    assert "All are judged by the same 40 images of digit-recognizer.zip, which" in page
 
 
 @pytest.mark.parametrize(

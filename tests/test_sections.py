@@ -344,6 +344,12 @@ def test_a_training_that_was_stopped_early_says_what_made_no_progress(study, dra
     )
 
 
+def test_a_training_that_was_never_stopped_early_is_not_said_to_be(study, drawn):
+    section = show_training(with_history(study.run, [0.5, 0.25], epochs=2, stopping=Stopping("loss", 2)))
+    assert section.lead.startswith("It went on for the 2 epochs that the recipe asks for.")
+    assert not drawn["draw_curves"]["stopped"]
+
+
 def test_a_training_that_was_ended_by_hand_says_so(study, drawn):
     section = show_training(with_history(study.run, [0.5, 0.75], epochs=9))
     assert section.lead.startswith("It was ended after 2 of 9 epochs.")

@@ -213,10 +213,10 @@ def report(
     if digit is not None and index is not None:
         raise DigitsError("--digit and --index both choose the image: give one of them")
     runs, source = split_names(names)
-    if len(runs) > 1:
-        report_comparison(runs, source, part.value, out=out)
-        return
     named = source_of_run(runs[0], source)
+    if len(runs) > 1:
+        report_comparison(runs, named, part.value, out=out)
+        return
     digits = load_digits(named, part.value)
     from digit_recognizer.reporting.sections import Choice
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from digit_recognizer import run_folder
 from digit_recognizer.cli.output import show_report, telling
 from digit_recognizer.digits import Digits
-from digit_recognizer.sources import Part, find_source, load_digits
+from digit_recognizer.sources import Part, load_digits
 
 if TYPE_CHECKING:
     from digit_recognizer.reporting.sections import Choice
@@ -51,17 +51,15 @@ def report_run(
     show_report(page, time.perf_counter() - started, as_json=as_json)
 
 
-def report_comparison(runs: list[Path], source: str | None, part: Part, *, out: Path | None) -> None:
+def report_comparison(runs: list[Path], source: str, part: Part, *, out: Path | None) -> None:
     """Write a page that compares runs, and say where it is."""
     started = time.perf_counter()
-    recorded = run_folder.read_environment(runs[0])["data"]["source"] or None
-    named = find_source(source or recorded)
     with telling("Comparison", as_json=False) as tell:
         tell("reading the digits")
-        digits = load_digits(named, part)
+        digits = load_digits(source, part)
         from digit_recognizer.reporting import write_comparison
 
         tell("predictions, figures and page")
         folder = out or run_folder.free_folder("comparison")
-        page = write_comparison(runs, digits, source=named, out=folder)
+        page = write_comparison(runs, digits, source=source, out=folder)
     show_report(page, time.perf_counter() - started, as_json=False)
