@@ -186,11 +186,13 @@ def test_the_files_are_the_figures_of_the_page(report):
     assert len(files) == len(shown) + 1  # the confusion matrix of counts is a table on the page
 
 
-def test_every_png_can_be_opened(report):
+def test_every_png_is_whole_and_of_the_size_of_its_svg(report):
     for path in report.figures.glob("*.png"):
+        drawing = ElementTree.parse(path.with_suffix(".svg")).getroot()
+        inches = [float(drawing.attrib[side].removesuffix("pt")) / 72 for side in ("width", "height")]
         with Image.open(path) as picture:
-            picture.verify()
-            assert picture.width == 960
+            picture.load()
+            assert picture.size == pytest.approx([200 * side for side in inches], abs=1)
 
 
 def test_a_second_report_is_the_same_and_takes_the_place_of_an_earlier_one(report, tmp_path):
