@@ -632,8 +632,7 @@ def test_report_writes_the_page_and_says_where_it_is(digits, here):
     status, output, errors = digits("report run digit-recognizer.zip --digit 3 --filters 2 --filter 1")
     assert (status, errors) == (0, "")
     size = (here / "run/report.html").stat().st_size / 1e6
-    drawings = len(list((here / "run/figures").glob("*.svg")))
-    expected = rf"Report      run/report.html  \({size:.1f} MB, {drawings} figures beside it, [0-9.]+ s\)\n"
+    expected = rf"Report      run/report.html  \({size:.1f} MB in [0-9.]+ s; figures beside it\)\n"
     assert re.fullmatch(expected, output)
     metrics = json.loads((here / "run/metrics.json").read_text())
     assert metrics["evaluation"]["data"]["source"] == "digit-recognizer.zip"
@@ -648,10 +647,16 @@ def test_a_training_may_end_with_its_report(digits, here):
     assert report == {
         "event": "report",
         "page": "new/report.html",
-        "figures": len(list((here / "new/figures").glob("*.svg"))),
         "seconds": report["seconds"],
     }
     assert (here / "new/report.html").exists()
+
+
+@pytest.mark.parametrize("option", ["--digit 3", "--index 0", "--filters 8", "--filter 0"])
+def test_a_comparison_shows_no_inside(digits, option):
+    status, _, errors = digits(f"report run run {option}")
+    assert status == 2
+    assert errors.startswith(f"digits: {option.split()[0]} is for the report of one run")
 
 
 @pytest.mark.usefixtures("drawn")

@@ -175,7 +175,7 @@ def test_the_images_that_divide_them_are_shown(saying, drawn):
     assert answers.tolist() == [[4, 0], [3, 1]]
     np.testing.assert_allclose(confidence, 0.55)
     picture = next(picture for picture in blocks(sections, Picture) if picture.name == "disagreements")
-    assert picture.title == "2 of the 2 images on which they disagree"
+    assert picture.title == "The 2 images on which they disagree"
     assert picture.alt == "a 3 in row 3: 4, 3; a 0 in row 20: 0, 1"
 
 

@@ -109,7 +109,7 @@ def test_a_run_is_judged_by_what_it_held_out(study, trained):
     assert sorted([*study.judged_rows, *study.training_rows]) == list(range(200))
     expected = Recognizer(trained("two convolutions")).predict(DIGITS.images[held_out])
     assert np.array_equal(study.predictions.probabilities, expected.probabilities)
-    assert study.judged_name == "validation images"
+    assert study.judged_in_words(40) == "40 validation images"
 
 
 def test_a_run_is_judged_by_all_of_other_digits(elsewhere):
@@ -117,7 +117,7 @@ def test_a_run_is_judged_by_all_of_other_digits(elsewhere):
     assert elsewhere.judged_rows.tolist() == list(range(50))
     assert not len(elsewhere.training_rows)
     assert elsewhere.evaluation.images == 50
-    assert elsewhere.judged_name == "images of others"
+    assert elsewhere.judged_in_words(1) == "1 image of others"
 
 
 # The result
@@ -578,7 +578,7 @@ def test_where_nothing_is_right_there_is_nothing_right_to_look_into(study):
     assert "saliency-wrong" in pictures(section)
 
 
-NO_CONVOLUTION = "This network has no convolution, so it has no filters and makes no feature maps."
+NO_CONVOLUTION = "This network has no convolution to show, so there are no filters and no feature maps."
 
 
 def test_a_network_without_convolution_has_no_filters_and_no_maps(trained):

@@ -192,10 +192,16 @@ def report(
     index: Annotated[
         int | None, typer.Option(min=0, help="Show those of the image in this row of the source, from 0.")
     ] = None,
-    filters: Annotated[int, typer.Option(min=1, help="Show as many filters of the second convolution.")] = 8,
+    filters: Annotated[
+        int | None,
+        typer.Option(min=1, help=r"Show as many filters of the second convolution.  \[default: 8]"),
+    ] = None,
     filter_: Annotated[
-        int, typer.Option("--filter", min=0, help="Enlarge this filter of the first convolution, from 0.")
-    ] = 0,
+        int | None,
+        typer.Option(
+            "--filter", min=0, help=r"Enlarge this filter of the first convolution, from 0.  \[default: 0]"
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -212,16 +218,18 @@ def report(
 
     if digit is not None and index is not None:
         raise DigitsError("--digit and --index both choose the image: give one of them")
+    choices = {"digit": digit, "index": index, "filters": filters, "filter": filter_}
+    chosen = {name: value for name, value in choices.items() if value is not None}
     runs, source = split_names(names)
     named = source_of_run(runs[0], source)
-    if len(runs) > 1:
-        report_comparison(runs, named, part.value, out=out)
+    if len(runs) == 1:
+        report_run(runs[0], load_digits(named, part.value), named, out=out, chosen=chosen)
         return
-    digits = load_digits(named, part.value)
-    from digit_recognizer.reporting.sections import Choice
-
-    choice = Choice(filters=filters, filter=filter_, digit=digit, index=index)
-    report_run(runs[0], digits, named, out=out, choice=choice)
+    if chosen:
+        raise DigitsError(
+            f"--{next(iter(chosen))} is for the report of one run: a comparison shows no inside"
+        )
+    report_comparison(runs, named, part.value, out=out)
 
 
 @app.command()

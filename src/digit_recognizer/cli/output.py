@@ -242,16 +242,15 @@ def telling(what: str, *, as_json: bool) -> Iterator[Callable[[str], None]]:
 
 def show_report(page: Path, seconds: float, *, as_json: bool) -> None:
     """Say where a report is."""
-    figures = len(list((page.parent / "figures").glob("*.svg")))
     if as_json:
-        _print_json({"event": "report", "page": str(page), "figures": figures, "seconds": round(seconds, 2)})
+        _print_json({"event": "report", "page": str(page), "seconds": round(seconds, 2)})
         return
     size = page.stat().st_size / 1e6
     _console().print(
         Text.assemble(
             (f"{'Report':<12}", "bold"),
             (str(page), "cyan"),
-            f"  ({size:.1f} MB, {figures} figures beside it, {seconds:.1f} s)",
+            f"  ({size:.1f} MB in {seconds:.1f} s; figures beside it)",
         ),
         soft_wrap=True,
     )

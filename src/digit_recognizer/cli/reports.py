@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from digit_recognizer import run_folder
 from digit_recognizer.cli.output import show_report, telling
 from digit_recognizer.digits import Digits
 from digit_recognizer.sources import Part, load_digits
-
-if TYPE_CHECKING:
-    from digit_recognizer.reporting.sections import Choice
 
 __all__ = ["report_comparison", "report_run", "split_names"]
 
@@ -39,15 +36,18 @@ def report_run(
     source: str,
     *,
     out: Path | None = None,
-    choice: Choice | None = None,
+    chosen: Mapping[str, int] | None = None,
     as_json: bool = False,
 ) -> None:
-    """Write a run's report, and say where it is."""
+    """Write a run's report, and say where it is; `chosen` are settings of `Choice`."""
     started = time.perf_counter()
     with telling("Report", as_json=as_json) as tell:
         from digit_recognizer.reporting import write_report
+        from digit_recognizer.reporting.sections import Choice
 
-        page = write_report(run, digits, source=source, out=out, choice=choice, on_section=tell)
+        page = write_report(
+            run, digits, source=source, out=out, choice=Choice(**chosen or {}), on_section=tell
+        )
     show_report(page, time.perf_counter() - started, as_json=as_json)
 
 

@@ -37,7 +37,7 @@ from digit_recognizer.reporting.study import Study, read_run, study_run
 __all__ = ["write_comparison", "write_report"]
 
 PAGE, FIGURES = "report.html", "figures"
-OURS = re.compile(r"\d\d-[a-z0-9-]+\.(png|svg)")  # the names of figures of earlier reports
+OURS = re.compile(r"\d{2,}-[a-z0-9-]+\.(png|svg)")  # the names of figures of earlier reports
 MOST_RUNS = len(ascii_uppercase)  # each has a letter
 STRIP = 8  # images side by side where a cell of the confusion matrix shows its own
 PIXELS_AN_INCH = 96  # of a page
@@ -57,7 +57,7 @@ def write_report(
     """Write a page that shows a run: its result, data, network, training, mistakes and inside.
 
     The page is one file that needs no network. Its figures also go, as PNG and SVG, into ``figures/`` beside
-    it, and its numbers into the run's ``metrics.json`` under ``evaluation``.
+    it, and its numbers into ``metrics.json`` there, under ``evaluation``.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def write_report(
     source
         What that source is called.
     out
-        The folder for page and figures; the run's if None.
+        The folder for page, figures and metrics, then the run stays as it is; the run's if None.
     choice
         Which filters and which image to show.
     on_section
@@ -83,27 +83,38 @@ def write_report(
     Raises
     ------
     DigitsError
-        The run is not finished or damaged; there is no such filter, digit or row; a file cannot be written.
+        The run is not finished or damaged; there is no such filter, digit or row; `out` is another run's; a
+        file cannot be written.
     """
     tell = on_section or (lambda _title: None)
+    folder = _free_for_report(Path(run), out)
     study = study_run(read_run(run), digits, source)
+    chosen = choice or Choice()
     steps: list[tuple[str, Callable[[], Section]]] = [
+        ("inside the network", lambda: show_inside(study, chosen)),  # first, for a choice may be refused
         ("the result", lambda: show_result(study)),
         ("the data", lambda: show_data(study)),
         ("the network", lambda: show_network(study.run)),
         ("the training", lambda: show_training(study.run)),
         ("the mistakes", lambda: show_mistakes(study)),
-        ("inside the network", lambda: show_inside(study, choice or Choice())),
     ]
     sections = []
     for title, make in steps:
         tell(title)
         sections.append(make())
     tell("figures and page")
-    page = _write_page(Path(out or run), _title(study), sections)
+    page = _write_page(folder, _title(study), [*sections[1:], sections[0]])
     if study.evaluation is not None:
-        _add_to_metrics(study)
+        _write_metrics(study, folder)
     return page
+
+
+def _free_for_report(run: Path, out: str | Path | None) -> Path:
+    """Return the folder for a run's page, which must not be another run's."""
+    folder = run if out is None else Path(out)
+    if (folder / run_folder.ENVIRONMENT).exists() and not folder.samefile(run):
+        raise DigitsError(f"{folder} is another run's folder: choose another for the report of {run}")
+    return folder
 
 
 def _title(study: Study) -> str:
@@ -131,12 +142,12 @@ def _write_page(folder: Path, title: str, sections: Sequence[Section]) -> Path:
         (folder / FIGURES).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DigitsError(f"cannot write into {folder}: {error.strerror or error}") from error
-    drawings: dict[str, str] = {}
+    drawings: dict[Picture, str] = {}
     pictures = [block for section in sections for block in section.blocks if isinstance(block, Picture)]
     files = {f"{number:02d}-{picture.name}": picture for number, picture in enumerate(pictures, start=1)}
     for name, picture in files.items():
-        drawings[picture.name] = as_svg(picture.figure)
-        write_text(folder / FIGURES / f"{name}.svg", drawings[picture.name])
+        drawings[picture] = as_svg(picture.figure)
+        write_text(folder / FIGURES / f"{name}.svg", drawings[picture])
         with replacing(folder / FIGURES / f"{name}.png") as path:
             path.write_bytes(as_png(picture.figure))
     _remove_stale(folder / FIGURES, set(files))
@@ -151,15 +162,13 @@ def _remove_stale(folder: Path, names: set[str]) -> None:
             path.unlink(missing_ok=True)
 
 
-def _render(title: str, sections: Sequence[Section], drawings: dict[str, str]) -> str:
+def _render(title: str, sections: Sequence[Section], drawings: dict[Picture, str]) -> str:
     loader = PackageLoader("digit_recognizer.reporting")
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["kind"] = lambda block: type(block).__name__
-    environment.filters["source"] = lambda picture: _as_address(
-        drawings[picture.name].encode(), "image/svg+xml"
-    )
+    environment.filters["source"] = lambda picture: _as_address(drawings[picture].encode(), "image/svg+xml")
     environment.filters["size"] = _size
     environment.filters["cells"] = lambda table: list(_cells(table))
     environment.filters["strips"] = _strips
@@ -216,14 +225,9 @@ def _strips(table: ConfusionTable) -> Markup:
     return Markup(json.dumps(strips).replace("<", "\\u003c"))  # noqa: S704 - numbers and our own words
 
 
-def _add_to_metrics(study: Study) -> None:
-    """Write the evaluation's numbers into the run's metrics, beside what training wrote there."""
-    path = study.run.folder / run_folder.METRICS
-    judged = {"source": study.source, "sha256": study.digits.sha256(), "held_out": study.is_own}
-    write_json(
-        path,
-        {
-            **run_folder.read_json(path),
-            "evaluation": {"data": judged, **describe(study.predictions, study.labels)},
-        },
-    )
+def _write_metrics(study: Study, folder: Path) -> None:
+    """Write the run's metrics, and beside what training found there the evaluation's numbers."""
+    data = {"source": study.source, "sha256": study.digits.sha256(), "held_out": study.is_own}
+    evaluation = {"data": data, **describe(study.predictions, study.labels)}
+    trained = run_folder.read_json(study.run.folder / run_folder.METRICS)
+    write_json(folder / run_folder.METRICS, {**trained, "evaluation": evaluation})

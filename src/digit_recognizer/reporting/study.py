@@ -94,10 +94,10 @@ class Study:
         assert labels is not None
         return labels
 
-    @property
-    def judged_name(self) -> str:
-        """What the judged images are, in words."""
-        return "validation images" if self.is_own else f"images of {self.source}"
+    def judged_in_words(self, number: int) -> str:
+        """Return ``25 validation images``, or ``1 image of SOURCE``."""
+        noun = "image" if number == 1 else "images"
+        return f"{number:,} validation {noun}" if self.is_own else f"{number:,} {noun} of {self.source}"
 
     @property
     def why_not_judged(self) -> str:

@@ -122,7 +122,8 @@ def draw_filter(kernel: Floats, image: NDArray[np.uint8], response: Floats) -> F
 
 def _short(weight: float) -> str:
     """Return a weight in few letters: ``-.12``."""
-    return f"{weight:.2f}".replace("0.", ".", 1)
+    word = f"{weight:.2f}"
+    return word.replace("0.", ".", 1) if abs(weight) < 1 else word
 
 
 @styled

@@ -124,9 +124,17 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
             if layout is not None:  # once for all files, for it takes longer than drawing
                 layout.execute(figure)
                 figure.set_layout_engine("none")
+                _round_places(figure)
             return figure
 
     return wrapped
+
+
+def _round_places(figure: Figure) -> None:
+    """Leave the last bits of a layout away, which differ from run to run: files then repeat to the byte."""
+    for axes in figure.axes:
+        left, bottom, width, height = (round(value, 5) for value in axes.get_position(original=True).bounds)
+        axes.set_position((left, bottom, width, height))
 
 
 def new_figure(height: float) -> Figure:

@@ -31,7 +31,7 @@ __all__ = ["draw_compared_curves", "draw_curves", "draw_network"]
 Floats = NDArray[np.float64]
 
 ACCURACIES = (0.2, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9999, 0.99999)  # marked
-SMALLEST = 1e-5  # an error rate of 0 is drawn as this
+SMALLEST = 1e-5  # an error rate or a loss of 0 is drawn as this
 
 SLANT = 0.35  # of a side: how far the receding edges of a box go, right and up
 BOX_SPAN = 60.0  # width of the longest box without its slant, in pixels of an image's side
@@ -105,7 +105,7 @@ def draw_curves(
     epochs = np.arange(1, len(loss) + 1)
     marker = "o" if len(epochs) < 12 else None
     for axes, trained, validated in (
-        (losses, loss, validation_loss),
+        (losses, _above_zero(loss), None if validation_loss is None else _above_zero(validation_loss)),
         (accuracies, accuracy, validation_accuracy),
     ):
         axes.plot(epochs, trained, color=BLUE, marker=marker, markersize=3.5, label="training")
@@ -139,7 +139,7 @@ def _count_epochs(axes: Axes, last: int) -> None:
     """Mark whole epochs, from the first to the last."""
     room = max(0.02 * last, 0.2)
     axes.set_xlim(1 - room, last + room)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
 def _scale_losses(axes: Axes) -> None:
@@ -148,6 +148,11 @@ def _scale_losses(axes: Axes) -> None:
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_locator(NullLocator())
+
+
+def _above_zero(losses: Floats) -> Floats:
+    """Return losses that a logarithmic scale can show."""
+    return np.maximum(losses, SMALLEST)
 
 
 def _scale_accuracies(axes: Axes) -> None:
@@ -179,7 +184,7 @@ def draw_compared_curves(
         colour, style = LINE_COLOURS[number % len(LINE_COLOURS)], DASHES[number % len(DASHES)]
         epochs = np.arange(1, len(loss) + 1)
         marker = "o" if len(epochs) < 3 else None
-        upper.plot(epochs, loss, style, color=colour, marker=marker, markersize=4, label=name)
+        upper.plot(epochs, _above_zero(loss), style, color=colour, marker=marker, markersize=4, label=name)
         lower.plot(epochs, accuracy, style, color=colour, marker=marker, markersize=4)
     upper.set(ylabel=f"{what} loss, nats")
     _scale_losses(upper)

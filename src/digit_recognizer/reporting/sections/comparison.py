@@ -119,9 +119,11 @@ def _disagreements(
         return [*blocks, Note("Disagreements", "They give the same answer to every image.")]
     confidence = np.stack([predicted.confidence for predicted in predictions])
     shown = apart[np.argsort(-confidence[:, apart].min(axis=0), kind="stable")][:DISAGREEMENTS]
+    many = count(len(apart), "image")
+    few = f"The {many}" if len(shown) == len(apart) else f"{len(shown)} of the {many}"
     picture = Picture(
         "disagreements",
-        f"{len(shown)} of the {count(len(apart), 'image')} on which they disagree",
+        f"{few} on which they disagree",
         "Above each image its label, below it each run's answer with its confidence, wrong ones in orange; "
         "first those where all are sure.",
         "; ".join(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from digit_recognizer import run_folder
 from digit_recognizer.digits import CLASSES
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.reporting import figures
-from digit_recognizer.reporting.activations import Activations, Convolution, open_activations, read_filters
+from digit_recognizer.reporting.activations import Activations, open_activations, read_filters
 from digit_recognizer.reporting.blocks import Block, Note, Picture, Section
 from digit_recognizer.reporting.evaluation import most_confident_errors
 from digit_recognizer.reporting.projection import project
@@ -29,7 +30,7 @@ MAPPED = 1_200  # images on the map of the last hidden layer, besides the errors
 SALIENT = 10  # images with a map of where the network looks, right and wrong each
 DIGIT = 7  # whose feature maps are shown where nothing is said
 
-NO_CONVOLUTION = "This network has no convolution, so it has no filters and makes no feature maps."
+NO_CONVOLUTION = "This network has no convolution to show, so there are no filters and no feature maps."
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +161,7 @@ def _feature_maps(study: Study, activations: Activations, row: int) -> Iterator[
         silent = int((maps.max(axis=(1, 2)) <= 0).sum())
         remark = f" Silent for this image: {silent}." if silent else ""
         yield Picture(
-            f"feature-maps-{_file_name(layer)}",
+            f"feature-maps-{_file_name(layer.name)}",
             f"Feature maps of {layer.name}",
             f"What its {len(maps)} filters make of {what} ({read}): {' × '.join(map(str, maps.shape[1:]))} "
             f"pixels each, behind the activation, without units, all on one scale.{remark}",
@@ -169,8 +170,9 @@ def _feature_maps(study: Study, activations: Activations, row: int) -> Iterator[
         )
 
 
-def _file_name(layer: Convolution) -> str:
-    return "".join(letter if letter.isalnum() else "-" for letter in layer.name)
+def _file_name(name: str) -> str:
+    """Return a layer's name as part of a file's."""
+    return re.sub("[^a-z0-9]+", "-", name.lower())
 
 
 def _saliency(study: Study) -> Iterator[Block]:
@@ -229,7 +231,7 @@ def _exciting(study: Study, activations: Activations) -> Iterator[Block]:
             continue
         best = np.argsort(-peaks[:, awake], axis=0, kind="stable")[:EXCITING].T  # (channels, images)
         yield Picture(
-            f"exciting-{name}",
+            f"exciting-{_file_name(name)}",
             f"What excites the channels of {name}",
             f"For each of {len(awake)} channels the {best.shape[1]} images, of "
             f"{count(len(images), 'image')}, in which its highest activation is highest, the strongest "

@@ -36,7 +36,7 @@ def show_mistakes(study: Study) -> Section:
     if evaluation is None:
         return Section("mistakes", TITLE, "", [Note("Confusion, errors, calibration", study.why_not_judged)])
     lead = (
-        f"{count(evaluation.errors, 'error')} in {evaluation.images:,} {study.judged_name}. "
+        f"{count(evaluation.errors, 'error')} in {study.judged_in_words(evaluation.images)}. "
         f"{_most_confused(evaluation)}"
     )
     blocks = [
@@ -171,7 +171,7 @@ def _sample(study: Study) -> Picture:
     wrong = int((study.predictions.labels[chosen] != study.labels[chosen]).sum())
     return Picture(
         "sample",
-        f"{len(chosen)} {study.judged_name}, drawn at random",
+        f"{study.judged_in_words(len(chosen))}, drawn at random",
         "Above each image the answer and its probability; a wrong answer is framed in orange.",
         f"A grid of {len(chosen)} handwritten digits with the network's answers, {wrong} of them wrong.",
         figures.draw_sample(

@@ -44,8 +44,8 @@ def _table(network: Outline) -> Table:
 
 def _name(layer: LayerSummary) -> str:
     """Return a layer's name, and what it is where the name does not begin with that."""
-    told = layer.kind.lower().startswith(layer.name.rstrip("0123456789").replace("-", ""))
-    return layer.name if told else f"{layer.name} ({layer.kind})"
+    word = layer.name.rstrip("0123456789").replace("-", "")
+    return layer.name if word and layer.kind.lower().startswith(word) else f"{layer.name} ({layer.kind})"
 
 
 def _shape(layer: LayerSummary) -> str:

@@ -25,7 +25,7 @@ def _headline(study: Study) -> Block:
     low, high = evaluation.accuracy_interval
     return Headline(
         percent(evaluation.accuracy),
-        f"of {evaluation.images:,} {study.judged_name} read rightly: {count(evaluation.errors, 'error')}. "
+        f"of {study.judged_in_words(evaluation.images)} read rightly: {count(evaluation.errors, 'error')}. "
         f"The true rate lies between {percent(low)} and {percent(high)} (95 % interval).",
     )
 
