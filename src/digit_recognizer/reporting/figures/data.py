@@ -38,7 +38,7 @@ def draw_counts(training: NDArray[np.int64], validation: NDArray[np.int64]) -> F
     for digit, count in enumerate(training + validation):
         axes.text(digit, count + top * 0.015, f"{count:,}", ha="center", va="bottom", fontsize=7.5)
     axes.set(xlabel="digit", ylabel="images", ylim=(0, top * 1.08))
-    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.grid(visible=False, axis="x")
     label_digits(axes)
