@@ -223,7 +223,8 @@ def report(
     runs, source = split_names(names)
     named = source_of_run(runs[0], source)
     if len(runs) == 1:
-        report_run(runs[0], load_digits(named, part.value), named, out=out, chosen=chosen)
+        shown = named if part is Part.TRAIN else f"{named}, {part.value} part"
+        report_run(runs[0], load_digits(named, part.value), shown, out=out, chosen=chosen)
         return
     if chosen:
         raise DigitsError(

@@ -305,7 +305,11 @@ def _epoch_line(record: EpochRecord) -> str:
     line = f"epoch {record.epoch:>3}  loss {record.loss:.4f}  accuracy {record.accuracy:.2%}"
     if record.validation_accuracy is None:
         return line
-    return f"{line}  validation {record.validation_accuracy:.2%} ({record.validation_errors} errors)"
+    return f"{line}  validation {record.validation_accuracy:.2%} ({_errors(record.validation_errors or 0)})"
+
+
+def _errors(count: int) -> str:
+    return "1 error" if count == 1 else f"{count:,} errors"
 
 
 def _epochs(count: int) -> str:
@@ -319,5 +323,5 @@ def _accuracy(values: dict[str, Any] | None) -> str:
     low, high = values["accuracy_interval_95"]
     return (
         f"{values['accuracy']:.2%}  (95 % interval {low:.2%} to {high:.2%}; "
-        f"{values['errors']:,} errors in {values['images']:,} images)"
+        f"{_errors(values['errors'])} in {values['images']:,} images)"
     )

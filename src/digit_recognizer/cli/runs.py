@@ -128,6 +128,8 @@ def _next_command(folder: Path) -> str:
     source = _recorded_source(folder)
     if has_test_csv(source):
         return _command("submit", _named(folder), source, "-o", "submission.csv")
+    if run_folder.read_json(folder / run_folder.METRICS)["validation"] is None:
+        return _command("report", _named(folder))
     return _command("evaluate", _named(folder))
 
 

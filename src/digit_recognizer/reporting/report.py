@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
@@ -37,7 +38,7 @@ from digit_recognizer.reporting.study import Study, read_run, study_run
 __all__ = ["write_comparison", "write_report"]
 
 PAGE, FIGURES = "report.html", "figures"
-OURS = re.compile(r"\d{2,}-[a-z0-9-]+\.(png|svg)")  # the names of figures of earlier reports
+MARK = re.compile('<main data-figures="([^"]*)">')  # in a page: the names of its figures
 MOST_RUNS = len(ascii_uppercase)  # each has a letter
 STRIP = 8  # images side by side where a cell of the confusion matrix shows its own
 PIXELS_AN_INCH = 96  # of a page
@@ -49,7 +50,7 @@ def write_report(
     run: str | Path,
     digits: Digits,
     *,
-    source: str = "",
+    source: str = "the digits given",
     out: str | Path | None = None,
     choice: Choice | None = None,
     on_section: OnSection | None = None,
@@ -57,7 +58,7 @@ def write_report(
     """Write a page that shows a run: its result, data, network, training, mistakes and inside.
 
     The page is one file that needs no network. Its figures also go, as PNG and SVG, into ``figures/`` beside
-    it, and its numbers into ``metrics.json`` there, under ``evaluation``.
+    it, and its numbers into the run's ``metrics.json``, under ``evaluation``, unless `out` is elsewhere.
 
     Parameters
     ----------
@@ -69,7 +70,7 @@ def write_report(
     source
         What that source is called.
     out
-        The folder for page, figures and metrics, then the run stays as it is; the run's if None.
+        The folder for page and figures, and the run stays as it is; the run's folder if None.
     choice
         Which filters and which image to show.
     on_section
@@ -83,11 +84,11 @@ def write_report(
     Raises
     ------
     DigitsError
-        The run is not finished or damaged; there is no such filter, digit or row; `out` is another run's; a
-        file cannot be written.
+        The run is not finished or damaged; there is no such filter, digit or row; `out` is another run's or
+        has another page of that name; a file cannot be written.
     """
     tell = on_section or (lambda _title: None)
-    folder = _free_for_report(Path(run), out)
+    folder = Path(run) if out is None else _free(Path(out))
     study = study_run(read_run(run), digits, source)
     chosen = choice or Choice()
     steps: list[tuple[str, Callable[[], Section]]] = [
@@ -104,16 +105,18 @@ def write_report(
         sections.append(make())
     tell("figures and page")
     page = _write_page(folder, _title(study), [*sections[1:], sections[0]])
-    if study.evaluation is not None:
-        _write_metrics(study, folder)
+    if study.evaluation is not None and out is None:
+        _add_to_metrics(study)
     return page
 
 
-def _free_for_report(run: Path, out: str | Path | None) -> Path:
-    """Return the folder for a run's page, which must not be another run's."""
-    folder = run if out is None else Path(out)
-    if (folder / run_folder.ENVIRONMENT).exists() and not folder.samefile(run):
-        raise DigitsError(f"{folder} is another run's folder: choose another for the report of {run}")
+def _free(folder: Path) -> Path:
+    """Return a folder if a page may be written there: it is no run's, and can be written."""
+    if (folder / run_folder.ENVIRONMENT).exists():
+        raise DigitsError(f"{folder} is a run folder: choose another for this page")
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise DigitsError(f"cannot write into {folder}: {there} is no folder that can be written")
     return folder
 
 
@@ -126,43 +129,59 @@ def write_comparison(
     runs: Sequence[str | Path],
     digits: Digits,
     *,
-    source: str = "",
+    source: str = "the digits given",
     out: str | Path,
 ) -> Path:
     """Write a page that compares runs; parameters, result and errors as `write_report`'s."""
     if not 2 <= len(runs) <= MOST_RUNS:
         raise DigitsError(f"expected 2 to {MOST_RUNS} runs to compare, got {len(runs)}")
+    folder = _free(Path(out))
     sections = compare([read_run(run) for run in runs], digits, source)
-    return _write_page(Path(out), f"{len(runs)} runs compared", sections)
+    return _write_page(folder, f"{len(runs)} runs compared", sections)
 
 
 def _write_page(folder: Path, title: str, sections: Sequence[Section]) -> Path:
-    """Write all figures, then the page that holds them."""
+    """Draw all figures, then write them and the page that holds them."""
+    before = _figures_of(folder / PAGE)
+    pictures = [block for section in sections for block in section.blocks if isinstance(block, Picture)]
+    names = [f"{number:02d}-{picture.name}" for number, picture in enumerate(pictures, start=1)]
+    drawings = {picture: as_svg(picture.figure) for picture in pictures}
+    images = [as_png(picture.figure) for picture in pictures]
+    page = _render(title, sections, drawings, names)
     try:
         (folder / FIGURES).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DigitsError(f"cannot write into {folder}: {error.strerror or error}") from error
-    drawings: dict[Picture, str] = {}
-    pictures = [block for section in sections for block in section.blocks if isinstance(block, Picture)]
-    files = {f"{number:02d}-{picture.name}": picture for number, picture in enumerate(pictures, start=1)}
-    for name, picture in files.items():
-        drawings[picture] = as_svg(picture.figure)
+    for name, picture, image in zip(names, pictures, images, strict=True):
         write_text(folder / FIGURES / f"{name}.svg", drawings[picture])
         with replacing(folder / FIGURES / f"{name}.png") as path:
-            path.write_bytes(as_png(picture.figure))
-    _remove_stale(folder / FIGURES, set(files))
-    write_text(folder / PAGE, _render(title, sections, drawings))
+            path.write_bytes(image)
+    write_text(folder / PAGE, page)
+    for name in before.difference(names):  # of an earlier report only
+        for ending in ("svg", "png"):
+            (folder / FIGURES / f"{name}.{ending}").unlink(missing_ok=True)
     return folder / PAGE
 
 
-def _remove_stale(folder: Path, names: set[str]) -> None:
-    """Remove the figures of an earlier report that this one does not have."""
-    for path in folder.iterdir():
-        if OURS.fullmatch(path.name) and path.stem not in names and path.is_file():
-            path.unlink(missing_ok=True)
+def _figures_of(page: Path) -> set[str]:
+    """Return the names of the figures of an earlier report; none where there is no page.
+
+    Raises
+    ------
+    DigitsError
+        What is there is no report.
+    """
+    if not page.exists():
+        return set()
+    mark = MARK.search(page.read_text("utf-8", errors="replace")) if page.is_file() else None
+    if mark is None:
+        raise DigitsError(f"{page} is there already and no report: choose another folder, or move it away")
+    return set(mark[1].split())
 
 
-def _render(title: str, sections: Sequence[Section], drawings: dict[Picture, str]) -> str:
+def _render(
+    title: str, sections: Sequence[Section], drawings: Mapping[Picture, str], names: Sequence[str]
+) -> str:
     loader = PackageLoader("digit_recognizer.reporting")
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -178,7 +197,7 @@ def _render(title: str, sections: Sequence[Section], drawings: dict[Picture, str
         return Markup(text)  # noqa: S704 - the package's own file
 
     return environment.get_template("report.html").render(
-        title=title, sections=sections, version=__version__, include=include
+        title=title, sections=sections, figures=names, version=__version__, include=include
     )
 
 
@@ -225,9 +244,9 @@ def _strips(table: ConfusionTable) -> Markup:
     return Markup(json.dumps(strips).replace("<", "\\u003c"))  # noqa: S704 - numbers and our own words
 
 
-def _write_metrics(study: Study, folder: Path) -> None:
-    """Write the run's metrics, and beside what training found there the evaluation's numbers."""
+def _add_to_metrics(study: Study) -> None:
+    """Write the evaluation's numbers into the run's metrics, beside what training wrote there."""
+    path = study.run.folder / run_folder.METRICS
     data = {"source": study.source, "sha256": study.digits.sha256(), "held_out": study.is_own}
     evaluation = {"data": data, **describe(study.predictions, study.labels)}
-    trained = run_folder.read_json(study.run.folder / run_folder.METRICS)
-    write_json(folder / run_folder.METRICS, {**trained, "evaluation": evaluation})
+    write_json(path, {**run_folder.read_json(path), "evaluation": evaluation})

@@ -119,6 +119,7 @@ def read_run(folder: str | Path) -> Run:
     environment = run_folder.read_environment(path)
     if not run_folder.is_finished(path):
         raise DigitsError(f"{path} is not finished: go on with 'digits train --resume {path}'")
+    _check_environment(environment, path / run_folder.ENVIRONMENT)
     metrics = run_folder.read_json(path / run_folder.METRICS)
     wanted = ("epochs", "seconds", "training_images", "parameters", "trained_parameters")
     if not all(isinstance(metrics.get(key), int | float) for key in wanted):
@@ -127,6 +128,17 @@ def read_run(folder: str | Path) -> Run:
     if not history:
         raise DigitsError(f"{path / run_folder.HISTORY} is damaged: it has no epochs")
     return Run(path, load_recipe(path / run_folder.RECIPE), environment, metrics, history)
+
+
+def _check_environment(environment: dict[str, Any], path: Path) -> None:
+    """Raise `DigitsError` unless what a page tells of a run's data, versions and machine can be told."""
+    for part in ("versions", "machine"):
+        if not isinstance(environment.get(part, {}), dict):
+            raise DigitsError(f"{path} is damaged: expected an object for {part}")
+    numbers = [environment["data"].get(name, 0) for name in ("images", "held_out")]
+    numbers.append(environment.get("machine", {}).get("threads", 0))
+    if not all(isinstance(number, int) for number in numbers):
+        raise DigitsError(f"{path} is damaged: expected whole numbers of images and threads, found {numbers}")
 
 
 def study_run(run: Run, digits: Digits, source: str = "") -> Study:

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -102,10 +103,15 @@ def _record(row: dict[str, Any], where: str) -> EpochRecord:
         }
         return EpochRecord(**values)
     except (KeyError, TypeError, ValueError) as error:
-        raise DigitsError(f"{where} is damaged: expected a number in each column, got {row}") from error
+        raise DigitsError(
+            f"{where} is damaged: expected a number of at least 0 in each column, got {row}"
+        ) from error
 
 
 def _value(cell: str, kind: Any) -> float | int | None:
     if not cell and "None" in kind:
         return None
-    return int(cell) if "int" in kind else float(cell)
+    value = int(cell) if "int" in kind else float(cell)
+    if not 0 <= value < inf:
+        raise ValueError(cell)
+    return value

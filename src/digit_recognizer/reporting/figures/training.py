@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, PercentFormatter
 from numpy.typing import NDArray
 
 from digit_recognizer.digits import SIDE
@@ -31,7 +31,8 @@ __all__ = ["draw_compared_curves", "draw_curves", "draw_network"]
 Floats = NDArray[np.float64]
 
 ACCURACIES = (0.2, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9999, 0.99999)  # marked
-SMALLEST = 1e-5  # an error rate or a loss of 0 is drawn as this
+SMALLEST = 1e-6  # a loss of 0 is drawn as this; an error rate below it counts as 0
+LARGE = 0.3  # an error rate from which accuracies need no scale of their own
 
 SLANT = 0.35  # of a side: how far the receding edges of a box go, right and up
 BOX_SPAN = 60.0  # width of the longest box without its slant, in pixels of an image's side
@@ -156,17 +157,34 @@ def _above_zero(losses: Floats) -> Floats:
 
 
 def _scale_accuracies(axes: Axes) -> None:
-    """Draw accuracies, 0 to 1, so that each tenfold fall of the error rate takes as much room."""
-    low, high = axes.dataLim.intervaly
-    low, high = min(low, 0.99), min(max(high, 0.99), 1 - SMALLEST)
+    """Draw accuracies, 0 to 1, so that each tenfold fall of the error rate takes as much room.
+
+    Where 100 % was reached, it stands at half of the smallest error rate above 0.
+    """
+    errors = 1 - np.concatenate([np.asarray(line.get_ydata(), np.float64) for line in axes.lines])
+    if errors.min() > LARGE:
+        axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=""))
+        return
+    perfect = errors.min() <= SMALLEST
+    smallest = float(errors[errors > SMALLEST].min(initial=0.01)) / 2
+    for line in axes.lines:
+        line.set_ydata(np.minimum(np.asarray(line.get_ydata(), np.float64), 1 - smallest))
+    best = smallest if perfect else float(errors.min())
+    bottom, top = _nines(1 - max(float(errors.max()), 5 * best)), _nines(1 - best)
+    room = 0.06 * (top - bottom)
     axes.set_yscale("function", functions=(_nines, _from_nines))
-    axes.set_ylim(_from_nines(_nines(low) - 0.1), _from_nines(_nines(high) + 0.15))
-    marks = [mark for mark in ACCURACIES if axes.get_ylim()[0] <= mark <= axes.get_ylim()[1]]
-    axes.set_yticks(marks, [f"{100 * mark:g}" for mark in marks])
+    axes.set_ylim(_from_nines(bottom - room), _from_nines(top + room))
+    marks = [1 - smallest] if perfect else []
+    for mark in sorted(ACCURACIES, reverse=True):
+        below = _nines(marks[-1]) - 2 * room if marks else top + room
+        if bottom - room <= _nines(mark) <= below:
+            marks.append(mark)
+    words = [f"{100 * mark:g}" for mark in marks]
+    axes.set_yticks(marks, ["100", *words[1:]] if perfect else words)
 
 
 def _nines(accuracy: Any) -> Any:
-    return -np.log10(np.maximum(1 - np.asarray(accuracy), SMALLEST))
+    return -np.log10(np.maximum(1 - np.asarray(accuracy), SMALLEST / 10))
 
 
 def _from_nines(nines: Any) -> Any:

@@ -20,8 +20,9 @@ from digit_recognizer.reporting.sections.words import (
     bytes_in_words,
     count,
     seconds_in_words,
+    shorten,
 )
-from digit_recognizer.reporting.study import Run, unseen_rows
+from digit_recognizer.reporting.study import Run, unseen_rows, was_trained_on
 
 __all__ = ["compare"]
 
@@ -39,10 +40,11 @@ def compare(runs: Sequence[Run], digits: Digits, source: str) -> list[Section]:
         All the digits of a source, and what it is called.
     """
     rows = reduce(np.intersect1d, [unseen_rows(run, digits) for run in runs])
+    own = all(was_trained_on(run, digits) for run in runs)
     judged = digits[rows]
     predictions = [Recognizer(run.folder).predict(judged.images) for run in runs]
     return [
-        Section("runs", "The runs", _judged_by(judged, source), [_table(runs, judged, predictions)]),
+        Section("runs", "The runs", _judged_by(judged, source, own=own), [_table(runs, judged, predictions)]),
         Section("training", "The training", "Each run over its epochs.", [_curves(runs)]),
         Section(
             "disagreements",
@@ -53,11 +55,13 @@ def compare(runs: Sequence[Run], digits: Digits, source: str) -> list[Section]:
     ]
 
 
-def _judged_by(judged: Digits, source: str) -> str:
+def _judged_by(judged: Digits, source: str, *, own: bool) -> str:
     if not len(judged):
         return f"{source} has no image that none of the runs was trained on, so they are not judged."
-    images = count(len(judged), "image")
-    return f"All are judged by the same {images} of {source}, which none of them was trained on."
+    words = f"All are judged by the same {count(len(judged), 'image')} of {source}"
+    if own:
+        return f"{words}, which none of them was trained on."
+    return f"{words}. Not all were trained on this source; whether those share images with it is not known."
 
 
 def _table(runs: Sequence[Run], judged: Digits, predictions: Sequence[Predictions]) -> Table:
@@ -95,7 +99,9 @@ def _curves(runs: Sequence[Run]) -> Picture:
         [np.array([getattr(record, prefix + name) for record in run.history], np.float64) for run in runs]
         for name in ("loss", "accuracy")
     )
-    names = [f"{letter}: {run.name}" for letter, run in zip(ascii_uppercase, runs, strict=False)]
+    names = [
+        f"{letter}: {shorten(run.recipe.name)}" for letter, run in zip(ascii_uppercase, runs, strict=False)
+    ]
     return Picture(
         "compared-curves",
         "Loss and accuracy",
@@ -125,7 +131,7 @@ def _disagreements(
         "disagreements",
         f"{few} on which they disagree",
         "Above each image its label, below it each run's answer with its confidence, wrong ones in orange; "
-        "first those where all are sure.",
+        "the surest first.",
         "; ".join(
             f"a {judged.labels[row]} in row {rows[row]}: {', '.join(map(str, answers[:, row]))}"
             for row in shown[:6]
@@ -137,6 +143,10 @@ def _disagreements(
     return [*blocks, picture]
 
 
+def _chance(probability: float) -> str:
+    return "< 0.001" if probability < 0.0005 else f"{probability:.3f}"
+
+
 def _pairs(runs: Sequence[Run], right: NDArray[np.bool_]) -> Table:
     from scipy.stats import binomtest
 
@@ -146,14 +156,14 @@ def _pairs(runs: Sequence[Run], right: NDArray[np.bool_]) -> Table:
         only_second = int((right[second] & ~right[first]).sum())
         neither = int((~right[first] & ~right[second]).sum())
         apart = only_first + only_second
-        chance = f"{binomtest(only_first, apart).pvalue:.3f}" if apart else "–"
+        chance = _chance(binomtest(only_first, apart).pvalue) if apart else "–"
         pair = f"{ascii_uppercase[first]} and {ascii_uppercase[second]}"
         rows.append([pair, str(only_first), str(only_second), str(neither), chance])
     return Table(
         "Pair by pair",
         "Images that only one of two runs reads rightly, and those that neither does. The last column is "
         "McNemar's exact test: how probable a difference at least as large would be if both were equally "
-        "good.",
+        "good (each pair by itself; among many pairs some differ by chance).",
         ("runs", "only the first right", "only the second right", "neither right", "p"),
         rows,
         frozenset({1, 2, 3, 4}),

@@ -24,8 +24,8 @@ def show_data(study: Study) -> Section:
     lead = (
         "What the network learned from, and what it was judged by."
         if study.is_own
-        else f"What the network is judged by here. It was trained on other images: "
-        f"{study.run.environment['data']['source'] or 'arrays'}."
+        else f"What is shown here: {study.source}. The network was trained on another source, "
+        f"{study.run.environment['data']['source'] or 'arrays'}; whether they share images is not known."
     )
     blocks = [*_labelled(study), _augmentation(study), _checks(study)]
     return Section("data", "The data", lead, blocks)
@@ -102,17 +102,20 @@ def _checks(study: Study) -> Facts:
     rows = [
         ("Missing values", "none: a source with any is refused when it is read"),
         ("Constant pixels", f"{constant} of {PIXELS} are the same in every image and tell nothing apart"),
-        ("Blank images", f"{blank:,} without any ink"),
-        ("Repeated images", f"{again:,} the same as an earlier one in every pixel"),
+        ("Blank images", f"{blank:,}" if blank else "none"),
+        ("Repeated images", f"{again:,} the same as an earlier one in every pixel" if again else "none"),
     ]
     if study.is_own:
         shared = int(np.isin(numbers[study.judged_rows], numbers[study.training_rows]).sum())
-        rows.append(("Seen in training", f"{shared:,} validation images, which would flatter the accuracy"))
+        flattering = f"{count(shared, 'validation image')}: they flatter the accuracy"
+        rows.append(("Seen in training", flattering if shared else "no validation image"))
     if study.digits.labels is not None:
         pairs = np.unique(np.stack([numbers, study.digits.labels]), axis=1)
         torn = pairs.shape[1] - len(np.unique(numbers))
-        rows.append(("Labels at odds", f"{torn:,} images that are there again with another label"))
-    return Facts(f"Checks of all {count(len(images), 'image')}", rows, wide=False)
+        rows.append(
+            ("Labels at odds", f"{torn:,} times the same image has another label" if torn else "none")
+        )
+    return Facts(f"Checks of {count(len(images), 'image')}", rows, wide=False)
 
 
 def _numbered(images: NDArray[np.uint8]) -> NDArray[np.int64]:

@@ -112,8 +112,8 @@ def _filters(study: Study, activations: Activations, choice: Choice, row: int) -
             "filters-first",
             f"All filters of {first.name}",
             f"{count(len(weights), 'filter')} of {size} weights, without units; counted from 0, row by row. "
-            "Orange is above zero and answers to ink, purple below and answers to its absence: many are "
-            "edges and strokes of one direction.",
+            "Orange is above zero and answers to ink, purple below and answers to its absence; a trained "
+            "filter often looks like an edge or a stroke of one direction.",
             f"A grid of {len(weights)} small patterns in orange and purple: the filters of {first.name}.",
             figures.draw_filters(weights[:, 0]),
         )
@@ -164,7 +164,8 @@ def _feature_maps(study: Study, activations: Activations, row: int) -> Iterator[
             f"feature-maps-{_file_name(layer.name)}",
             f"Feature maps of {layer.name}",
             f"What its {len(maps)} filters make of {what} ({read}): {' × '.join(map(str, maps.shape[1:]))} "
-            f"pixels each, behind the activation, without units, all on one scale.{remark}",
+            "pixels each, after the activation, without units, all on one scale, which rises with the "
+            f"root.{remark}",
             f"A grid of {len(maps)} feature maps of a handwritten digit.",
             figures.draw_feature_maps(maps),
         )
@@ -192,7 +193,7 @@ def _saliency(study: Study) -> Iterator[Block]:
     if not len(wrong):
         yield Note(f"{title}: wrong answers", "There is none: every answer was right.")
         return
-    said = f"{how} The answer is the wrong one: orange is what misled the network."
+    said = f"{how} The answer is the wrong one here: orange is what speaks for it."
     yield from _saliency_picture(study, wrong, "wrong", f"{title}: the most confident wrong answers", said)
 
 
@@ -236,8 +237,7 @@ def _exciting(study: Study, activations: Activations) -> Iterator[Block]:
             f"For each of {len(awake)} channels the {best.shape[1]} images, of "
             f"{count(len(images), 'image')}, in which its highest activation is highest, the strongest "
             "first.",
-            "Rows of handwritten digits; the digits of a row share a shape that excites one channel of "
-            f"{name}.",
+            f"Rows of handwritten digits: a row for each channel of {name}, the images that excite it most.",
             figures.draw_exciting_images(images[best], awake.tolist()),
         )
 
@@ -260,9 +260,8 @@ def _map(study: Study, activations: Activations) -> Block:
         title,
         f"{count(len(chosen), 'image')} as {method} lays out the {values.shape[1]:,} values that the last "
         "layer takes: near each other means alike to the network; the axes have no units. Colours and "
-        "numbers are the digits shown, rings are wrong answers: they lie between groups, or within the "
-        "group of another digit.",
-        f"A map of ten groups of points, one for each digit, with {len(wrong)} wrong answers ringed.",
+        "numbers are the digits shown, rings are wrong answers.",
+        f"A map of points coloured by digit, with {count(len(wrong), 'wrong answer')} ringed.",
         figures.draw_map(
             points, study.labels[chosen], study.predictions.labels[chosen] != study.labels[chosen]
         ),

@@ -58,7 +58,7 @@ def _most_confused(evaluation: Evaluation) -> str:
         return "Not one was taken for another."
     shown, answered = np.argwhere(errors == errors.max()).T
     pairs = [f"{a} taken for {b}" for a, b in zip(shown, answered, strict=True)]
-    times = count(int(errors.max()), "time")
+    times = {1: "once", 2: "twice"}.get(int(errors.max()), f"{errors.max():,} times")
     if len(pairs) > 3:
         return f"No confusion happened more than {times}."
     return f"Most often: {spelled(pairs)} ({times}{' each' if len(pairs) > 1 else ''})."
@@ -149,8 +149,7 @@ def _confident(study: Study) -> Block:
         "confident-errors",
         title,
         "Above each image what it is labelled and its row in the source, counted from 0; beside it the three "
-        "likeliest digits with their probability, the answer in orange, the label in blue. Some labels here "
-        "are open to doubt.",
+        "likeliest digits with their probability, the answer in orange, the label in blue.",
         "; ".join(
             f"a {study.labels[row]} taken for {study.predictions.labels[row]}, "
             f"{percent(study.predictions.confidence[row], 1)}"
@@ -215,8 +214,9 @@ def _kept_at(rejection: Rejection, predictions: Predictions, share: float) -> st
     place = int(np.searchsorted(rejection.rejected, share, side="right")) - 1
     refused = round(rejection.rejected[place] * len(predictions))
     if not refused:
-        return "There are too few images to say what refusing one in a hundred would bring."
+        return "No threshold refuses about one image in a hundred."
     return (
         f"Refusing the {count(refused, 'image')} with a confidence below "
-        f"{percent(rejection.threshold[place], 1)} leaves {percent(1 - rejection.accuracy[place])} of errors."
+        f"{percent(rejection.threshold[place], 1)} leaves {percent(1 - rejection.accuracy[place])} wrong "
+        "among those kept."
     )

@@ -64,7 +64,7 @@ def _drawing(network: Outline) -> Block:
         "network",
         "To scale",
         "What each layer gives: height and depth of a box are pixels, its width is channels (or values, "
-        "behind the convolutions), all boxes on one scale each way. Convolutions are blue, pooling is "
+        "after the convolutions), all boxes on one scale each way. Convolutions are blue, pooling is "
         "green, dense layers are orange.",
         f"Boxes to scale from the image, 28 × 28 × 1, over {_names(layers)}, to ten values.",
         figures.draw_network(layers),

@@ -15,7 +15,8 @@ __all__ = ["show_result"]
 def show_result(study: Study) -> Section:
     """Say how good the run is, what it is, and how to get it again."""
     blocks: list[Block] = [_headline(study), Facts("What it is", _facts(study)), _command(study.run)]
-    return Section("result", "The result", study.run.recipe.summary, blocks)
+    summary = study.run.recipe.summary
+    return Section("result", "The result", summary[:1].upper() + summary[1:], blocks)
 
 
 def _headline(study: Study) -> Block:
@@ -26,7 +27,7 @@ def _headline(study: Study) -> Block:
     return Headline(
         percent(evaluation.accuracy),
         f"of {study.judged_in_words(evaluation.images)} read rightly: {count(evaluation.errors, 'error')}. "
-        f"The true rate lies between {percent(low)} and {percent(high)} (95 % interval).",
+        f"The true rate probably lies between {percent(low)} and {percent(high)} (95 % interval).",
     )
 
 
@@ -36,6 +37,7 @@ def _facts(study: Study) -> list[tuple[str, str]]:
     trained, total = run.metrics["trained_parameters"], run.metrics["parameters"]
     of_them = "" if trained == total else f", {trained:,} of them trained"
     seconds = run.metrics["seconds"]
+    shown = [] if study.is_own else [("Judged here", f"{study.source}: {count(len(study.digits), 'image')}")]
     return [
         ("Recipe", run.recipe.name),
         ("Training", f"{count(len(run.history), 'epoch')} in {seconds_in_words(seconds)}"),
@@ -49,6 +51,7 @@ def _facts(study: Study) -> list[tuple[str, str]]:
         ("Machine", f"{machine.get('processor', '–')}, {count(machine.get('threads', 0), 'thread')}"),
         ("Device, system", f"{machine.get('device', '–')}, {machine.get('platform', '–')}"),
         ("Begun", f"{run.environment.get('begun', '–')}".replace("T", " ")),
+        *shown,
     ]
 
 

@@ -54,7 +54,7 @@ def _lead(run: Run, best: int | None) -> str:
     epochs, most = len(run.history), run.recipe.epochs
     stopping = run.recipe.stopping
     if epochs >= most:
-        ending = f"It went on for the {count(epochs, 'epoch')} that the recipe asks for."
+        ending = f"It went on for as long as the recipe asks: {count(epochs, 'epoch')}."
     elif stopping is not None:
         monitor = stopping.monitor.replace("_", " ")
         ending = (
@@ -73,16 +73,19 @@ def _lead(run: Run, best: int | None) -> str:
 
 
 def _caption(run: Run, *, validated: bool) -> str:
-    words = ["Mean cross-entropy in nats, share of right answers, and the learning rate, by epoch."]
+    words = [
+        "Mean cross-entropy in nats, share of right answers, and the learning rate, by epoch. All scales are "
+        "logarithmic, that of the accuracy in its distance to 100 %."
+    ]
     if validated:
         easier = [] if run.recipe.augmentation is None else ["augmentation"]
         easier += ["dropout"] if any(line.startswith("dropout") for line in run.recipe.network) else []
         if easier:
             words.append(
-                f"Training (blue) is measured on the way and with {' and '.join(easier)}, so it may lie "
-                "below validation (orange)."
+                f"Training (blue) is measured on the way and with {' and '.join(easier)}, so it may look "
+                "worse than validation (orange)."
             )
-        words.append("Where training still improves and validation does not, the network learns by heart.")
+        words.append("Where training still improves and validation does not, the network overfits.")
     if len(run.history) == 1:
         words.append("There was one epoch only, so each curve is a point.")
     return " ".join(words)

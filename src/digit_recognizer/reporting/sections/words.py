@@ -6,7 +6,15 @@ from math import isnan
 
 from digit_recognizer.reporting.evaluation import Evaluation
 
-__all__ = ["accuracy_in_words", "bytes_in_words", "count", "percent", "seconds_in_words", "spelled"]
+__all__ = [
+    "accuracy_in_words",
+    "bytes_in_words",
+    "count",
+    "percent",
+    "seconds_in_words",
+    "shorten",
+    "spelled",
+]
 
 
 def percent(share: float, places: int = 2) -> str:
@@ -41,3 +49,9 @@ def accuracy_in_words(evaluation: Evaluation) -> str:
 def spelled(words: list[str]) -> str:
     """Return ``a, b and c``."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def shorten(name: str, most: int = 22) -> str:
+    """Return a name with its middle left out where it is longer than `most` letters."""
+    half = (most - 1) // 2
+    return name if len(name) <= most else f"{name[:half]}…{name[-half:]}"
