@@ -743,7 +743,7 @@ def test_a_comparison_without_a_folder_lands_below_runs_and_takes_the_first_runs
         ),
         (
             "report run digit-recognizer.zip --part test --digit 7",
-            "digit-recognizer.zip has no labels: choose an image with --index instead of --digit",
+            "digit-recognizer.zip, test part has no labels: choose an image with --index instead of --digit",
         ),
         ("report run digit-recognizer.zip -o test.csv", "cannot write into test.csv: "),
         ("report run digit-recognizer.zip -o test.csv/below", "cannot write into test.csv/below: "),

@@ -195,7 +195,7 @@ def test_rows_are_those_of_the_source(trained, another):
 def test_curves_are_of_validation_only_where_all_runs_have_it(trained, another, drawn):
     compare([trained("two convolutions"), another])
     names, losses, _, what = drawn["draw_compared_curves"].values()
-    assert (names, what) == (["A: two-convolutions", "B: another-seed"], "validation")
+    assert (names, what) == (["A: tiny", "B: tiny"], "validation")
     history = read_run(another).history
     assert losses[1].tolist() == [record.validation_loss for record in history]
     compare([trained("pixels"), another])

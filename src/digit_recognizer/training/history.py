@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
-from math import inf
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -103,15 +103,13 @@ def _record(row: dict[str, Any], where: str) -> EpochRecord:
         }
         return EpochRecord(**values)
     except (KeyError, TypeError, ValueError) as error:
-        raise DigitsError(
-            f"{where} is damaged: expected a number of at least 0 in each column, got {row}"
-        ) from error
+        raise DigitsError(f"{where} is damaged: expected a number in each column, got {row}") from error
 
 
 def _value(cell: str, kind: Any) -> float | int | None:
     if not cell and "None" in kind:
         return None
     value = int(cell) if "int" in kind else float(cell)
-    if not 0 <= value < inf:
+    if not isfinite(value):
         raise ValueError(cell)
     return value
