@@ -160,12 +160,12 @@ def _feature_maps(study: Study, activations: Activations, row: int) -> Iterator[
         maps = activations.feature_maps(image[None], layer)[0]
         silent = int((maps.max(axis=(1, 2)) <= 0).sum())
         remark = f" Silent for this image: {silent}." if silent else ""
+        roots = " of square roots" if maps.min() >= 0 else ""
         yield Picture(
             f"feature-maps-{_file_name(layer.name)}",
             f"Feature maps of {layer.name}",
             f"What its {len(maps)} filters make of {what} ({read}): {' × '.join(map(str, maps.shape[1:]))} "
-            "pixels each, after the activation, without units, all on one scale, which rises with the "
-            f"root.{remark}",
+            f"pixels each, after the activation, without units, all on one scale{roots}.{remark}",
             f"A grid of {len(maps)} feature maps of a handwritten digit.",
             figures.draw_feature_maps(maps),
         )
