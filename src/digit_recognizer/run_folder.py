@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from digit_recognizer.digits import Digits
 from digit_recognizer.errors import DigitsError
 
 __all__ = [
@@ -37,6 +38,8 @@ __all__ = [
     "read_environment",
     "read_json",
     "read_validation_rows",
+    "unseen_rows",
+    "was_trained_on",
 ]
 
 FORMAT = 1  # of the folder and of model.onnx; raised when an older version could not read a newer one's
@@ -116,6 +119,19 @@ def read_validation_rows(folder: Path) -> NDArray[np.int64]:
     if checksum_of_rows(rows) != read_environment(folder)["data"]["held_out_sha256"]:
         raise DigitsError(f"{path} is damaged: these are not the rows that the run held out")
     return rows
+
+
+def was_trained_on(folder: Path, digits: Digits) -> bool:
+    """Say whether a run was trained on (a part of) these very digits, in this order."""
+    return bool(read_environment(folder)["data"]["sha256"] == digits.sha256())
+
+
+def unseen_rows(folder: Path, digits: Digits) -> NDArray[np.int64]:
+    """Return the rows of digits that a run was not trained on: int64, shape (M,), sorted.
+
+    Of its own digits these are the ones it held out, which may be none; of all others every row.
+    """
+    return read_validation_rows(folder) if was_trained_on(folder, digits) else np.arange(len(digits))
 
 
 def checksum_of_rows(rows: NDArray[np.int64]) -> str:

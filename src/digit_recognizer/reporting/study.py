@@ -159,23 +159,11 @@ def study_run(run: Run, digits: Digits, source: str = "") -> Study:
         The run is damaged.
     """
     recognizer = Recognizer(run.folder)
-    judged_rows = unseen_rows(run, digits)
+    judged_rows = run_folder.unseen_rows(run.folder, digits)
     rows = np.arange(len(digits))
-    is_own = was_trained_on(run, digits)
+    is_own = run_folder.was_trained_on(run.folder, digits)
     predictions = recognizer.predict(digits.images[judged_rows])
     labelled = digits.labels is not None and len(judged_rows) > 0
     evaluation = evaluate(predictions, digits[judged_rows].labels) if labelled else None  # type: ignore[arg-type]
     training_rows = np.setdiff1d(rows, judged_rows)
     return Study(run, recognizer, digits, source, is_own, training_rows, judged_rows, predictions, evaluation)
-
-
-def was_trained_on(run: Run, digits: Digits) -> bool:
-    """Say whether a run was trained on (a part of) these digits."""
-    return bool(run.environment["data"]["sha256"] == digits.sha256())
-
-
-def unseen_rows(run: Run, digits: Digits) -> NDArray[np.int64]:
-    """Return the rows of digits that a run was not trained on: int64, sorted."""
-    if was_trained_on(run, digits):
-        return run_folder.read_validation_rows(run.folder)
-    return np.arange(len(digits))

@@ -10,6 +10,7 @@ from string import ascii_uppercase
 import numpy as np
 from numpy.typing import NDArray
 
+from digit_recognizer import run_folder
 from digit_recognizer.digits import Digits, Predictions
 from digit_recognizer.recognition import Recognizer
 from digit_recognizer.reporting import figures
@@ -22,7 +23,7 @@ from digit_recognizer.reporting.sections.words import (
     seconds_in_words,
     shorten,
 )
-from digit_recognizer.reporting.study import Run, unseen_rows, was_trained_on
+from digit_recognizer.reporting.study import Run
 
 __all__ = ["compare"]
 
@@ -39,8 +40,8 @@ def compare(runs: Sequence[Run], digits: Digits, source: str) -> list[Section]:
     digits, source
         All the digits of a source, and what it is called.
     """
-    rows = reduce(np.intersect1d, [unseen_rows(run, digits) for run in runs])
-    own = all(was_trained_on(run, digits) for run in runs)
+    rows = reduce(np.intersect1d, [run_folder.unseen_rows(run.folder, digits) for run in runs])
+    own = all(run_folder.was_trained_on(run.folder, digits) for run in runs)
     judged = digits[rows]
     predictions = [Recognizer(run.folder).predict(judged.images) for run in runs]
     return [
