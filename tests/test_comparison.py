@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -114,15 +115,18 @@ class Sayer:
 
 
 @pytest.fixture
-def saying(trained, monkeypatch):
+def saying(trained, monkeypatch, tmp_path):
     """Return a function that compares runs of the given answers to `OTHERS`."""
     run = read_run(trained("hidden"))
 
     def compare(*answers: np.ndarray) -> list[Section]:
         runs: list[Run] = []
         for number, each in enumerate(answers):
-            runs.append(replace(run, folder=trained("hidden").parent / "." / str(number)))
-            Sayer.answers[runs[-1].folder] = each
+            folder = tmp_path / str(number)
+            folder.mkdir(exist_ok=True)
+            shutil.copy(run.folder / "environment.json", folder)
+            runs.append(replace(run, folder=folder))
+            Sayer.answers[folder] = each
         return comparison.compare(runs, OTHERS, "others")
 
     monkeypatch.setattr(Sayer, "answers", {}, raising=False)
