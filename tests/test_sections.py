@@ -30,14 +30,14 @@ from digit_recognizer.reporting.sections import (
     show_result,
     show_training,
 )
-from digit_recognizer.reporting.sections.words import (
+from digit_recognizer.reporting.study import Run, Study, read_run, study_run
+from digit_recognizer.reporting.words import (
     bytes_in_words,
     count,
     percent,
     seconds_in_words,
     spelled,
 )
-from digit_recognizer.reporting.study import Run, Study, read_run, study_run
 from digit_recognizer.run_folder import read_validation_rows
 from digit_recognizer.training import EpochRecord, outline
 from digit_recognizer.training.recipe import Stopping

@@ -31,15 +31,15 @@ __all__ = [
     "RECIPE",
     "VALIDATION",
     "WEIGHTS",
+    "check_finished",
     "check_format",
     "checksum_of_rows",
     "free_folder",
+    "held_out_rows",
     "is_finished",
     "read_environment",
     "read_json",
     "read_validation_rows",
-    "unseen_rows",
-    "was_trained_on",
 ]
 
 FORMAT = 1  # of the folder and of model.onnx; raised when an older version could not read a newer one's
@@ -121,17 +121,16 @@ def read_validation_rows(folder: Path) -> NDArray[np.int64]:
     return rows
 
 
-def was_trained_on(folder: Path, digits: Digits) -> bool:
-    """Say whether a run was trained on (a part of) these very digits, in this order."""
-    return bool(read_environment(folder)["data"]["sha256"] == digits.sha256())
+def held_out_rows(folder: Path, digits: Digits) -> NDArray[np.int64] | None:
+    """Return the rows of a run's own digits that it was not trained on; None where these are others.
 
-
-def unseen_rows(folder: Path, digits: Digits) -> NDArray[np.int64]:
-    """Return the rows of digits that a run was not trained on: int64, shape (M,), sorted.
-
-    Of its own digits these are the ones it held out, which may be none; of all others every row.
+    Returns
+    -------
+    numpy.ndarray or None
+        int64, shape (M,), sorted; M may be 0.
     """
-    return read_validation_rows(folder) if was_trained_on(folder, digits) else np.arange(len(digits))
+    own = read_environment(folder)["data"]["sha256"] == digits.sha256()
+    return read_validation_rows(folder) if own else None
 
 
 def checksum_of_rows(rows: NDArray[np.int64]) -> str:
@@ -147,6 +146,12 @@ def free_folder(name: str) -> Path:
         number += 1
         folder = first.with_name(f"{first.name}-{number}")
     return folder
+
+
+def check_finished(folder: Path) -> None:
+    """Raise `DigitsError` unless a run was trained to its end."""
+    if not is_finished(folder):
+        raise DigitsError(f"{folder} is not finished: go on with 'digits train --resume {folder}'")
 
 
 def is_finished(folder: Path) -> bool:

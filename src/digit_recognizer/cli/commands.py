@@ -275,9 +275,9 @@ def _run_of(model: Path) -> Path | None:
 
 def _unseen(run: Path | None, digits: Digits, named: str) -> tuple[Digits, bool]:
     """Return the digits that a run was not trained on, and whether that is a choice of them."""
-    if run is None or not run_folder.was_trained_on(run, digits):
+    rows = None if run is None else run_folder.held_out_rows(run, digits)
+    if rows is None:
         return digits, False
-    rows = run_folder.unseen_rows(run, digits)
     if not len(rows):
         raise DigitsError(f"{run} was trained on all of {named}: give other digits to evaluate it on")
     return digits[rows], True

@@ -61,8 +61,7 @@ def _find_model(path: Path) -> Path:
     if path.is_file():
         return path
     run_folder.read_environment(path)
-    if not run_folder.is_finished(path):
-        raise DigitsError(f"{path} is not finished: go on with 'digits train --resume {path}'")
+    run_folder.check_finished(path)
     model = path / run_folder.MODEL
     if not model.exists():
         raise DigitsError(f"{path} is damaged: its {run_folder.MODEL} is missing")

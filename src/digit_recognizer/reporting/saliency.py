@@ -12,6 +12,10 @@ __all__ = ["occlude"]
 
 WINDOW = 6  # pixels along each side of what is hidden at a time
 STRIDE = 2  # pixels between two windows
+CORNERS = range(0, SIDE - WINDOW + 1, STRIDE)
+WINDOWS = [
+    (slice(row, row + WINDOW), slice(column, column + WINDOW)) for row in CORNERS for column in CORNERS
+]
 TINY = 1e-30  # a probability below all that float32 keeps apart
 
 
@@ -37,11 +41,7 @@ def occlude(recognizer: Recognizer, image: NDArray[np.uint8], digit: int) -> NDA
     ----------
     M. D. Zeiler, R. Fergus, "Visualizing and understanding convolutional networks", ECCV 2014, section 4.2.
     """
-    corners = range(0, SIDE - WINDOW + 1, STRIDE)
-    windows = [
-        (slice(row, row + WINDOW), slice(column, column + WINDOW)) for row in corners for column in corners
-    ]
-    windows = [window for window in windows if image[window].any()]  # hiding background changes nothing
+    windows = [window for window in WINDOWS if image[window].any()]  # hiding background changes nothing
     hidden = np.repeat(image[None], len(windows) + 1, axis=0)  # (W + 1, 28, 28); the last stays as it is
     for number, window in enumerate(windows):
         hidden[number][window] = 0
@@ -58,11 +58,9 @@ def _log_odds(probabilities: NDArray[np.float32], digit: int) -> NDArray[np.floa
 
 def _spread(falls: NDArray[np.float64], windows: list[tuple[slice, slice]]) -> NDArray[np.float32]:
     """Give each pixel the mean fall over all windows that cover it, those on mere background included."""
-    corners = range(0, SIDE - WINDOW + 1, STRIDE)
     total, cover = np.zeros((SIDE, SIDE)), np.zeros((SIDE, SIDE))
     for fall, window in zip(falls, windows, strict=True):
         total[window] += fall
-    for row in corners:
-        for column in corners:
-            cover[row : row + WINDOW, column : column + WINDOW] += 1
+    for window in WINDOWS:
+        cover[window] += 1
     return (total / cover).astype(np.float32)

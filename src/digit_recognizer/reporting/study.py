@@ -90,9 +90,8 @@ class Study:
     @property
     def labels(self) -> NDArray[np.int64]:
         """The labels of the judged images; only where there is an `evaluation`."""
-        labels = self.judged.labels
-        assert labels is not None
-        return labels
+        assert self.digits.labels is not None
+        return self.digits.labels[self.judged_rows]
 
     def judged_in_words(self, number: int) -> str:
         """Return ``25 validation images``, or ``1 image of SOURCE``."""
@@ -117,8 +116,7 @@ def read_run(folder: str | Path) -> Run:
     """
     path = Path(folder)
     environment = run_folder.read_environment(path)
-    if not run_folder.is_finished(path):
-        raise DigitsError(f"{path} is not finished: go on with 'digits train --resume {path}'")
+    run_folder.check_finished(path)
     _check_environment(environment, path / run_folder.ENVIRONMENT)
     metrics = run_folder.read_json(path / run_folder.METRICS)
     wanted = ("epochs", "seconds", "training_images", "parameters", "trained_parameters")
@@ -159,11 +157,14 @@ def study_run(run: Run, digits: Digits, source: str = "") -> Study:
         The run is damaged.
     """
     recognizer = Recognizer(run.folder)
-    judged_rows = run_folder.unseen_rows(run.folder, digits)
     rows = np.arange(len(digits))
-    is_own = run_folder.was_trained_on(run.folder, digits)
-    predictions = recognizer.predict(digits.images[judged_rows])
-    labelled = digits.labels is not None and len(judged_rows) > 0
-    evaluation = evaluate(predictions, digits[judged_rows].labels) if labelled else None  # type: ignore[arg-type]
+    held_out = run_folder.held_out_rows(run.folder, digits)
+    is_own = held_out is not None
+    judged_rows = rows if held_out is None else held_out
+    judged = digits[judged_rows]
+    predictions = recognizer.predict(judged.images)
+    evaluation = None
+    if judged.labels is not None and len(judged):
+        evaluation = evaluate(predictions, judged.labels)
     training_rows = np.setdiff1d(rows, judged_rows)
     return Study(run, recognizer, digits, source, is_own, training_rows, judged_rows, predictions, evaluation)

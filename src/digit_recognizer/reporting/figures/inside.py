@@ -28,10 +28,10 @@ from digit_recognizer.reporting.figures.style import (
     blank,
     mosaic,
     new_figure,
-    percent,
     show_digit,
     styled,
 )
+from digit_recognizer.reporting.words import percent
 
 __all__ = [
     "draw_disagreements",
@@ -238,9 +238,8 @@ def draw_disagreements(
         axes.set_title(f"a {label}", fontsize=8.5, pad=2)
         for run in range(runs):
             right = answers[run, number] == label
-            words = (
-                f"{ascii_uppercase[run]}: {answers[run, number]}  {percent(float(confidence[run, number]))}"
-            )
+            sure = percent(float(confidence[run, number]), 1)
+            words = f"{ascii_uppercase[run]}: {answers[run, number]}  {sure}"
             place = -0.03 - 0.15 * run
             colour = GREY if right else ORANGE
             axes.text(

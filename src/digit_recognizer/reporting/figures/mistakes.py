@@ -21,10 +21,10 @@ from digit_recognizer.reporting.figures.style import (
     blank,
     label_digits,
     new_figure,
-    percent,
     show_digit,
     styled,
 )
+from digit_recognizer.reporting.words import percent
 
 __all__ = [
     "draw_confident_errors",
@@ -138,7 +138,7 @@ def _three_likeliest(axes: Axes, label: int, probabilities: NDArray[np.float32])
         colour = BLUE if digit == label else ORANGE if place == 0 else EDGE
         axes.barh(-place, chance, height=0.28, color=colour, align="center")
         axes.text(0, 0.22 - place, f"{digit}", va="bottom", fontsize=8, fontweight="bold")
-        axes.text(1, 0.22 - place, percent(chance), va="bottom", ha="right", fontsize=8, color=GREY)
+        axes.text(1, 0.22 - place, percent(chance, 1), va="bottom", ha="right", fontsize=8, color=GREY)
     axes.set(xlim=(0, 1), ylim=(-2.5, 1.0))
 
 
@@ -156,10 +156,10 @@ def draw_sample(
     for axes, image, label, chances in zip(grid, images, labels, probabilities, strict=False):
         answer = int(chances.argmax())
         show_digit(axes, image)
-        words = f"{answer}  {percent(float(chances[answer]))}"
+        words = f"{answer}  {percent(float(chances[answer]), 1)}"
         if answer != label:
             blank(axes, around=ORANGE)
-            words = f"{answer}  {chances[answer]:.0%}, is {label}".replace("%", " %")
+            words = f"{answer}  {percent(float(chances[answer]), 0)}, is {label}"
         axes.set_title(words, fontsize=8, pad=2, color=TEXT if answer == label else ORANGE)
     return figure
 

@@ -41,7 +41,6 @@ __all__ = [
     "label_digits",
     "mosaic",
     "new_figure",
-    "percent",
     "show_digit",
     "styled",
 ]
@@ -189,11 +188,6 @@ def blank(axes: Axes, around: str | None = None) -> None:
         spine.set_visible(around is not None)
         spine.set_edgecolor(around or EDGE)
         spine.set_linewidth(2)
-
-
-def percent(share: float) -> str:
-    """Return a share in words: ``97.1 %``."""
-    return f"{share:.1%}".replace("%", " %")
 
 
 def label_digits(axes: Axes, names: Sequence[str] = ("x",)) -> None:

@@ -16,14 +16,14 @@ from digit_recognizer.recognition import Recognizer
 from digit_recognizer.reporting import figures
 from digit_recognizer.reporting.blocks import Block, Note, Picture, Section, Table
 from digit_recognizer.reporting.evaluation import evaluate
-from digit_recognizer.reporting.sections.words import (
+from digit_recognizer.reporting.study import Run
+from digit_recognizer.reporting.words import (
     accuracy_in_words,
     bytes_in_words,
     count,
     seconds_in_words,
     shorten,
 )
-from digit_recognizer.reporting.study import Run
 
 __all__ = ["compare"]
 
@@ -40,12 +40,18 @@ def compare(runs: Sequence[Run], digits: Digits, source: str) -> list[Section]:
     digits, source
         All the digits of a source, and what it is called.
     """
-    rows = reduce(np.intersect1d, [run_folder.unseen_rows(run.folder, digits) for run in runs])
-    own = all(run_folder.was_trained_on(run.folder, digits) for run in runs)
+    held_out = [run_folder.held_out_rows(run.folder, digits) for run in runs]
+    own = [rows for rows in held_out if rows is not None]
+    rows = reduce(np.intersect1d, own, np.arange(len(digits)))
     judged = digits[rows]
     predictions = [Recognizer(run.folder).predict(judged.images) for run in runs]
     return [
-        Section("runs", "The runs", _judged_by(judged, source, own=own), [_table(runs, judged, predictions)]),
+        Section(
+            "runs",
+            "The runs",
+            _judged_by(judged, source, own=len(own) == len(runs)),
+            [_table(runs, judged, predictions)],
+        ),
         Section("training", "The training", "Each run over its epochs.", [_curves(runs)]),
         Section(
             "disagreements",

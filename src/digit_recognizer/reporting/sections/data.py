@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from digit_recognizer.digits import CLASSES, PIXELS, SIDE, Digits
 from digit_recognizer.reporting import figures
 from digit_recognizer.reporting.blocks import Block, Facts, Note, Picture, Section
-from digit_recognizer.reporting.sections.words import count
 from digit_recognizer.reporting.study import Study
+from digit_recognizer.reporting.words import count, percent
 from digit_recognizer.training import preview_augmentation
 from digit_recognizer.training.recipe import Augmentation
 
@@ -89,8 +89,8 @@ def _augmentation(study: Study) -> Block:
 def _in_words(augmentation: Augmentation) -> str:
     return (
         f"turned by up to {augmentation.rotation:g}° to either side, height and width each changed by up to "
-        f"{augmentation.zoom:.0%}, moved by up to {augmentation.shift * SIDE:.1f} pixels each way"
-    ).replace("%", " %")
+        f"{percent(augmentation.zoom, 0)}, moved by up to {augmentation.shift * SIDE:.1f} pixels each way"
+    )
 
 
 def _checks(study: Study) -> Facts:

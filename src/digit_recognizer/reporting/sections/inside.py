@@ -18,8 +18,8 @@ from digit_recognizer.reporting.blocks import Block, Note, Picture, Section
 from digit_recognizer.reporting.evaluation import most_confident_errors
 from digit_recognizer.reporting.projection import project
 from digit_recognizer.reporting.saliency import occlude
-from digit_recognizer.reporting.sections.words import count, percent
 from digit_recognizer.reporting.study import Study
+from digit_recognizer.reporting.words import count, percent
 
 __all__ = ["Choice", "show_inside"]
 

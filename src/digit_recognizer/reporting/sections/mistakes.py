@@ -17,15 +17,14 @@ from digit_recognizer.reporting.evaluation import (
     most_confident_errors,
     reject_unsure,
 )
-from digit_recognizer.reporting.sections.words import count, percent, spelled
 from digit_recognizer.reporting.study import Study
+from digit_recognizer.reporting.words import count, percent, spelled
 
 __all__ = ["show_mistakes"]
 
 A_CELL = 16  # images of a cell of the confusion matrix, at most
 CONFIDENT = 12  # errors shown
 SAMPLE = 25  # images drawn at random
-FEW_ERRORS = 5  # below that a rate is said to rest on few
 
 TITLE = "The mistakes"
 

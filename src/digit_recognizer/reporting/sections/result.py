@@ -6,8 +6,8 @@ import shlex
 
 from digit_recognizer import run_folder
 from digit_recognizer.reporting.blocks import Block, Command, Facts, Headline, Note, Section
-from digit_recognizer.reporting.sections.words import bytes_in_words, count, percent, seconds_in_words
 from digit_recognizer.reporting.study import Run, Study
+from digit_recognizer.reporting.words import bytes_in_words, count, percent, seconds_in_words
 
 __all__ = ["show_result"]
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from digit_recognizer.reporting import figures
 from digit_recognizer.reporting.blocks import Facts, Picture, Section
-from digit_recognizer.reporting.sections.words import count, percent, seconds_in_words
 from digit_recognizer.reporting.study import Run
+from digit_recognizer.reporting.words import count, percent, seconds_in_words
 
 __all__ = ["best_epoch", "show_training"]
 

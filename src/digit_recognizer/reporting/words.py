@@ -19,7 +19,7 @@ __all__ = [
 
 def percent(share: float, places: int = 2) -> str:
     """Return a share, 0 to 1: ``99.40 %``; ``–`` where it is nan."""
-    return "–" if isnan(share) else f"{100 * share:.{places}f} %"
+    return "–" if isnan(share) else f"{share:.{places}%}".replace("%", " %")
 
 
 def count(number: int, noun: str) -> str:
