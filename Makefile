@@ -54,7 +54,7 @@ $(READY): pyproject.toml constraints.txt
 	{ echo "Python 3.11 or newer is needed: name one with 'make PYTHON=python3.12 …'" >&2; exit 1; }
 	@$(PYTHON) -m venv .venv || \
 	{ echo "this Python makes no virtual environment: install it, on Debian with 'apt install python3-venv'" >&2; exit 1; }
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,tune,dev]'
 	@touch $@
 
 $(BROWSER_READY): $(READY)

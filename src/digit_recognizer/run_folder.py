@@ -1,7 +1,8 @@
 """What a trained model looks like on disk: where training and recognition meet.
 
 A run folder holds ``recipe.toml`` (the recipe as it ran), ``environment.json`` (format, versions, seed,
-data, machine), ``validation.npy`` (int64 row numbers that were held out), ``checkpoint/`` (to resume),
+data, machine), ``validation.npy`` (int64 row numbers that were held out), in cross-validation
+``fold.npy`` (those that nothing looked at before the end), ``checkpoint/`` (to resume),
 ``history.csv``, and at the end ``model.safetensors`` (weights), ``model.onnx`` (what every reader uses) and
 ``metrics.json``, which is written last; and ``.lock``, which is held while it is trained. Nothing in it is
 a pickle.
@@ -24,6 +25,8 @@ from digit_recognizer.errors import DigitsError
 __all__ = [
     "CHECKPOINT",
     "ENVIRONMENT",
+    "FOLD",
+    "FOLDS",
     "FORMAT",
     "HISTORY",
     "METRICS",
@@ -36,8 +39,10 @@ __all__ = [
     "checksum_of_rows",
     "free_folder",
     "held_out_rows",
+    "is_cross_validation",
     "is_finished",
     "read_environment",
+    "read_fold_rows",
     "read_json",
     "read_validation_rows",
 ]
@@ -47,11 +52,13 @@ FORMAT = 1  # of the folder and of model.onnx; raised when an older version coul
 RECIPE = "recipe.toml"
 ENVIRONMENT = "environment.json"
 VALIDATION = "validation.npy"
+FOLD = "fold.npy"
 CHECKPOINT = "checkpoint/state.safetensors"
 HISTORY = "history.csv"
 WEIGHTS = "model.safetensors"
 MODEL = "model.onnx"
 METRICS = "metrics.json"
+FOLDS = "folds.json"  # of a cross-validation, whose folder holds a run for each fold
 
 
 def read_environment(folder: Path) -> dict[str, Any]:
@@ -107,7 +114,18 @@ def check_format(found: object, where: object) -> None:
 
 def read_validation_rows(folder: Path) -> NDArray[np.int64]:
     """Return the numbers of the rows that a run held out: int64, shape (M,), counted from 0, sorted."""
-    path = folder / VALIDATION
+    return _read_rows(folder / VALIDATION, "held_out_sha256")
+
+
+def read_fold_rows(folder: Path) -> NDArray[np.int64] | None:
+    """Return the rows that cross-validation judges a run by: int64, sorted; None for a run of its own."""
+    if "fold_sha256" not in read_environment(folder)["data"]:
+        return None
+    return _read_rows(folder / FOLD, "fold_sha256")
+
+
+def _read_rows(path: Path, checksum: str) -> NDArray[np.int64]:
+    """Return the row numbers in a file of a run, compared with the checksum in its environment."""
     try:
         rows = np.load(path, allow_pickle=False)
     except Exception as error:  # numpy raises whatever it meets in a damaged header
@@ -116,13 +134,15 @@ def read_validation_rows(folder: Path) -> NDArray[np.int64]:
         raise DigitsError(f"{path} is damaged: expected a single array")
     if rows.dtype != np.int64 or rows.ndim != 1:
         raise DigitsError(f"{path} is damaged: expected int64 of shape (M,), found {rows.dtype} {rows.shape}")
-    if checksum_of_rows(rows) != read_environment(folder)["data"]["held_out_sha256"]:
+    if checksum_of_rows(rows) != read_environment(path.parent)["data"][checksum]:
         raise DigitsError(f"{path} is damaged: these are not the rows that the run held out")
     return rows
 
 
 def held_out_rows(folder: Path, digits: Digits) -> NDArray[np.int64] | None:
-    """Return the rows of a run's own digits that it was not trained on; None where these are others.
+    """Return the rows of a run's own digits that it is judged by; None where these are others.
+
+    In cross-validation these are the fold's, else the validation images.
 
     Returns
     -------
@@ -130,7 +150,10 @@ def held_out_rows(folder: Path, digits: Digits) -> NDArray[np.int64] | None:
         int64, shape (M,), sorted; M may be 0.
     """
     own = read_environment(folder)["data"]["sha256"] == digits.sha256()
-    return read_validation_rows(folder) if own else None
+    if not own:
+        return None
+    fold = read_fold_rows(folder)
+    return read_validation_rows(folder) if fold is None else fold
 
 
 def checksum_of_rows(rows: NDArray[np.int64]) -> str:
@@ -157,3 +180,8 @@ def check_finished(folder: Path) -> None:
 def is_finished(folder: Path) -> bool:
     """Say whether a run was trained to its end: its last file is there."""
     return (folder / METRICS).exists()
+
+
+def is_cross_validation(folder: Path) -> bool:
+    """Say whether a folder holds the runs of a cross-validation."""
+    return (folder / FOLDS).exists()

@@ -14,7 +14,7 @@ from digit_recognizer.errors import DigitsError
 
 __all__ = ["app"]
 
-DEFAULT_RECIPE = "five-layer"
+DEFAULT_RECIPE = "standard"
 
 app = typer.Typer(
     name="digits",
@@ -86,15 +86,28 @@ def train(
     device: Annotated[
         str, typer.Option(help="cpu, cuda or cuda:1; auto takes a GPU if there is one.")
     ] = "auto",
+    folds: Annotated[
+        int | None,
+        typer.Option(min=2, help="Cross-validate: train as often, each time judged by another part."),
+    ] = None,
     report: Annotated[
         bool, typer.Option("--report", help="Write report.html into the run at the end.")
     ] = False,
     json: Json = False,
 ) -> None:
     """Train a network and write a run folder."""
+    from digit_recognizer.cli.folds import cross_validate_anew, go_on_with_folds
     from digit_recognizer.cli.runs import go_on, train_anew
 
     changes = settings or []
+    if report and (folds or (resume and run_folder.is_cross_validation(resume))):
+        raise DigitsError("--report is for one run: leave it away, and give a fold's run to 'digits report'")
+    if folds is not None and resume is None:
+        name = recipe or DEFAULT_RECIPE
+        cross_validate_anew(
+            source, name, changes, out, folds=folds, seed=seed or 0, device=device, as_json=json
+        )
+        return
     if resume is None:
         train_anew(
             source,
@@ -107,9 +120,46 @@ def train(
             as_json=json,
         )
         return
-    if recipe or out or seed is not None:
-        raise DigitsError("--resume goes on as the run was begun: leave --recipe, --seed and --out away")
+    if recipe or out or folds or seed is not None:
+        raise DigitsError(
+            "--resume goes on as the run was begun: leave --recipe, --seed, --folds and --out away"
+        )
+    if run_folder.is_cross_validation(resume):
+        go_on_with_folds(resume, source, changes, device=device, as_json=json)
+        return
     go_on(resume, source, changes, device=device, report=report, as_json=json)
+
+
+@app.command()
+def tune(
+    recipe: Annotated[
+        str, typer.Argument(help="A name from 'digits recipes', or a .toml file.", show_default=False)
+    ],
+    source: Source = None,
+    trials: Annotated[
+        int, typer.Option(min=1, help="How many in all, with those that the study has already.")
+    ] = 20,
+    search: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=LOW..HIGH",
+            help=r"Search this setting; may be repeated.  \[default: all the recipe's own, around them]",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Decides split, first weights and the search.")] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help=r"Where the study is, or is made.  \[default: runs/tune-<recipe>]"),
+    ] = None,
+    device: Annotated[
+        str, typer.Option(help="cpu, cuda or cuda:1; auto takes a GPU if there is one.")
+    ] = "auto",
+    json: Json = False,
+) -> None:
+    """Search a recipe's settings; the study goes on where it was left, and best.toml is what it found."""
+    from digit_recognizer.cli.tuning import search_settings
+
+    search_settings(recipe, source, search, out, trials=trials, seed=seed, device=device, as_json=json)
 
 
 @app.command()

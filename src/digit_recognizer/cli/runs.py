@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import shlex
-import shutil
-import signal
-import sys
-import time
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
 from digit_recognizer import run_folder
 from digit_recognizer.cli.reports import report_run
+from digit_recognizer.cli.session import INTERRUPTED, as_argument, command_line, lasting, session
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.sources import find_source, has_test_csv, load_digits
 
 if TYPE_CHECKING:
-    from digit_recognizer.cli.output import Reporter
+    from digit_recognizer.cli.progress import Reporter
     from digit_recognizer.training import EpochRecord
 
 __all__ = ["go_on", "source_of_run", "train_anew"]
-
-HELD = 1.0  # seconds that a key may be held down without meaning it twice
-INTERRUPTED = 130  # exit status, as of a shell after Ctrl-C
 
 
 def train_anew(
@@ -46,7 +38,7 @@ def train_anew(
 
     loaded = training.load_recipe(recipe, settings)
     folder = folder or run_folder.free_folder(loaded.name)
-    with _session(as_json=as_json) as (reporter, stop):
+    with session(as_json=as_json) as (reporter, stop):
         named = find_source(source)
         if source is None:
             reporter.reading(named)
@@ -59,7 +51,7 @@ def train_anew(
             folder,
             seed=seed,
             device=device,
-            source=_lasting(named),
+            source=lasting(named),
             on_step=reporter.step,
             stop=stop,
         )
@@ -76,7 +68,7 @@ def go_on(
     from digit_recognizer import training
 
     epochs = _epochs_of(settings)
-    with _session(as_json=as_json) as (reporter, stop):
+    with session(as_json=as_json) as (reporter, stop):
         named = source_of_run(folder, source)
         digits = load_digits(named, "train")
         records = training.resume(
@@ -113,37 +105,19 @@ def _follow(records: Generator[EpochRecord], folder: Path, reporter: Reporter, s
         raise
     reporter.close()
     if not run_folder.is_finished(folder):
-        reporter.stopped(folder, _command("train", "--resume", _named(folder)))
+        reporter.stopped(folder, command_line("train", "--resume", as_argument(folder)))
         raise typer.Exit(INTERRUPTED)
     reporter.finished(folder, run_folder.read_json(folder / run_folder.METRICS), _next_command(folder))
-
-
-def _named(folder: Path) -> str:
-    """Return a folder's name so that it is not taken for an option."""
-    return f"./{folder}" if str(folder).startswith("-") else str(folder)
 
 
 def _next_command(folder: Path) -> str:
     """Return what to type after a training: a submission where there is something to submit."""
     source = _recorded_source(folder)
     if has_test_csv(source):
-        return _command("submit", _named(folder), source, "-o", "submission.csv")
+        return command_line("submit", as_argument(folder), source, "-o", "submission.csv")
     if run_folder.read_json(folder / run_folder.METRICS)["validation"] is None:
-        return _command("report", _named(folder))
-    return _command("evaluate", _named(folder))
-
-
-def _command(action: str, *words: str) -> str:
-    """Return a command line to type, with the program as the user has it."""
-    program = ["digits"] if shutil.which("digits") else [sys.argv[0]]
-    if Path(program[0]).name == "__main__.py":
-        program = [sys.executable, "-m", "digit_recognizer"]
-    return shlex.join([*program, action, *words])
-
-
-def _lasting(source: str) -> str:
-    """Return a source's name so that it is found from another folder too."""
-    return str(Path(source).resolve()) if Path(source).exists() else source
+        return command_line("report", as_argument(folder))
+    return command_line("evaluate", as_argument(folder))
 
 
 def _epochs_of(settings: list[str]) -> int | None:
@@ -156,35 +130,3 @@ def _epochs_of(settings: list[str]) -> int | None:
             f"--resume changes nothing but the epochs, such as --set epochs=40; got {', '.join(settings)}"
         )
     return int(value)
-
-
-@contextmanager
-def _session(*, as_json: bool) -> Iterator[tuple[Reporter, Event]]:
-    """Give what shows a training, and an event that the first Ctrl-C or SIGTERM sets.
-
-    A second signal ends the program as ever; but not within a second, for which a key may be held.
-    """
-    from digit_recognizer.cli.output import make_reporter
-
-    stop = Event()
-    asked_at = 0.0
-    before: dict[int, Any] = {}  # what a signal did
-
-    def handle(number: int, _frame: object) -> None:
-        nonlocal asked_at
-        if not stop.is_set():
-            asked_at = time.monotonic()
-            stop.set()
-        elif time.monotonic() - asked_at > HELD:
-            signal.signal(number, before[number])
-            signal.raise_signal(number)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        before[number.value] = signal.signal(number, handle)
-    reporter = make_reporter(as_json=as_json, stop=stop)
-    try:
-        yield reporter, stop
-    finally:
-        reporter.close()
-        for value, handler in before.items():
-            signal.signal(value, handler)

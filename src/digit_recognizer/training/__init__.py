@@ -9,28 +9,39 @@ from digit_recognizer.training.history import EpochRecord, Progress, history_to_
 from digit_recognizer.training.recipe import Recipe, load_recipe, recipe_names, recipe_text
 
 if TYPE_CHECKING:
+    from digit_recognizer.training.folds import (
+        FoldRun,
+        cross_validate,
+        read_plan,
+        resume_folds,
+    )
     from digit_recognizer.training.preview import preview_augmentation
     from digit_recognizer.training.summary import LayerSummary, Outline, outline
     from digit_recognizer.training.trainer import resume, train
 
 __all__ = [
     "EpochRecord",
+    "FoldRun",
     "LayerSummary",
     "Outline",
     "Progress",
     "Recipe",
+    "cross_validate",
     "history_to_csv",
     "load_recipe",
     "outline",
     "preview_augmentation",
     "read_history",
+    "read_plan",
     "recipe_names",
     "recipe_text",
     "resume",
+    "resume_folds",
     "train",
 ]
 
 _NEEDING_TORCH = {
+    "folds": ("FoldRun", "cross_validate", "read_plan", "resume_folds"),
     "summary": ("LayerSummary", "Outline", "outline"),
     "preview": ("preview_augmentation",),
     "trainer": ("resume", "train"),

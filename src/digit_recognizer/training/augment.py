@@ -1,7 +1,8 @@
-"""Random rotation, zoom and shift of whole batches, as Keras's `ImageDataGenerator` draws them.
+"""Random rotation, zoom, shift and shear of whole batches, as Keras's `ImageDataGenerator` draws them.
 
 An output pixel's place relative to the centre, (row, column), is mapped to the input's by rotation · shift ·
-zoom; between pixels the value is interpolated linearly, and beyond the edge its pixels repeat. Source:
+shear · zoom, the shear along rows as in slanted writing (Keras's tilts columns too). Between pixels the value
+is interpolated linearly, and beyond the edge its pixels repeat. Source:
 ``apply_affine_transform`` in https://github.com/keras-team/keras/blob/master/keras/src/legacy/preprocessing/image.py
 """
 
@@ -46,13 +47,13 @@ def draw_transforms(count: int, augmentation: Augmentation, device: torch.device
         float32, shape (N, 2, 3). The first two columns are a matrix that takes an output pixel's (row,
         column), counted from the centre, to the input's; the third is the shift added then, in pixels.
     """
-    angle, down, right, high, wide = 2 * torch.rand(5, count, device=device) - 1  # each (N,), -1 to 1
+    angle, down, right, high, wide, slant = 2 * torch.rand(6, count, device=device) - 1  # each (N,), -1 to 1
     angle = radians(augmentation.rotation) * angle
     down, right = augmentation.shift * SIDE * down, augmentation.shift * SIDE * right
     high, wide = 1 + augmentation.zoom * high, 1 + augmentation.zoom * wide
-    cos, sin = angle.cos(), angle.sin()
-    to_row = torch.stack([cos * high, -sin * wide, cos * down - sin * right], dim=1)
-    to_column = torch.stack([sin * high, cos * wide, sin * down + cos * right], dim=1)
+    cos, sin, slant = angle.cos(), angle.sin(), augmentation.shear * slant
+    to_row = torch.stack([(cos - sin * slant) * high, -sin * wide, cos * down - sin * right], dim=1)
+    to_column = torch.stack([(sin + cos * slant) * high, cos * wide, sin * down + cos * right], dim=1)
     return torch.stack([to_row, to_column], dim=1)
 
 

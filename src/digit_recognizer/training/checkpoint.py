@@ -24,7 +24,14 @@ from digit_recognizer.files import replacing
 from digit_recognizer.run_folder import check_format
 from digit_recognizer.training.history import EpochRecord
 
-__all__ = ["Position", "load_checkpoint", "save_checkpoint", "save_tensors"]
+__all__ = [
+    "Position",
+    "load_checkpoint",
+    "load_weights",
+    "read_position",
+    "save_checkpoint",
+    "save_tensors",
+]
 
 FORMAT = 1
 _HEADER = "digit_recognizer"
@@ -44,6 +51,8 @@ class Position:
         Over those steps: images, their summed cross-entropy in nats, and right answers.
     seconds
         Spent on those steps.
+    member
+        The network at work, counted from 1.
     """
 
     history: list[EpochRecord] = field(default_factory=list)
@@ -52,6 +61,7 @@ class Position:
     loss_sum: float = 0.0
     right: int = 0
     seconds: float = 0.0
+    member: int = 1
 
 
 def save_checkpoint(
@@ -82,8 +92,7 @@ def load_checkpoint(path: Path, network: nn.Module, optimizer: torch.optim.Optim
     """
     header = _read_header(path)
     try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        tensors = _read_tensors(path)
         if header["optimizer"] != type(optimizer).__name__:
             raise ValueError(f"it was saved with the optimizer {header['optimizer']}")
         _restore_network(network, tensors)
@@ -95,12 +104,32 @@ def load_checkpoint(path: Path, network: nn.Module, optimizer: torch.optim.Optim
     return position
 
 
+def read_position(path: Path) -> Position:
+    """Return where the run of a checkpoint was; `DigitsError` where the file is damaged."""
+    position: Position = _read_header(path)["position"]
+    return position
+
+
+def load_weights(path: Path, network: nn.Module) -> None:
+    """Put the weights of a safetensors file into `network`; `DigitsError` where they are not its own."""
+    try:
+        network.load_state_dict(_read_tensors(path))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise DigitsError(f"the weights {path} do not fit the recipe: {reason}") from error
+
+
 def save_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
     """Write a safetensors file with a header, whole or not at all; `DigitsError` if it cannot be."""
     metadata = {_HEADER: json.dumps(header)}  # one entry: safetensors writes several in random order
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with replacing(path) as partial:
         partial.write_bytes(save(contiguous, metadata))
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    with safe_open(path, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
 
 def _read_header(path: Path) -> dict[str, Any]:
@@ -112,8 +141,8 @@ def _read_header(path: Path) -> dict[str, Any]:
         if set(header["position"]) != set(Position.__dataclass_fields__):
             raise ValueError("its position has other parts than expected")
         position = TypeAdapter(Position).validate_python(header["position"])
-        if position.step < 0 or (position.step == 0) != (position.images == 0):
-            raise ValueError(f"{position.step} steps on {position.images} images")
+        if position.step < 0 or position.member < 1 or (position.step == 0) != (position.images == 0):
+            raise ValueError(f"member {position.member}, {position.step} steps on {position.images} images")
         return {"optimizer": header["optimizer"], "position": position}
     except DigitsError:
         raise

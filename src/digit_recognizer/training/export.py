@@ -18,31 +18,27 @@ import onnx
 import onnxruntime
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from digit_recognizer import __version__
-from digit_recognizer.digits import INK
 from digit_recognizer.errors import DigitsError, first_line
 from digit_recognizer.files import replacing
 from digit_recognizer.run_folder import FORMAT
+from digit_recognizer.training.graph import can_be_written, write_graph
+from digit_recognizer.training.predictor import Predictor
 
-__all__ = ["export_onnx", "scale"]
+__all__ = ["export_onnx"]
 
 TOLERANCE = 1e-4  # of a probability, between torch and ONNX Runtime in float32
 
 
-def scale(images: Tensor) -> Tensor:
-    """Bring uint8 images (N, 28, 28), 0 to 255, to what a network takes: float32 (N, 1, 28, 28), 0 to 1."""
-    return images.unsqueeze(1).float() / INK
-
-
-def export_onnx(network: nn.Module, target: Path, probe: NDArray[np.uint8], name: str) -> None:
-    """Write a network as ONNX.
+def export_onnx(predictor: Predictor, target: Path, probe: NDArray[np.uint8], name: str) -> None:
+    """Write a predictor as ONNX.
 
     Parameters
     ----------
-    network
-        Maps float32 (N, 1, 28, 28) to logits (N, 10).
+    predictor
+        The network with what belongs to it.
     target
         The file to write, whole or not at all.
     probe
@@ -56,11 +52,13 @@ def export_onnx(network: nn.Module, target: Path, probe: NDArray[np.uint8], name
         torch cannot write the network as ONNX, the file differs from the network by more than 1e-4 in a
         probability, or it cannot be written.
     """
-    model = _Model(network).eval()
+    predictor = predictor.eval()
     images = torch.from_numpy(probe)
     with torch.inference_mode():
-        expected = model(images).numpy()
-    serialised = _to_onnx(model, images, name)
+        expected = predictor(images).numpy()
+    proto = write_graph(predictor) if can_be_written(predictor.network) else _by_torch(predictor, images)
+    onnx.helper.set_model_props(proto, {"format": str(FORMAT), "recipe": name, "version": __version__})
+    serialised = proto.SerializeToString()
     session = onnxruntime.InferenceSession(serialised, providers=["CPUExecutionProvider"])
     found = session.run(["probabilities"], {"images": probe})[0]
     difference = float(np.abs(found - expected).max())
@@ -70,24 +68,14 @@ def export_onnx(network: nn.Module, target: Path, probe: NDArray[np.uint8], name
         path.write_bytes(serialised)
 
 
-class _Model(nn.Module):
-    """A network between uint8 images and probabilities."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.network(scale(images)).float().softmax(dim=1)  # type: ignore[no-any-return]
-
-
-def _to_onnx(model: nn.Module, images: Tensor, name: str) -> bytes:
+def _by_torch(predictor: Predictor, images: Tensor) -> onnx.ModelProto:
+    """Return a predictor around a user's own function as an ONNX model."""
     batch = torch.export.Dim("images", min=1, max=2**20)
     example = images[:2] if len(images) > 1 else images.repeat(2, 1, 1)  # one alone would fix the batch size
     try:
         with _quiet():
             program = torch.onnx.export(
-                model,
+                predictor,
                 (example,),
                 input_names=["images"],
                 output_names=["probabilities"],
@@ -97,10 +85,7 @@ def _to_onnx(model: nn.Module, images: Tensor, name: str) -> bytes:
             )
     except Exception as error:  # the exporter raises whatever it meets in the network
         raise DigitsError(f"this network cannot be written as ONNX: {first_line(error)}") from error
-    proto = program.model_proto  # type: ignore[union-attr]
-    metadata = {"format": str(FORMAT), "recipe": name, "version": __version__}
-    onnx.helper.set_model_props(proto, metadata)
-    return proto.SerializeToString()  # type: ignore[no-any-return]
+    return program.model_proto  # type: ignore[union-attr]
 
 
 @contextlib.contextmanager

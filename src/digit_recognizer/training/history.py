@@ -22,9 +22,9 @@ class EpochRecord:
     Attributes
     ----------
     epoch
-        Counted from 1.
+        Counted from 1, for each member anew.
     learning_rate
-        The one it was trained with.
+        That of its first step.
     loss, accuracy
         Mean cross-entropy in nats and share of right answers over the training images, each as the
         network stood when it met the image, augmentation and dropout included (as Keras reports them).
@@ -35,6 +35,8 @@ class EpochRecord:
         Time taken, validation included.
     images_per_second
         Training images over the time they took, validation excluded.
+    member
+        Which of the recipe's networks was trained, counted from 1.
     """
 
     epoch: int
@@ -46,6 +48,7 @@ class EpochRecord:
     validation_errors: int | None
     seconds: float
     images_per_second: float
+    member: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ class Progress:
     Attributes
     ----------
     epoch, epochs
-        The epoch at work, counted from 1, and how many there are at most.
+        The epoch at work, counted from 1, and how many there are at most, those of all members together.
     images, total
         Training images of this epoch done, and all of them.
     loss

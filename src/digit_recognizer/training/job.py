@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -11,10 +11,18 @@ from torch import nn
 from digit_recognizer import run_folder
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.files import write_text
-from digit_recognizer.training.checkpoint import Position, load_checkpoint, save_checkpoint
-from digit_recognizer.training.history import history_to_csv
+from digit_recognizer.training.checkpoint import (
+    Position,
+    load_checkpoint,
+    load_weights,
+    read_position,
+    save_checkpoint,
+    save_tensors,
+)
+from digit_recognizer.training.history import EpochRecord, history_to_csv
 from digit_recognizer.training.networks import build_network
 from digit_recognizer.training.optimizers import build_optimizer
+from digit_recognizer.training.predictor import Predictor, together
 from digit_recognizer.training.randomness import draws_from
 from digit_recognizer.training.recipe import Recipe, load_recipe, recipe_to_toml
 from digit_recognizer.training.schedule import has_stopped
@@ -33,11 +41,13 @@ class Job:
     recipe
         With a precision that is decided.
     network, optimizer
-        On `device`, as they stand behind `position`.
+        Those of the member at work, on `device`, as they stand behind `position`.
     position
         How far the run is.
     seed, device
         As in `train`.
+    trained
+        The networks of the members before, on the processor.
     """
 
     folder: Path
@@ -47,36 +57,64 @@ class Job:
     position: Position
     seed: int
     device: torch.device
+    trained: list[nn.Module] = field(default_factory=list)
+
+    @property
+    def history(self) -> list[EpochRecord]:
+        """The epochs of the member at work that are done."""
+        return [record for record in self.position.history if record.member == self.position.member]
 
     @property
     def epoch(self) -> int:
-        """The epoch at work, counted from 1."""
-        return len(self.position.history) + 1
+        """The epoch of this member at work, counted from 1."""
+        return len(self.history) + 1
+
+    @property
+    def is_member_over(self) -> bool:
+        """Whether this member's last epoch is done, or early stopping says so."""
+        history = self.history
+        return len(history) >= self.recipe.epochs or has_stopped(self.recipe.stopping, history)
 
     @property
     def is_over(self) -> bool:
-        """Whether the last epoch is done, or early stopping says so."""
-        history = self.position.history
-        return len(history) >= self.recipe.epochs or has_stopped(self.recipe.stopping, history)
+        """Whether there is nothing more to train."""
+        return self.is_member_over and self.position.member >= self.recipe.members
+
+    @property
+    def predictor(self) -> Predictor:
+        """What the run has come to: its networks on the processor, and how they are used."""
+        return Predictor(together([*self.trained, self.network.cpu()]), self.recipe.shifts)
 
     def save(self) -> None:
         """Write the checkpoint and the history."""
         save_checkpoint(self.folder / run_folder.CHECKPOINT, self.network, self.optimizer, self.position)
         write_text(self.folder / run_folder.HISTORY, history_to_csv(self.position.history))
 
+    def begin_next_member(self) -> None:
+        """Keep the network that is trained, and go to the first weights of the next."""
+        member = self.position.member
+        save_tensors(_file_of(self.folder, member), dict(self.network.state_dict()), {"member": member})
+        self.trained.append(self.network.cpu())
+        self.position = Position(self.position.history, member=member + 1)
+        self.network, self.optimizer = _begin(self.recipe, self.seed, self.device, member + 1)
+
+    def forget_members(self) -> None:
+        """Remove the files of members, once the run's weights are written."""
+        for member in range(1, self.position.member):
+            _file_of(self.folder, member).unlink(missing_ok=True)
+
 
 def new_job(folder: Path, recipe: Recipe, seed: int, device: torch.device) -> Job:
-    """Build a recipe's network with the first weights of a seed, and its optimizer.
+    """Build a recipe's first network with the first weights of a seed, and its optimizer.
 
     Raises
     ------
     DigitsError
-        The network does not fit together.
+        A network does not fit together.
     """
-    with draws_from(seed, epoch=0, step=0):
-        network = build_network(recipe)
-    network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Job(folder, recipe, network, build_optimizer(recipe, network), Position(), seed, device)
+    for member in range(2, len(recipe.choices) + 1):
+        _begin(recipe, seed, device, member)
+    return Job(folder, recipe, *_begin(recipe, seed, device, member=1), Position(), seed, device)
 
 
 def saved_job(folder: Path, seed: int, device: torch.device, epochs: int | None) -> Job:
@@ -89,22 +127,61 @@ def saved_job(folder: Path, seed: int, device: torch.device, epochs: int | None)
     """
     recipe = load_recipe(folder / run_folder.RECIPE, [] if epochs is None else [f"epochs={epochs}"])
     job = new_job(folder, recipe, seed, device)
-    if (folder / run_folder.CHECKPOINT).exists():
-        job.position = load_checkpoint(folder / run_folder.CHECKPOINT, job.network, job.optimizer)
+    checkpoint = folder / run_folder.CHECKPOINT
+    if checkpoint.exists():
+        member = read_position(checkpoint).member
+        job.trained = [_trained(job, each) for each in range(1, member)]
+        job.network, job.optimizer = _begin(recipe, seed, device, member)
+        job.position = load_checkpoint(checkpoint, job.network, job.optimizer)
     if run_folder.is_finished(folder):
         _reopen(job)
-    begun = len(job.position.history) + (job.position.step > 0)
-    if epochs is not None and epochs < begun:
-        raise DigitsError(f"{folder} is in epoch {begun} already: expected at least as many, got {epochs}")
+    _check_epochs(job, epochs)
     if epochs is not None:
         write_text(folder / run_folder.RECIPE, recipe_to_toml(recipe))
     return job
 
 
+def _begin(
+    recipe: Recipe, seed: int, device: torch.device, member: int
+) -> tuple[nn.Module, torch.optim.Optimizer]:
+    """Return a member's network with its first weights, and its optimizer."""
+    with draws_from(seed, epoch=0, step=0, member=member):
+        network = build_network(recipe, member)
+    network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network, build_optimizer(recipe, network)
+
+
+def _file_of(folder: Path, member: int) -> Path:
+    """Return where a member's weights are kept until the run is finished."""
+    return (folder / run_folder.CHECKPOINT).with_name(f"member-{member}.safetensors")
+
+
+def _trained(job: Job, member: int) -> nn.Module:
+    """Return the network of a member that is trained."""
+    network = build_network(job.recipe, member)
+    load_weights(_file_of(job.folder, member), network)
+    return network
+
+
+def _check_epochs(job: Job, epochs: int | None) -> None:
+    """Raise where fewer epochs are asked for than are begun, or where earlier members have had others."""
+    begun = len(job.history) + (job.position.step > 0)
+    if epochs is None:
+        return
+    if job.position.member > 1:
+        raise DigitsError(f"{job.folder} has trained members already: its epochs can no longer be changed")
+    if epochs < begun:
+        raise DigitsError(
+            f"{job.folder} is in epoch {begun} already: expected at least as many, got {epochs}"
+        )
+
+
 def _reopen(job: Job) -> None:
     """Take the sign that a run is whole away, where there is more to train."""
-    done = len(job.position.history)
-    if has_stopped(job.recipe.stopping, job.position.history):
+    done = len(job.history)
+    if job.recipe.members > 1:
+        raise DigitsError(f"{job.folder} is finished: all its {job.recipe.members} members are trained")
+    if has_stopped(job.recipe.stopping, job.history):
         raise DigitsError(f"{job.folder} is finished: its recipe stopped it early, after {done} epochs")
     if job.is_over:
         raise DigitsError(

@@ -20,9 +20,9 @@ from digit_recognizer.digits import CLASSES, SIDE
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.training import layers as spec
 from digit_recognizer.training.layers import at_line, parse_layers
-from digit_recognizer.training.recipe import Recipe
+from digit_recognizer.training.recipe import Network, Recipe
 
-__all__ = ["build_network"]
+__all__ = ["Activation", "Conv", "Dense", "GlobalPool", "Layers", "build_network"]
 
 BATCH_NORM_EPSILON = 1e-3  # Keras's defaults: https://keras.io/api/layers/normalization_layers/
 BATCH_NORM_MOMENTUM = 0.99  # of the old value; torch counts the new value's share
@@ -40,8 +40,19 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def build_network(recipe: Recipe) -> nn.Module:
-    """Build a recipe's network on the current torch device, its weights drawn from torch's generator.
+class Layers(nn.Sequential):
+    """A network read from a recipe's lines."""
+
+
+def build_network(recipe: Recipe, member: int = 1) -> nn.Module:
+    """Build a member's network on the current torch device, its weights drawn from torch's generator.
+
+    Parameters
+    ----------
+    recipe
+        What to build.
+    member
+        Which of the recipe's members, counted from 1.
 
     Raises
     ------
@@ -49,53 +60,58 @@ def build_network(recipe: Recipe) -> nn.Module:
         A layer does not fit the one before it, the last one does not give ten logits, or the function
         that the recipe names cannot be found or fails.
     """
-    if isinstance(recipe.network, str):
-        return _from_function(recipe.network)
-    return _from_lines(recipe.network)
+    network: Network = recipe.network_of(member)
+    return _from_function(network) if isinstance(network, str) else _from_lines(network)
 
 
-class _Conv(nn.Conv2d):
+class Conv(nn.Conv2d):
     """A convolution with Keras's padding, and the activation behind it."""
 
     def __init__(self, layer: spec.Conv, shape: Shape) -> None:
         super().__init__(shape[0], layer.filters, layer.kernel, layer.stride)
-        self._activation = layer.activation
-        self._margins = _same_margins(shape, layer) if layer.padding == "same" else (0, 0, 0, 0)
-        left, right, top, bottom = self._margins
+        self.activation = layer.activation
+        self.margins = _same_margins(shape, layer) if layer.padding == "same" else (0, 0, 0, 0)
+        left, right, top, bottom = self.margins
         if left == right and top == bottom:  # then torch pads while it convolves, which is faster
-            self.padding, self._margins = (top, left), (0, 0, 0, 0)
+            self.padding, self.margins = (top, left), (0, 0, 0, 0)
 
     def forward(self, images: Tensor) -> Tensor:
-        if any(self._margins):
-            images = nn.functional.pad(images, self._margins)
-        return _activate(super().forward(images), self._activation)
+        """Bring (N, C, H, W) to (N, filters, H', W')."""
+        if any(self.margins):
+            images = nn.functional.pad(images, self.margins)
+        return _activate(super().forward(images), self.activation)
 
 
-class _Dense(nn.Linear):
+class Dense(nn.Linear):
     """A fully connected layer, and the activation behind it."""
 
     def __init__(self, layer: spec.Dense, shape: Shape) -> None:
         super().__init__(shape[0], layer.units)
-        self._activation = layer.activation
+        self.activation = layer.activation
 
     def forward(self, values: Tensor) -> Tensor:
-        return _activate(super().forward(values), self._activation)
+        """Bring (N, C) to (N, units)."""
+        return _activate(super().forward(values), self.activation)
 
 
-class _GlobalPool(nn.Module):
-    """The mean over all pixels: (N, C, H, W) to (N, C)."""
+class GlobalPool(nn.Module):
+    """The mean over all pixels."""
 
     def forward(self, images: Tensor) -> Tensor:
+        """Bring (N, C, H, W) to (N, C)."""
         return images.mean(dim=(2, 3))
 
 
-class _Activation(nn.Module):
+class Activation(nn.Module):
+    """An activation on its own."""
+
     def __init__(self, name: str) -> None:
         super().__init__()
-        self._name = name
+        self.name = name
 
     def forward(self, values: Tensor) -> Tensor:
-        return _activate(values, self._name)
+        """Return values of the same shape."""
+        return _activate(values, self.name)
 
 
 def _activate(values: Tensor, name: str | None) -> Tensor:
@@ -112,8 +128,8 @@ def _same_margins(shape: Shape, layer: spec.Conv) -> tuple[int, int, int, int]:
     return left, right, top, bottom
 
 
-def _from_lines(lines: Sequence[str]) -> nn.Module:
-    network = nn.Sequential()
+def _from_lines(lines: Sequence[str]) -> Layers:
+    network = Layers()
     shape: Shape = (1, SIDE, SIDE)
     for number, (line, layer) in enumerate(zip(lines, parse_layers(lines), strict=True), start=1):
         if isinstance(layer, spec.Dense) and len(shape) > 1:
@@ -147,13 +163,13 @@ def _module(layer: spec.Layer, shape: Shape) -> nn.Module:
     match layer:
         case spec.Conv():
             _must_fit(shape, layer.kernel if layer.padding == "valid" else (1, 1))
-            return _Conv(layer, shape)
+            return Conv(layer, shape)
         case spec.Pool():
             _must_fit(shape, (layer.size, layer.size))
             pool = nn.MaxPool2d if layer.kind == "max" else nn.AvgPool2d
             return pool(layer.size, layer.stride)
         case spec.GlobalPool():
-            return _GlobalPool()
+            return GlobalPool()
         case spec.BatchNorm():
             norm = nn.BatchNorm1d if len(shape) == 1 else nn.BatchNorm2d
             return norm(shape[0], eps=BATCH_NORM_EPSILON, momentum=1 - BATCH_NORM_MOMENTUM)
@@ -162,9 +178,9 @@ def _module(layer: spec.Layer, shape: Shape) -> nn.Module:
         case spec.Flatten():
             return nn.Flatten()
         case spec.Dense():
-            return _Dense(layer, shape)
+            return Dense(layer, shape)
         case spec.Activation():
-            return _Activation(layer.name)
+            return Activation(layer.name)
 
 
 def _must_fit(shape: Shape, window: tuple[int, int]) -> None:

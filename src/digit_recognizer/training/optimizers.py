@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from digit_recognizer.training.recipe import Adam, Recipe
+from digit_recognizer.training.muon import Muon
+from digit_recognizer.training.recipe import Adam, AdamW, Recipe
+from digit_recognizer.training.recipe import Muon as MuonSettings
 
 __all__ = ["build_optimizer"]
 
@@ -14,7 +16,13 @@ def build_optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer
     """Return the optimizer of those of a network's parameters that are trained."""
     choice = recipe.optimizer
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    if isinstance(choice, Adam):
+    if isinstance(choice, Adam | AdamW):
         betas = (choice.beta_1, choice.beta_2)
-        return torch.optim.Adam(parameters, choice.learning_rate, betas, choice.epsilon, fused=True)
+        if isinstance(choice, Adam):
+            return torch.optim.Adam(parameters, choice.learning_rate, betas, choice.epsilon, fused=True)
+        return torch.optim.AdamW(
+            parameters, choice.learning_rate, betas, choice.epsilon, choice.weight_decay, fused=True
+        )
+    if isinstance(choice, MuonSettings):
+        return Muon(parameters, choice.learning_rate, choice.momentum, choice.weight_decay, choice.vectors)
     return torch.optim.RMSprop(parameters, choice.learning_rate, choice.rho, choice.epsilon)

@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -22,38 +23,73 @@ from digit_recognizer.files import PARTIAL, replacing, write_json, write_text
 from digit_recognizer.machine import processor_name
 from digit_recognizer.training.recipe import Recipe, recipe_to_toml
 
-__all__ = ["describe_environment", "lock_folder", "make_folder", "split_rows"]
+__all__ = ["Fold", "Parts", "describe_environment", "lock_folder", "make_folder", "read_parts", "split_rows"]
 
 Rows = NDArray[np.int64]
 
 
-def split_rows(digits: Digits, recipe: Recipe, seed: int) -> tuple[Rows, Rows]:
+@dataclass(frozen=True, slots=True, eq=False)
+class Parts:
+    """Which rows of the digits serve what in a run, each int64 and sorted.
+
+    Attributes
+    ----------
+    training
+        Shape (N,): what the network learns from.
+    validation
+        Shape (M,): what it is compared with on the way, for the history, early stopping and the like.
+    fold
+        Shape (K,): what nothing looks at before the end, in cross-validation; None elsewhere.
+    """
+
+    training: Rows
+    validation: Rows
+    fold: Rows | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """One of the parts that cross-validation holds out in turn: `number` of `count`, from 1."""
+
+    number: int
+    count: int
+
+
+def split_rows(digits: Digits, recipe: Recipe, seed: int, fold: Fold | None = None) -> Parts:
     """Choose the rows to train on and those to hold out, in the same shares for each digit.
 
-    Returns
-    -------
-    tuple of numpy.ndarray
-        int64, shapes (N - M,) and (M,), each sorted.
+    With a fold, validation images are taken from the others, and only where the recipe decides by them.
 
     Raises
     ------
     DigitsError
         No labels; a digit without images to train on and to hold out; too few for the split or a batch.
     """
-    _check_counts(digits, needed=2 if recipe.split.validation else 1)
-    rows = np.arange(len(digits))
+    _check_counts(digits, needed=2 if recipe.split.validation or fold else 1)
+    rows, share = np.arange(len(digits)), recipe.split.validation
+    judged = None
+    if fold is not None:
+        rows, judged = _without_fold(rows, digits, fold, seed)
+        share = share if recipe.watches_validation else 0.0
     held_out = rows[:0]
-    if recipe.split.validation:
-        rows, held_out = _stratified(rows, digits, recipe.split.validation, seed)
+    if share:
+        rows, held_out = _stratified(rows, digits, share, seed)
     if len(rows) < recipe.batch_size:
         raise DigitsError(
             f"{len(rows)} training images are fewer than a batch of {recipe.batch_size}: "
             f"bring more, or make it smaller with --set batch_size={len(rows)}"
         )
-    return np.sort(rows), np.sort(held_out)
+    return Parts(np.sort(rows), np.sort(held_out), judged)
 
 
-def make_folder(folder: Path, recipe: Recipe, environment: Mapping[str, Any], held_out: Rows) -> None:
+def read_parts(folder: Path, count: int) -> Parts:
+    """Return the rows that a run chose among its `count` digits; `DigitsError` where they are damaged."""
+    validation, fold = run_folder.read_validation_rows(folder), run_folder.read_fold_rows(folder)
+    held_out = validation if fold is None else np.concatenate([validation, fold])
+    return Parts(np.setdiff1d(np.arange(count), held_out), validation, fold)
+
+
+def make_folder(folder: Path, recipe: Recipe, environment: Mapping[str, Any], parts: Parts) -> None:
     """Make a run folder with what is known before the training, under a temporary name at first.
 
     Raises
@@ -71,14 +107,20 @@ def make_folder(folder: Path, recipe: Recipe, environment: Mapping[str, Any], he
             )
         partial.mkdir(parents=True)
         write_text(partial / run_folder.RECIPE, recipe_to_toml(recipe))
-        with replacing(partial / run_folder.VALIDATION) as path, path.open("wb") as file:
-            np.save(file, held_out, allow_pickle=False)
+        _write_rows(partial / run_folder.VALIDATION, parts.validation)
+        if parts.fold is not None:
+            _write_rows(partial / run_folder.FOLD, parts.fold)
         write_json(partial / run_folder.ENVIRONMENT, environment)
         partial.rename(folder)
     except OSError as error:
         raise DigitsError(f"cannot write the run folder {folder}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _write_rows(path: Path, rows: Rows) -> None:
+    with replacing(path) as partial, partial.open("wb") as file:
+        np.save(file, rows, allow_pickle=False)
 
 
 def lock_folder(folder: Path) -> FileLock:
@@ -97,9 +139,11 @@ def lock_folder(folder: Path) -> FileLock:
 
 
 def describe_environment(
-    digits: Digits, held_out: Rows, seed: int, device: torch.device, source: str
+    digits: Digits, parts: Parts, seed: int, device: torch.device, source: str
 ) -> dict[str, Any]:
     """Return what a run's ``environment.json`` says: format, versions, seed, data, machine."""
+    held_out = parts.validation
+    of_fold = {} if parts.fold is None else {"fold_sha256": run_folder.checksum_of_rows(parts.fold)}
     return {
         "format": run_folder.FORMAT,
         "begun": datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -110,6 +154,7 @@ def describe_environment(
             "images": len(digits),
             "held_out": len(held_out),
             "held_out_sha256": run_folder.checksum_of_rows(held_out),
+            **of_fold,
             "images_per_digit": digits.counts().tolist(),
         },
         "versions": {
@@ -140,12 +185,28 @@ def _check_counts(digits: Digits, needed: int) -> None:
         )
 
 
+def _without_fold(rows: Rows, digits: Digits, fold: Fold, seed: int) -> tuple[Rows, Rows]:
+    """Return all rows but those of a fold, and those."""
+    from sklearn.model_selection import StratifiedKFold
+
+    least = int(digits.counts().min())
+    if fold.count > least:
+        raise DigitsError(
+            f"digit {digits.counts().argmin()} has {least} images: expected at least one for each of "
+            f"{fold.count} folds; bring more, or ask for fewer folds"
+        )
+    splitter = StratifiedKFold(fold.count, shuffle=True, random_state=seed % 2**32)
+    kept, judged = list(splitter.split(rows, digits.labels))[fold.number - 1]
+    return kept, judged
+
+
 def _stratified(rows: Rows, digits: Digits, share: float, seed: int) -> tuple[Rows, Rows]:
     from sklearn.model_selection import train_test_split
 
+    assert digits.labels is not None
     try:
         kept, held_out = train_test_split(
-            rows, test_size=share, stratify=digits.labels, random_state=seed % 2**32
+            rows, test_size=share, stratify=digits.labels[rows], random_state=seed % 2**32
         )
     except ValueError as error:
         raise DigitsError(

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from digit_recognizer.digits import INK
 from digit_recognizer.training.augment import augment
-from digit_recognizer.training.export import scale
+from digit_recognizer.training.predictor import scale
 from digit_recognizer.training.randomness import draws_from
 from digit_recognizer.training.recipe import Augmentation
 

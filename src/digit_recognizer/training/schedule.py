@@ -1,7 +1,7 @@
-"""Learning rate and early stopping, as functions of the epochs so far.
+"""Learning rate and early stopping, as functions of where the training is.
 
-Both look at nothing but the history, so that a resumed run needs no more than that. What counts as progress
-and when patience ends is Keras's: https://keras.io/api/callbacks/reduce_lr_on_plateau/ and
+Both look at nothing but the history and the step, so that a resumed run needs no more than that. What counts
+as progress and when patience ends is Keras's: https://keras.io/api/callbacks/reduce_lr_on_plateau/ and
 https://keras.io/api/callbacks/early_stopping/
 """
 
@@ -11,15 +11,32 @@ from collections.abc import Sequence
 from math import inf
 
 from digit_recognizer.training.history import EpochRecord
-from digit_recognizer.training.recipe import Constant, Monitor, Plateau, Stopping
+from digit_recognizer.training.recipe import Constant, Monitor, OneCycle, Plateau, Stopping
 
 __all__ = ["has_stopped", "learning_rate"]
 
 
-def learning_rate(schedule: Constant | Plateau, start: float, history: Sequence[EpochRecord]) -> float:
-    """Return the learning rate of the epoch behind `history`, where the first one's is `start`."""
+def learning_rate(
+    schedule: Constant | OneCycle | Plateau, start: float, history: Sequence[EpochRecord], share: float
+) -> float:
+    """Return the learning rate of a step.
+
+    Parameters
+    ----------
+    schedule
+        The recipe's.
+    start
+        The optimizer's learning rate.
+    history
+        The epochs that are done.
+    share
+        How much of the training's steps is done in the middle of this one, above 0 and below 1.
+    """
     if isinstance(schedule, Constant):
         return start
+    if isinstance(schedule, OneCycle):
+        rising = share < schedule.warmup
+        return start * (share / schedule.warmup if rising else (1 - share) / (1 - schedule.warmup))
     rate, best, waited = start, inf, 0
     for value in _losses(history, schedule.monitor):
         if value < best - schedule.min_delta:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -51,19 +52,21 @@ class Outline:
     Attributes
     ----------
     layers
-        In the order in which an image passes them.
+        In the order in which an image passes them; where members have different networks those of each,
+        one network behind the other, under names such as ``2.conv1``.
     parameters, trained_parameters
-        Numbers stored, as Keras counts them, and how many of them the optimizer changes.
+        Numbers stored by all members, as Keras counts them, and how many of them the optimizer changes.
+    multiply_adds
+        Products that one image takes, in all layers of all members together.
+    members
+        How many networks are averaged.
     """
 
     layers: tuple[LayerSummary, ...]
     parameters: int
     trained_parameters: int
-
-    @property
-    def multiply_adds(self) -> int:
-        """Products that one image takes, in all layers together."""
-        return sum(layer.multiply_adds for layer in self.layers)
+    multiply_adds: int
+    members: int = 1
 
 
 def count_parameters(network: nn.Module) -> tuple[int, int]:
@@ -82,10 +85,20 @@ def outline(recipe: Recipe) -> Outline:
     DigitsError
         As `build_network`.
     """
-    own_function = isinstance(recipe.network, str)
-    with torch.device("cpu" if own_function else "meta"):
-        network = build_network(recipe)
-        return Outline(tuple(summarise(network)), *count_parameters(network))
+    rows: list[LayerSummary] = []
+    totals = np.zeros(3, np.int64)  # parameters, trained ones, products
+    networks = recipe.choices[: recipe.members]
+    for number, lines in enumerate(networks, start=1):
+        with torch.device("cpu" if isinstance(lines, str) else "meta"):
+            network = build_network(recipe, number)
+            layers = summarise(network)
+        times = len(range(number, recipe.members + 1, len(networks)))
+        products = sum(layer.multiply_adds for layer in layers)
+        totals += np.multiply((*count_parameters(network), products), times)
+        prefix = f"{number}." if len(networks) > 1 else ""
+        rows += [replace(layer, name=prefix + layer.name) for layer in layers]
+    parameters, trained, products = totals.tolist()
+    return Outline(tuple(rows), parameters, trained, products, recipe.members)
 
 
 def summarise(network: nn.Module) -> list[LayerSummary]:

@@ -15,11 +15,10 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-import numpy as np
 import torch
 from filelock import FileLock
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, nll_loss
 
 from digit_recognizer import run_folder
 from digit_recognizer.digits import Digits
@@ -31,14 +30,18 @@ from digit_recognizer.training.checkpoint import (
     Position,
     save_tensors,
 )
-from digit_recognizer.training.export import export_onnx, scale
+from digit_recognizer.training.export import export_onnx
 from digit_recognizer.training.hardware import choose_device, keep_freed_memory, with_precision
 from digit_recognizer.training.history import EpochRecord, Progress, history_to_csv
 from digit_recognizer.training.job import Job, new_job, saved_job
+from digit_recognizer.training.predictor import Predictor, scale
 from digit_recognizer.training.preparation import (
+    Fold,
+    Parts,
     describe_environment,
     lock_folder,
     make_folder,
+    read_parts,
     split_rows,
 )
 from digit_recognizer.training.randomness import batches_of, draws_from
@@ -46,13 +49,14 @@ from digit_recognizer.training.recipe import Recipe, load_recipe
 from digit_recognizer.training.schedule import learning_rate
 from digit_recognizer.training.summary import count_parameters
 
-__all__ = ["resume", "train"]
+__all__ = ["DivergedError", "OnStep", "resume", "train"]
 
 INFERENCE_BATCH = 512  # images; about 100 MB of activations for the recipes here
+LEAST = 1e-12  # probability, lest its logarithm is infinite
 PROBE_IMAGES = 64  # on which model.onnx is compared with the network
 
 
-class _DivergedError(DigitsError):
+class DivergedError(DigitsError):
     """The loss is no longer a number."""
 
 
@@ -67,6 +71,7 @@ def train(
     seed: int = 0,
     device: str = "auto",
     source: str = "",
+    fold: Fold | None = None,
     on_step: OnStep | None = None,
     stop: Event | None = None,
 ) -> Generator[EpochRecord]:
@@ -89,6 +94,8 @@ def train(
         ``cpu``, ``cuda``, ``cuda:1`` …, or ``auto``: a GPU where torch finds one.
     source
         Where the digits came from, for the run's environment.
+    fold
+        In cross-validation, the part that is held out and judged by at the end.
     on_step
         Called after each step.
     stop
@@ -111,11 +118,11 @@ def train(
         raise DigitsError(f"expected a seed of at least 0, got {seed}")
     hardware = choose_device(device)
     recipe = with_precision(recipe, hardware)
-    rows, held_out = split_rows(digits, recipe, seed)
+    parts = split_rows(digits, recipe, seed, fold)
     target = run_folder.free_folder(recipe.name) if folder is None else Path(folder)
     job = new_job(target, recipe, seed, hardware)  # a network that does not fit leaves no folder behind
-    make_folder(target, recipe, describe_environment(digits, held_out, seed, hardware, source), held_out)
-    return _run(job, lock_folder(target), digits[rows], digits[held_out], on_step, stop)
+    make_folder(target, recipe, describe_environment(digits, parts, seed, hardware, source), parts)
+    return _run(job, lock_folder(target), digits, parts, on_step, stop)
 
 
 def resume(
@@ -155,26 +162,28 @@ def resume(
         lock = lock_folder(target)
         stack.callback(lock.release)
         remove_partial_files(target)
-        held_out = run_folder.read_validation_rows(target)
+        parts = read_parts(target, len(digits))
         job = saved_job(target, environment["seed"], choose_device(device), epochs)
-        rows = np.setdiff1d(np.arange(len(digits)), held_out)
         stack.pop_all()  # from here on the generator holds the lock
-    return _run(job, lock, digits[rows], digits[held_out], on_step, stop)
+    return _run(job, lock, digits, parts, on_step, stop)
 
 
 def _run(
     job: Job,
     lock: FileLock,
-    training: Digits,
-    validation: Digits,
+    digits: Digits,
+    parts: Parts,
     on_step: OnStep | None,
     stop: Event | None,
 ) -> Generator[EpochRecord]:
-    """Train epoch by epoch until the end, an early stop, or `stop`."""
+    """Train member by member and epoch by epoch until the end, an early stop, or `stop`."""
     keep_freed_memory()
+    training, validation = digits[parts.training], digits[parts.validation]
     images, labels = _tensors(training, job.device)
     try:
         while not job.is_over:
+            if job.is_member_over:
+                job.begin_next_member()
             _train_epoch(job, images, labels, on_step, stop)
             if stop is not None and stop.is_set():
                 job.save()
@@ -187,8 +196,8 @@ def _run(
                 if stop is not None and stop.is_set():
                     raise
                 break
-        _finish(job, training, validation)
-    except _DivergedError:
+        _finish(job, digits, parts)
+    except DivergedError:
         if not (job.folder / run_folder.CHECKPOINT).exists():  # leave the name to the next try
             shutil.rmtree(job.folder, ignore_errors=True)
         raise
@@ -201,13 +210,14 @@ def _train_epoch(
 ) -> None:
     """Train on what is left of the epoch at work, or until `stop` is set."""
     recipe, position = job.recipe, job.position
-    for group in job.optimizer.param_groups:
-        group["lr"] = learning_rate(recipe.schedule, recipe.optimizer.learning_rate, position.history)
     job.network.train()
-    batches = batches_of(len(images), recipe.batch_size, job.seed, job.epoch)
+    epoch, member = job.epoch, position.member
+    batches = batches_of(len(images), recipe.batch_size, job.seed, epoch, member)
     started = time.perf_counter() - position.seconds
     for rows in batches[position.step :]:
-        with draws_from(job.seed, job.epoch, position.step + 1):
+        for group in job.optimizer.param_groups:
+            group["lr"] = _learning_rate(job, position.step, len(batches))
+        with draws_from(job.seed, epoch, position.step + 1, member):
             loss, right = _train_step(job, images[rows], labels[rows])
         _must_be_finite(loss, job)
         position.step += 1
@@ -221,17 +231,24 @@ def _train_epoch(
             return
 
 
+def _learning_rate(job: Job, step: int, steps: int) -> float:
+    """Return the learning rate of a step, counted from 0, of the epoch at work, which has so many."""
+    recipe, history = job.recipe, job.history
+    share = (len(history) + (step + 0.5) / steps) / recipe.epochs
+    return learning_rate(recipe.schedule, recipe.optimizer.learning_rate, history, share)
+
+
 def _must_be_finite(loss: float, job: Job) -> None:
     if not isfinite(loss):
         rate = job.recipe.optimizer.learning_rate
-        raise _DivergedError(
+        raise DivergedError(
             f"the loss is no longer a number in epoch {job.epoch}: lower the learning rate, such as with "
             f"--set optimizer.learning_rate={rate / 10:g}"
         )
 
 
 def _train_step(job: Job, images: Tensor, labels: Tensor) -> tuple[float, int]:
-    """Change the weights once; return the batch's mean loss and its right answers, as they were before."""
+    """Change the weights once; return the cross-entropy and the right answers before that."""
     inputs = scale(images)  # (B, 1, 28, 28)
     if job.recipe.augmentation is not None:
         inputs = augment(inputs, job.recipe.augmentation)
@@ -239,11 +256,14 @@ def _train_step(job: Job, images: Tensor, labels: Tensor) -> tuple[float, int]:
     lowered = job.recipe.precision == "bfloat16"
     with torch.autocast(job.device.type, torch.bfloat16, enabled=lowered):
         logits = job.network(inputs)  # (B, 10)
-    loss = cross_entropy(logits.float(), labels)
+    logits = logits.float()
+    entropy = cross_entropy(logits, labels)
+    smoothing = job.recipe.label_smoothing
+    loss = cross_entropy(logits, labels, label_smoothing=smoothing) if smoothing else entropy
     job.optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     job.optimizer.step()
-    return loss.item(), int((logits.argmax(1) == labels).sum())
+    return entropy.item(), int((logits.argmax(1) == labels).sum())
 
 
 def _close_epoch(job: Job, validation: Digits) -> EpochRecord:
@@ -254,7 +274,7 @@ def _close_epoch(job: Job, validation: Digits) -> EpochRecord:
     _must_be_finite(loss or 0.0, job)
     record = EpochRecord(
         epoch=job.epoch,
-        learning_rate=job.optimizer.param_groups[0]["lr"],
+        learning_rate=_learning_rate(job, 0, position.step),
         loss=position.loss_sum / position.images,
         accuracy=position.right / position.images,
         validation_loss=loss,
@@ -262,8 +282,9 @@ def _close_epoch(job: Job, validation: Digits) -> EpochRecord:
         validation_errors=errors,
         seconds=position.seconds + time.perf_counter() - started,
         images_per_second=position.images / position.seconds,
+        member=position.member,
     )
-    job.position = Position(history=[*position.history, record])
+    job.position = Position([*position.history, record], member=position.member)
     return record
 
 
@@ -289,44 +310,58 @@ def _infer(network: nn.Module, images: Tensor) -> Tensor:
         return torch.cat([network(batch) for batch in batches]).float()
 
 
-def _finish(job: Job, training: Digits, validation: Digits) -> None:
+def _finish(job: Job, digits: Digits, parts: Parts) -> None:
     """Write weights, model and, as the sign that the run is whole, metrics."""
-    network, folder = job.network.cpu(), job.folder
+    predictor, folder = job.predictor, job.folder
+    state = dict(predictor.network.state_dict())
     write_text(folder / run_folder.HISTORY, history_to_csv(job.position.history))  # a kill may have lost it
-    save_tensors(folder / run_folder.WEIGHTS, dict(network.state_dict()), {"recipe": job.recipe.name})
-    export_onnx(network, folder / run_folder.MODEL, training.images[:PROBE_IMAGES], job.recipe.name)
-    write_json(folder / run_folder.METRICS, _metrics(job, len(training), len(validation)))
+    save_tensors(folder / run_folder.WEIGHTS, state, {"recipe": job.recipe.name})
+    probe = digits.images[parts.training[:PROBE_IMAGES]]
+    export_onnx(predictor, folder / run_folder.MODEL, probe, job.recipe.name)
+    write_json(folder / run_folder.METRICS, _metrics(job, predictor, digits, parts))
+    job.forget_members()
 
 
-def _metrics(job: Job, trained_on: int, held_out: int) -> dict[str, Any]:
+def _metrics(job: Job, predictor: Predictor, digits: Digits, parts: Parts) -> dict[str, Any]:
     """Return what ``metrics.json`` says of a run."""
     history = job.position.history
-    parameters, trained = count_parameters(job.network)
-    last = history[-1]
+    parameters, trained = count_parameters(predictor.network)
     metrics: dict[str, Any] = {
+        "members": len(job.trained) + 1,
         "epochs": len(history),
         "seconds": sum(record.seconds for record in history),
-        "training_images": trained_on,
+        "training_images": len(parts.training),
         "parameters": parameters,
         "trained_parameters": trained,
-        "validation": None,
+        "validation": _figures(predictor, digits[parts.validation]),
     }
-    if last.validation_errors is not None:
-        metrics["validation"] = {
-            "images": held_out,
-            "errors": last.validation_errors,
-            "accuracy": last.validation_accuracy,
-            "accuracy_interval_95": wilson_interval(held_out - last.validation_errors, held_out),
-            "loss": last.validation_loss,
-        }
+    if parts.fold is not None:
+        metrics["fold"] = _figures(predictor, digits[parts.fold])
     return metrics
+
+
+def _figures(predictor: Predictor, digits: Digits) -> dict[str, Any] | None:
+    """Return how well all members together, shifts included, do on digits; None where there are none."""
+    if not len(digits):
+        return None
+    images, labels = _tensors(digits, torch.device("cpu"))
+    with torch.inference_mode():
+        probabilities = torch.cat([predictor(batch) for batch in torch.split(images, INFERENCE_BATCH)])
+    right = int((probabilities.argmax(1) == labels).sum())
+    return {
+        "images": len(digits),
+        "errors": len(digits) - right,
+        "accuracy": right / len(digits),
+        "accuracy_interval_95": wilson_interval(right, len(digits)),
+        "loss": nll_loss(probabilities.clamp_min(LEAST).log(), labels).item(),
+    }
 
 
 def _progress(job: Job, total: int) -> Progress:
     position = job.position
     return Progress(
-        epoch=job.epoch,
-        epochs=job.recipe.epochs,
+        epoch=len(position.history) + 1,
+        epochs=job.recipe.epochs * job.recipe.members,
         images=position.images,
         total=total,
         loss=position.loss_sum / position.images,

@@ -18,6 +18,8 @@ UNDRAWN = {"Activation", "BatchNorm1d", "BatchNorm2d", "Dropout", "Flatten"}  # 
 def show_network(run: Run) -> Section:
     """Show what the network is made of."""
     lead = "Each layer, in the order in which an image passes them."
+    if run.recipe.members > 1:
+        lead += f" The model averages {run.recipe.members} such networks, each from other first weights."
     try:
         network = outline(run.recipe)
     except DigitsError as error:  # a function of the user's own that is not at hand

@@ -20,7 +20,7 @@ def show_training(run: Run) -> Section:
         for name in ("loss", "accuracy", "validation_loss", "validation_accuracy", "learning_rate")
     }
     best = best_epoch(run)
-    stopped = run.recipe.stopping is not None and len(run.history) < run.recipe.epochs
+    stopped = run.recipe.stopping is not None and len(run.history) < run.recipe.epochs * run.recipe.members
     curves = Picture(
         "training",
         "Loss, accuracy and learning rate",
@@ -52,7 +52,12 @@ def best_epoch(run: Run) -> int | None:
 
 def _lead(run: Run, best: int | None) -> str:
     epochs, most = len(run.history), run.recipe.epochs
-    stopping = run.recipe.stopping
+    stopping, members = run.recipe.stopping, run.history[-1].member
+    if members > 1:
+        return (
+            f"{members} networks were trained one after the other, {epochs} epochs in all; "
+            "the model averages their probabilities."
+        )
     if epochs >= most:
         ending = f"It went on for as long as the recipe asks: {count(epochs, 'epoch')}."
     elif stopping is not None:
@@ -79,13 +84,16 @@ def _caption(run: Run, *, validated: bool) -> str:
     ]
     if validated:
         easier = [] if run.recipe.augmentation is None else ["augmentation"]
-        easier += ["dropout"] if any(line.startswith("dropout") for line in run.recipe.network) else []
+        lines = [line for network in run.recipe.choices if not isinstance(network, str) for line in network]
+        easier += ["dropout"] if any(line.startswith("dropout") for line in lines) else []
         if easier:
             words.append(
                 f"Training (blue) is measured on the way and with {' and '.join(easier)}, so it may look "
                 "worse than validation (orange)."
             )
         words.append("Where training still improves and validation does not, the network overfits.")
+    if run.history[-1].member > 1:
+        words.append("The members' epochs stand one behind the other.")
     if len(run.history) == 1:
         words.append("There was one epoch only, so each curve is a point.")
     return " ".join(words)

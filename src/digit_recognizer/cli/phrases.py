@@ -1,0 +1,57 @@
+"""Words and places that all output has in common."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rich.console import Console
+
+__all__ = [
+    "accuracy_in_words",
+    "epochs_in_words",
+    "errors_in_words",
+    "make_console",
+    "minutes_in_words",
+    "print_json",
+]
+
+PIPE_WIDTH = 120  # columns where the output is no terminal
+
+
+def make_console() -> Console:
+    """Return standard output: as wide as the terminal, else as a line may well be."""
+    console = Console()
+    return console if console.is_terminal else Console(width=PIPE_WIDTH)
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """Print an object on one line."""
+    print(json.dumps(value, ensure_ascii=False), flush=True)
+
+
+def minutes_in_words(seconds: float) -> str:
+    """Return ``2 min 5 s``."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s"
+
+
+def errors_in_words(count: int) -> str:
+    """Return ``1 error`` or ``2 errors``."""
+    return "1 error" if count == 1 else f"{count:,} errors"
+
+
+def epochs_in_words(count: int) -> str:
+    """Return ``1 epoch`` or ``2 epochs``."""
+    return "1 epoch" if count == 1 else f"{count:,} epochs"
+
+
+def accuracy_in_words(values: dict[str, Any] | None) -> str:
+    """Return an accuracy in words: with its interval, and errors out of how many."""
+    if values is None:
+        return "none: the recipe holds no images out"
+    low, high = values["accuracy_interval_95"]
+    return (
+        f"{values['accuracy']:.2%}  (95 % interval {low:.2%} to {high:.2%}; "
+        f"{errors_in_words(values['errors'])} in {values['images']:,} images)"
+    )

@@ -1,0 +1,59 @@
+"""A search for settings as the command line sees it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import typer
+
+from digit_recognizer.cli.session import INTERRUPTED, command_line, session
+from digit_recognizer.sources import find_source, load_digits
+
+__all__ = ["search_settings"]
+
+
+def search_settings(
+    recipe: str,
+    source: str | None,
+    ranges: list[str] | None,
+    folder: Path | None,
+    *,
+    trials: int,
+    seed: int,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Run trials until there are as many as asked for, and show each."""
+    from digit_recognizer.training import load_recipe, tuning
+
+    loaded = load_recipe(recipe)
+    folder = folder or Path("runs") / f"tune-{loaded.name}"
+    with session(as_json=as_json) as (reporter, stop):
+        found = find_source(source)
+        if source is None:
+            reporter.reading(found)
+        digits = load_digits(found, "train")
+        chosen = tuning.settings_of(loaded) if ranges is None else tuning.parse_ranges(ranges)
+        done = tuning.tune(
+            digits,
+            loaded,
+            folder,
+            trials=trials,
+            ranges=chosen,
+            seed=seed,
+            device=device,
+            on_step=reporter.step,
+            stop=stop,
+        )
+        reporter.searching(folder, trials, chosen)
+        for trial in done:
+            reporter.trial(trial)
+        reporter.close()
+        if stop.is_set():
+            reporter.stopped(folder, command_line(*sys.argv[1:]))
+            raise typer.Exit(INTERRUPTED)
+        best = folder / tuning.BEST
+        reporter.searched(
+            best if best.exists() else None, command_line("train", found, "--recipe", str(best))
+        )

@@ -1,0 +1,87 @@
+"""The optimizer Muon, for weights of any number of dimensions.
+
+torch.optim.Muon takes matrices only, and leaves biases to a second optimizer; here a convolution's weights
+are a matrix of one row a filter. The method and the three numbers of its iteration are Keller Jordan's:
+https://kellerjordan.github.io/posts/muon/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = ["Muon", "orthogonalise"]
+
+STEPS = 3  # of the iteration: it need not converge; five cost more and gain nothing here
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+EPSILON = 1e-7
+
+
+class Muon(torch.optim.Optimizer):
+    """Moves each weight matrix by an orthogonal one, each vector by its momentum's direction.
+
+    Parameters
+    ----------
+    parameters
+        What to optimise.
+    learning_rate, momentum, weight_decay, vectors
+        As in the recipe's `Muon`.
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[Tensor],
+        learning_rate: float,
+        momentum: float,
+        weight_decay: float,
+        vectors: float,
+    ) -> None:
+        defaults = {
+            "lr": learning_rate,
+            "momentum": momentum,
+            "weight_decay": weight_decay,
+            "vectors": vectors,
+        }
+        super().__init__(parameters, defaults)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """Change the parameters once by their gradients; a `closure` is not supported."""
+        assert closure is None
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    self._move(parameter, parameter.grad, group)
+
+    def _move(self, parameter: Tensor, gradient: Tensor, settings: dict[str, Any]) -> None:
+        state, share = self.state[parameter], settings["momentum"]
+        if "momentum" not in state:
+            state["momentum"] = torch.zeros_like(parameter)
+        momentum = state["momentum"].mul_(share).add_(gradient)
+        ahead = gradient + share * momentum
+        if parameter.ndim < 2:
+            direction = ahead / (ahead.norm() + EPSILON)
+            parameter.add_(direction, alpha=-settings["lr"] * settings["vectors"] * parameter.numel() ** 0.5)
+            return
+        parameter.mul_(1 - settings["lr"] * settings["weight_decay"])
+        matrix = ahead.reshape(len(ahead), -1)
+        rows, columns = matrix.shape
+        direction = orthogonalise(matrix).view_as(parameter)
+        parameter.add_(direction, alpha=-settings["lr"] * max(1.0, rows / columns) ** 0.5)
+
+
+def orthogonalise(matrix: Tensor) -> Tensor:
+    """Return about the nearest matrix whose singular values are all 1: float32, shape (M, N).
+
+    Newton's and Schulz's iteration brings them to 0.5 to 1.5, which is near enough.
+    """
+    first, second, third = COEFFICIENTS
+    wide = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
+    result: Tensor = wide.bfloat16() / (wide.norm() + EPSILON)
+    for _ in range(STEPS):
+        square = result @ result.T
+        result = first * result + (second * square + third * square @ square) @ result
+    return (result.T if wide is not matrix else result).float()

@@ -1,0 +1,95 @@
+"""What ``model.onnx`` computes, in torch: uint8 images ► probabilities, over members and shifted images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from digit_recognizer.digits import INK, SIDE
+from digit_recognizer.training.recipe import Shifts
+
+__all__ = ["MARGIN", "Ensemble", "Predictor", "directions", "scale", "together"]
+
+MARGIN = 0.1  # of probability below `unsure_below`, within which the average counts in part
+
+
+def scale(images: Tensor) -> Tensor:
+    """Bring uint8 images (N, 28, 28), 0 to 255, to what a network takes: float32 (N, 1, 28, 28), 0 to 1."""
+    return images.unsqueeze(1).float() / INK
+
+
+def directions(pixels: int) -> list[tuple[int, int]]:
+    """Return the corners (row, column) at which an image with a margin of `pixels` is cut for each shift."""
+    return [(0, pixels), (2 * pixels, pixels), (pixels, 0), (pixels, 2 * pixels)]
+
+
+def together(members: Sequence[nn.Module]) -> nn.Module:
+    """Return one network for all members: that of a single one itself."""
+    return members[0] if len(members) == 1 else Ensemble(members)
+
+
+class Ensemble(nn.Module):
+    """Networks whose probabilities are averaged.
+
+    Parameters
+    ----------
+    members
+        Each maps float32 (N, 1, 28, 28) to logits (N, 10); they are named from ``1``.
+    """
+
+    def __init__(self, members: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.members = nn.ModuleDict({str(number): each for number, each in enumerate(members, start=1)})
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return log-probabilities (N, 10), which are logits too."""
+        probabilities = [member(images).float().softmax(dim=1) for member in self.members.values()]
+        mean: Tensor = torch.stack(probabilities).mean(dim=0)
+        return mean.log()
+
+
+class Predictor(nn.Module):
+    """A network between uint8 images (N, 28, 28) and probabilities (N, 10).
+
+    Parameters
+    ----------
+    network
+        Maps float32 (N, 1, 28, 28) to logits (N, 10).
+    shifts
+        Over which shifted images it averages; None: over none.
+    """
+
+    def __init__(self, network: nn.Module, shifts: Shifts | None = None) -> None:
+        super().__init__()
+        self.network = network
+        self.shifts = shifts
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the probabilities: float32 (N, 10)."""
+        scaled = scale(images)
+        probabilities = self._probabilities(scaled)
+        if self.shifts is None:
+            return probabilities
+        mean = (probabilities + self._shifted(scaled, self.shifts.pixels)) / 5
+        share = _unsureness(probabilities, self.shifts)  # (N, 1)
+        return probabilities + share * (mean - probabilities)
+
+    def _shifted(self, images: Tensor, pixels: int) -> Tensor:
+        """Return the sum of the probabilities of four shifted images."""
+        padded = pad(images, (pixels,) * 4)
+        views = [padded[:, :, row : row + SIDE, column : column + SIDE] for row, column in directions(pixels)]
+        return torch.stack([self._probabilities(view) for view in views]).sum(dim=0)
+
+    def _probabilities(self, images: Tensor) -> Tensor:
+        return self.network(images).float().softmax(dim=1)  # type: ignore[no-any-return]
+
+
+def _unsureness(probabilities: Tensor, shifts: Shifts) -> Tensor:
+    """Return how much the average over shifts counts for each image: float32 (N, 1), 0 to 1."""
+    if shifts.unsure_below == 1:
+        return torch.ones_like(probabilities[:, :1])
+    highest = probabilities.amax(dim=1, keepdim=True)
+    return ((shifts.unsure_below - highest) / MARGIN).clamp(0, 1)
