@@ -16,9 +16,10 @@ from digit_recognizer.files import write_text
 from digit_recognizer.reporting.activations import Activations, Convolution, open_activations, read_filters
 from digit_recognizer.training import load_recipe
 from digit_recognizer.training.checkpoint import save_tensors
-from digit_recognizer.training.export import export_onnx, scale
+from digit_recognizer.training.export import export_onnx
 from digit_recognizer.training.layers import ACTIVATIONS
 from digit_recognizer.training.networks import build_network
+from digit_recognizer.training.predictor import Predictor, scale
 from digit_recognizer.training.recipe import recipe_to_toml
 from helpers import make_digits, tiny
 
@@ -59,7 +60,7 @@ def write_model(network: nn.Module, folder: Path) -> nn.Module:
     """Write weights and model of a network as a run holds them."""
     folder.mkdir(exist_ok=True)
     save_tensors(folder / "model.safetensors", dict(network.state_dict()), {})
-    export_onnx(network, folder / "model.onnx", IMAGES[:8], "made")
+    export_onnx(Predictor(network), folder / "model.onnx", IMAGES[:8], "made")
     return network
 
 

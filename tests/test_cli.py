@@ -21,7 +21,7 @@ import pytest
 from digit_recognizer import __version__
 from digit_recognizer.cli import main
 from digit_recognizer.cli.output import show_evaluation
-from digit_recognizer.cli.runs import _session
+from digit_recognizer.cli.session import session
 from digit_recognizer.digits import Digits
 from digit_recognizer.recognition import Recognizer
 from digit_recognizer.reporting import Evaluation
@@ -356,8 +356,8 @@ def test_the_version_is_shown(digits):
         ("train digit-recognizer.zip -r none.toml", "cannot read the recipe none.toml: No such file"),
         ("train digit-recognizer.zip -r test.csv", "there is no recipe 'test.csv'"),
         ("train digit-recognizer.zip -r wrong.toml", "wrong.toml: not valid TOML: "),
-        ("train digit-recognizer.zip --set epochs=0", "five-layer: epochs: "),
-        ("train digit-recognizer.zip --set epoch=1", "five-layer: there is no key 'epoch'"),
+        ("train digit-recognizer.zip --set epochs=0", "standard: epochs: "),
+        ("train digit-recognizer.zip --set epoch=1", "standard: there is no key 'epoch'"),
         ("train digit-recognizer.zip --set epochs", "expected a setting such as epochs=3, got 'epochs'"),
         (f"{TRAIN} --set network=['dense 9']", "the network ends with 9 values; expected 10 logits"),
         (f"{TRAIN} --set network=['dance 10']", "tiny.toml: network line 1 ('dance 10'): there is no layer"),
@@ -497,7 +497,7 @@ def test_the_first_signal_asks_a_training_to_stop_and_one_a_second_later_ends_it
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
     before = signal.signal(number, lambda *_: ended.append(number))
     try:
-        with _session(as_json=True) as (_, stop):
+        with session(as_json=True) as (_, stop):
             signal.raise_signal(number)
             assert stop.is_set()
             assert not ended
@@ -592,13 +592,13 @@ def test_evaluate_cuts_nothing_off_in_eighty_columns(monkeypatch, capsys):
 
 
 def test_a_training_whose_reader_goes_away_stays_unfinished(digits, here, monkeypatch):
-    from digit_recognizer.cli import output
+    from digit_recognizer.cli import progress
 
     def gone(*_):
         raise BrokenPipeError
 
     with monkeypatch.context() as patched:
-        patched.setattr(output._PlainReporter, "epoch", gone)
+        patched.setattr(progress._PlainReporter, "epoch", gone)
         assert digits(TRAIN)[0] != 0
     assert not (here / "new/metrics.json").exists()
     assert digits("train --resume new")[0] == 0
@@ -622,7 +622,7 @@ def test_a_training_that_diverges_at_once_leaves_its_name_to_the_next_try(digits
 def test_a_setting_out_of_all_proportion_is_refused(digits, value):
     status, _, errors = digits(f"train bundled --set epochs={value}")
     assert status == 2
-    assert errors.startswith("digits: five-layer: epochs: ")
+    assert errors.startswith("digits: standard: epochs: ")
 
 
 # Reports

@@ -19,9 +19,10 @@ from digit_recognizer.digits import Digits
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.recognition import Recognizer
 from digit_recognizer.training import load_recipe, train
-from digit_recognizer.training.export import export_onnx, scale
+from digit_recognizer.training.export import export_onnx
 from digit_recognizer.training.layers import ACTIVATIONS
 from digit_recognizer.training.networks import build_network
+from digit_recognizer.training.predictor import Predictor, scale
 from helpers import make_digits, tiny
 
 DIGITS = make_digits()
@@ -118,7 +119,7 @@ def test_every_word_is_the_same_in_the_model_as_in_torch(lines, tmp_path):
     for norm in [layer for layer in network.modules() if isinstance(layer, torch.nn.BatchNorm1d)]:
         norm.running_mean.uniform_(-1, 1)
         norm.running_var.uniform_(0.5, 2)
-    export_onnx(network, tmp_path / "model.onnx", DIGITS.images[:8], "words")
+    export_onnx(Predictor(network), tmp_path / "model.onnx", DIGITS.images[:8], "words")
     for images in (random_images(1), random_images(33)):
         found = Recognizer(tmp_path / "model.onnx").predict(images).probabilities
         np.testing.assert_allclose(found, probabilities_of(network, images), atol=1e-4)
@@ -156,7 +157,7 @@ def test_a_model_that_differs_from_its_network_is_not_written(tmp_path):
             return images.flatten(1)[:, :10] * self.asked
 
     with pytest.raises(DigitsError, match="would differ from the network by"):
-        export_onnx(Moody(), tmp_path / "model.onnx", random_images(4), "moody")
+        export_onnx(Predictor(Moody()), tmp_path / "model.onnx", random_images(4), "moody")
     assert not list(tmp_path.iterdir())
 
 
@@ -168,7 +169,7 @@ def test_a_network_that_onnx_cannot_express_is_refused(tmp_path):
             return images.flatten(1)[:, :10] * (2 if images.sum().item() > 5 else 1)
 
     with pytest.raises(DigitsError, match="this network cannot be written as ONNX: "):
-        export_onnx(Twisted(), tmp_path / "model.onnx", random_images(4), "twisted")
+        export_onnx(Predictor(Twisted()), tmp_path / "model.onnx", random_images(4), "twisted")
     assert not list(tmp_path.iterdir())
 
 

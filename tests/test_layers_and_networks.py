@@ -137,7 +137,7 @@ def test_a_window_as_large_as_the_image_fits():
         (("dense 11",), "11 values"),
         (("conv 10 28x28",), "values of shape (10, 1, 1)"),
         (("dense 10", "dense 9"), "9 values"),
-        ((), "values of shape (1, 28, 28)"),
+        (("relu",), "values of shape (1, 28, 28)"),
     ],
 )
 def test_a_network_must_end_with_ten_logits(lines, end):

@@ -98,7 +98,7 @@ def test_the_learning_rate_falls_when_keras_lets_it_fall(values, schedule):
     keras = ReduceLROnPlateau(schedule, 1e-3)
     for value in values:
         keras.on_epoch_end(value)
-    assert learning_rate(schedule, 1e-3, history(schedule.monitor, values)) == pytest.approx(
+    assert learning_rate(schedule, 1e-3, history(schedule.monitor, values), 0.5) == pytest.approx(
         keras.rate, rel=1e-12
     )
 
@@ -121,7 +121,8 @@ def rates(schedule: Plateau | Constant, start: float, values: list[float]) -> li
     """Return the learning rate of each epoch, that behind the last one included."""
     monitor = getattr(schedule, "monitor", "loss")
     return [
-        learning_rate(schedule, start, history(monitor, values[:count])) for count in range(len(values) + 1)
+        learning_rate(schedule, start, history(monitor, values[:count]), 0.5)
+        for count in range(len(values) + 1)
     ]
 
 
