@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from digit_recognizer import __version__, run_folder
-from digit_recognizer.digits import Digits
 from digit_recognizer.errors import DigitsError
 
 __all__ = ["app"]
@@ -39,7 +38,14 @@ SOURCE_HELP = (
 OF_RUN_HELP = f"{SOURCE_HELP.partition(' Nothing')[0]} Nothing named: what the run was trained on."
 OfRun = Annotated[str | None, typer.Argument(metavar="SOURCE", help=OF_RUN_HELP, show_default=False)]
 Source = Annotated[str | None, typer.Argument(metavar="SOURCE", help=SOURCE_HELP, show_default=False)]
-Model = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a model.onnx.")]
+Model = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[RUN]",
+        help="A run folder, or a model.onnx. None named: the model that comes with the package.",
+        show_default=False,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
@@ -164,7 +170,7 @@ def tune(
 
 @app.command()
 def evaluate(
-    model: Model,
+    model: Model = None,
     source: OfRun = None,
     part: Annotated[Part, typer.Option(help="Which part of the source.")] = Part.TRAIN,
     json: Json = False,
@@ -173,16 +179,15 @@ def evaluate(
 
     Of the digits that the run was trained on, only those count that it held out for validation.
     """
+    from digit_recognizer.cli.models import model_and_source, unseen
     from digit_recognizer.cli.output import show_evaluation
-    from digit_recognizer.cli.runs import source_of_run
     from digit_recognizer.recognition import Recognizer
     from digit_recognizer.reporting import evaluate as compare
     from digit_recognizer.sources import load_digits
 
-    recognizer = Recognizer(model)
-    run = _run_of(model)
-    named = source_of_run(run, source)
-    digits, held_out = _unseen(run, load_digits(named, part.value), named)
+    path, run, named = model_and_source(model, source)
+    recognizer = Recognizer(path)
+    digits, held_out = unseen(recognizer, run, load_digits(named, part.value), named)
     if digits.labels is None:
         raise DigitsError(f"{named}: its {part} part has no labels to compare with")
     evaluation = compare(recognizer.predict(digits.images), digits.labels)
@@ -192,7 +197,7 @@ def evaluate(
 
 @app.command()
 def submit(
-    model: Model,
+    model: Model = None,
     source: OfRun = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")] = Path(
         "submission.csv"
@@ -202,8 +207,8 @@ def submit(
     ] = False,
 ) -> None:
     """Predict the test part and write the competition's submission: ImageId,Label."""
+    from digit_recognizer.cli.models import model_and_source
     from digit_recognizer.cli.output import show_submission
-    from digit_recognizer.cli.runs import source_of_run
     from digit_recognizer.recognition import Recognizer
     from digit_recognizer.sources import load_digits, write_probabilities, write_submission
 
@@ -212,8 +217,9 @@ def submit(
     beside = output.with_suffix(".npz")
     if probabilities and beside == output:
         raise DigitsError(f"{output} would be both submission and probabilities: name the first .csv")
-    recognizer = Recognizer(model)
-    digits = load_digits(source_of_run(_run_of(model), source), "test")
+    path, _, named = model_and_source(model, source)
+    recognizer = Recognizer(path)
+    digits = load_digits(named, "test")
     predictions = recognizer.predict(digits.images)
     written = [output]
     write_submission(predictions.labels, output)
@@ -315,19 +321,3 @@ def summary(
         run_folder.read_environment(folder)
     loaded = load_recipe(folder / run_folder.RECIPE if folder.is_dir() else recipe)
     show_summary(loaded, outline(loaded))
-
-
-def _run_of(model: Path) -> Path | None:
-    """Return the run folder that a model belongs to; None for a model.onnx that was taken out of it."""
-    folder = model if model.is_dir() else model.parent
-    return folder if (folder / run_folder.ENVIRONMENT).exists() else None
-
-
-def _unseen(run: Path | None, digits: Digits, named: str) -> tuple[Digits, bool]:
-    """Return the digits that a run was not trained on, and whether that is a choice of them."""
-    rows = None if run is None else run_folder.held_out_rows(run, digits)
-    if rows is None:
-        return digits, False
-    if not len(rows):
-        raise DigitsError(f"{run} was trained on all of {named}: give other digits to evaluate it on")
-    return digits[rows], True

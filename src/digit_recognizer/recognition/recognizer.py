@@ -14,6 +14,7 @@ from digit_recognizer.errors import DigitsError, first_line
 
 __all__ = ["Recognizer"]
 
+SHIPPED = Path(__file__).with_name("models") / "digits.onnx"
 BATCH = 256  # images; larger batches leave the processor's caches and are slower
 
 
@@ -23,7 +24,7 @@ class Recognizer:
     Parameters
     ----------
     model
-        A run folder, or the path of a ``model.onnx``.
+        A run folder, or the path of a ``model.onnx``; the model that comes with the package if None.
     threads
         Processor threads to compute with; all cores if None.
 
@@ -34,9 +35,15 @@ class Recognizer:
         package's, or written by a newer version.
     """
 
-    def __init__(self, model: str | Path, *, threads: int | None = None) -> None:
-        self.path = _find_model(Path(model))
+    def __init__(self, model: str | Path | None = None, *, threads: int | None = None) -> None:
+        self.path = SHIPPED if model is None else _find_model(Path(model))
         self._session = _open_session(self.path, threads)
+
+    @property
+    def trained_on(self) -> str | None:
+        """The checksum of the digits that all served to train the model; None where some were held out."""
+        found: str | None = self._session.get_modelmeta().custom_metadata_map.get("trained_on")
+        return found
 
     def predict(self, images: NDArray[np.uint8]) -> Predictions:
         """Return what the model makes of images of single digits.

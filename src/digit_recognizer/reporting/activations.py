@@ -27,7 +27,8 @@ BATCH = 128  # images; the feature maps of a batch are all in memory
 ACTIVATIONS = {"Elu", "Gelu", "LeakyRelu", "Relu", "Sigmoid", "Swish", "Tanh"}  # of one node, in recipes
 OTHERS = {"Celu", "Clip", "HardSigmoid", "HardSwish", "Mish", "PRelu", "Selu"}  # in users' own networks
 SUFFIX = ".weight"  # ends the names of a layer's weights
-KERNELS = re.compile(rf"network\.(.+){re.escape(SUFFIX)}")  # what the graph calls them
+NO_OTHER = r"(?!members\.(?!1\.))"  # member than the first
+KERNELS = re.compile(rf"network\.{NO_OTHER}(.+){re.escape(SUFFIX)}")  # what the graph calls them
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,8 @@ class Convolution:
     name
         The layer's, such as ``conv1``.
     value
-        The name of its output in the graph: behind the batch normalisation that stands straight behind it,
-        which the exporter folds into it, and behind the activation that follows.
+        The name of its output in the graph: behind the batch normalisation that stands straight behind it
+        and behind the activation that follows.
     """
 
     name: str
@@ -53,10 +54,12 @@ class Activations:
     Attributes
     ----------
     convolutions
-        Those over whole images whose weights the run stores, in the order in which an image passes them;
-        one that is used again counts where it is used first.
+        Those of a network, or of the first of several that are averaged, over whole images and with weights
+        that the run stores, in the order in which an image passes them; one that is used again counts where
+        it is used first.
     hidden
-        The name of the values that the last dense layer takes; None where the network does not end in one.
+        The name of the values that the last dense layer takes, of the first of several networks; None
+        where it does not end in one.
     """
 
     def __init__(self, serialised: bytes) -> None:
@@ -188,8 +191,10 @@ def _convolutions(graph: onnx.GraphProto) -> Iterator[Convolution]:
 
 
 def _behind_activation(value: str, users: dict[str, list[onnx.NodeProto]]) -> str:
-    """Return the name of a value behind the activation that takes it; its own where none does."""
+    """Return the name of a value behind the normalisation and activation that take it, if any do."""
     behind = users.get(value, [])
+    if [node.op_type for node in behind] == ["BatchNormalization"]:
+        return _behind_activation(behind[0].output[0], users)
     kinds = [node.op_type for node in behind]
     if kinds == ["Sigmoid", "Mul"] and set(behind[1].input) == {value, behind[0].output[0]}:  # SiLU
         return str(behind[1].output[0])
@@ -197,10 +202,15 @@ def _behind_activation(value: str, users: dict[str, list[onnx.NodeProto]]) -> st
 
 
 def _last_hidden(graph: onnx.GraphProto) -> str | None:
-    """Return the name of what the last dense layer takes, walking back from the softmax."""
+    """Return the name of what the last dense layer takes, walking back from the softmax.
+
+    Where several networks or shifted images are averaged, the first softmax is that of the first network.
+    """
     makers = {name: node for node in graph.node for name in node.output}
     softmax = makers.get("probabilities")
-    last = makers.get(softmax.input[0]) if softmax is not None and softmax.op_type == "Softmax" else None
+    if softmax is None or softmax.op_type != "Softmax":
+        softmax = next((node for node in graph.node if node.op_type == "Softmax"), None)
+    last = makers.get(softmax.input[0]) if softmax is not None else None
     if last is not None and last.op_type == "Add":  # the bias, where product and bias are two nodes
         last = next((makers[name] for name in last.input if name in makers), None)
     return last.input[0] if last is not None and last.op_type in ("Gemm", "MatMul") else None

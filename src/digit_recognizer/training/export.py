@@ -32,7 +32,14 @@ __all__ = ["export_onnx"]
 TOLERANCE = 1e-4  # of a probability, between torch and ONNX Runtime in float32
 
 
-def export_onnx(predictor: Predictor, target: Path, probe: NDArray[np.uint8], name: str) -> None:
+def export_onnx(
+    predictor: Predictor,
+    target: Path,
+    probe: NDArray[np.uint8],
+    name: str,
+    *,
+    trained_on: str | None = None,
+) -> None:
     """Write a predictor as ONNX.
 
     Parameters
@@ -45,6 +52,8 @@ def export_onnx(predictor: Predictor, target: Path, probe: NDArray[np.uint8], na
         uint8, shape (N, 28, 28), N at least 1: images on which the file must agree with the network.
     name
         The recipe's, for the file's metadata.
+    trained_on
+        For these too: the checksum of the digits, where all of them served for training.
 
     Raises
     ------
@@ -57,7 +66,8 @@ def export_onnx(predictor: Predictor, target: Path, probe: NDArray[np.uint8], na
     with torch.inference_mode():
         expected = predictor(images).numpy()
     proto = write_graph(predictor) if can_be_written(predictor.network) else _by_torch(predictor, images)
-    onnx.helper.set_model_props(proto, {"format": str(FORMAT), "recipe": name, "version": __version__})
+    metadata = {"format": str(FORMAT), "recipe": name, "version": __version__}
+    onnx.helper.set_model_props(proto, metadata | ({"trained_on": trained_on} if trained_on else {}))
     serialised = proto.SerializeToString()
     session = onnxruntime.InferenceSession(serialised, providers=["CPUExecutionProvider"])
     found = session.run(["probabilities"], {"images": probe})[0]

@@ -1,0 +1,56 @@
+"""Which model a command uses, and which digits it may be judged by."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from digit_recognizer import run_folder
+from digit_recognizer.cli.runs import source_of_run
+from digit_recognizer.digits import Digits
+from digit_recognizer.errors import DigitsError
+from digit_recognizer.recognition import Recognizer
+
+__all__ = ["model_and_source", "unseen"]
+
+
+def model_and_source(model: str | None, source: str | None) -> tuple[Path | None, Path | None, str]:
+    """Tell what the two words of a command are.
+
+    Returns
+    -------
+    tuple
+        The model's path, None for the one that comes with the package; the run folder that it belongs to,
+        None for one that was taken out of it; and the source, found where none is named.
+    """
+    if model is not None and source is None and not _is_model(Path(model)):
+        model, source = None, model
+    path = None if model is None else Path(model)
+    run = None if path is None else _run_of(path)
+    return path, run, source_of_run(run, source)
+
+
+def unseen(recognizer: Recognizer, run: Path | None, digits: Digits, source: str) -> tuple[Digits, bool]:
+    """Return the digits that a model was not trained on, and whether that is a choice of them.
+
+    Raises
+    ------
+    DigitsError
+        It was trained on all of them.
+    """
+    rows = None if run is None else run_folder.held_out_rows(run, digits)
+    if rows is None and recognizer.trained_on != digits.sha256():
+        return digits, False
+    if rows is None or not len(rows):
+        name = recognizer.path if run is None else run
+        raise DigitsError(f"{name} was trained on all of {source}: give other digits to evaluate it on")
+    return digits[rows], True
+
+
+def _is_model(path: Path) -> bool:
+    return path.suffix == ".onnx" or (path / run_folder.ENVIRONMENT).exists()
+
+
+def _run_of(model: Path) -> Path | None:
+    """Return the run folder that a model belongs to; None for a model.onnx that was taken out of it."""
+    folder = model if model.is_dir() else model.parent
+    return folder if (folder / run_folder.ENVIRONMENT).exists() else None
