@@ -16,14 +16,21 @@ from digit_recognizer.training.recipe import Augmentation
 
 CENTRE = np.array([13.5, 13.5])  # of 28 pixels that are counted from 0
 TEN = Augmentation(rotation=10, zoom=0.1, shift=0.1)
+SLANTED = Augmentation(rotation=10, zoom=0.1, shift=0.1, shear=0.2)
 
 
-def keras_matrix(angle: float, down: float, right: float, high: float, wide: float) -> np.ndarray:
-    """Compose rotation, shift and zoom as Keras's `apply_affine_transform` does: shape (3, 3)."""
+def keras_matrix(
+    angle: float, down: float, right: float, high: float, wide: float, slant: float = 0
+) -> np.ndarray:
+    """Compose rotation, shift, shear and zoom as Keras's `apply_affine_transform` does: shape (3, 3).
+
+    The shear is along rows; Keras's `shear` degrees would also make columns shorter.
+    """
     rotation = np.array([[cos(angle), -sin(angle), 0], [sin(angle), cos(angle), 0], [0, 0, 1]])
     shift = np.array([[1, 0, down], [0, 1, right], [0, 0, 1]])
+    shear = np.array([[1, 0, 0], [slant, 1, 0], [0, 0, 1]])
     zoom = np.diag([high, wide, 1])
-    return rotation @ shift @ zoom
+    return rotation @ shift @ shear @ zoom
 
 
 def warp_with_scipy(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
@@ -43,15 +50,18 @@ def random_images(count: int) -> torch.Tensor:
     right=st.floats(-28, 28),
     high=st.floats(0.1, 1.9),
     wide=st.floats(0.1, 1.9),
+    slant=st.floats(-0.9, 0.9),
 )
-def test_an_image_is_moved_as_keras_and_scipy_move_it(angle, down, right, high, wide):
+def test_an_image_is_moved_as_keras_and_scipy_move_it(angle, down, right, high, wide, slant):
     image = random_images(1)
-    matrix = keras_matrix(angle, down, right, high, wide)
+    matrix = keras_matrix(angle, down, right, high, wide, slant)
     found = warp(image, torch.tensor(matrix[None, :2], dtype=torch.float32))[0, 0].numpy()
     np.testing.assert_allclose(found, warp_with_scipy(image[0, 0].numpy(), matrix), atol=1e-3)
 
 
-@pytest.mark.parametrize("augmentation", [TEN, Augmentation(8, 0.1, 0.05), Augmentation(180, 0.9, 0.9)])
+@pytest.mark.parametrize(
+    "augmentation", [TEN, SLANTED, Augmentation(8, 0.1, 0.05), Augmentation(180, 0.9, 0.9, 0.9)]
+)
 def test_the_draws_are_composed_as_keras_composes_them(augmentation):
     torch.manual_seed(2)
     images = random_images(20)
@@ -63,14 +73,15 @@ def test_the_draws_are_composed_as_keras_composes_them(augmentation):
 
 
 def recovered(transforms: torch.Tensor) -> np.ndarray:
-    """Return angle, shifts and zooms of transforms (N, 2, 3), from the matrix alone: shape (N, 5)."""
+    """Return angle, shifts, zooms and slant of transforms (N, 2, 3), from the matrix alone: shape (N, 6)."""
     matrix = transforms.double().numpy()
-    high = np.hypot(matrix[:, 0, 0], matrix[:, 1, 0])
     wide = np.hypot(matrix[:, 0, 1], matrix[:, 1, 1])
-    angle = np.arctan2(matrix[:, 1, 0], matrix[:, 0, 0])
+    angle = np.arctan2(-matrix[:, 0, 1], matrix[:, 1, 1])
+    high = np.cos(angle) * matrix[:, 0, 0] + np.sin(angle) * matrix[:, 1, 0]
+    slant = (-np.sin(angle) * matrix[:, 0, 0] + np.cos(angle) * matrix[:, 1, 0]) / high
     down = np.cos(angle) * matrix[:, 0, 2] + np.sin(angle) * matrix[:, 1, 2]
     right = -np.sin(angle) * matrix[:, 0, 2] + np.cos(angle) * matrix[:, 1, 2]
-    return np.stack([angle, down, right, high, wide], axis=1)
+    return np.stack([angle, down, right, high, wide, slant], axis=1)
 
 
 def draws(augmentation: Augmentation, count: int = 5000) -> np.ndarray:
@@ -80,11 +91,11 @@ def draws(augmentation: Augmentation, count: int = 5000) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("column", "middle", "reach"),
-    [(0, 0, radians(10)), (1, 0, 2.8), (2, 0, 2.8), (3, 1, 0.1), (4, 1, 0.1)],
-    ids=["rotation", "shift down", "shift right", "zoom of the height", "zoom of the width"],
+    [(0, 0, radians(10)), (1, 0, 2.8), (2, 0, 2.8), (3, 1, 0.1), (4, 1, 0.1), (5, 0, 0.2)],
+    ids=["rotation", "shift down", "shift right", "zoom of the height", "zoom of the width", "shear"],
 )
 def test_a_draw_is_uniform_over_its_whole_range(column, middle, reach):
-    values = (draws(TEN)[:, column] - middle) / reach  # -1 to 1
+    values = (draws(SLANTED)[:, column] - middle) / reach  # -1 to 1
     assert np.abs(values).max() <= 1 + 1e-5
     assert values.min() < -0.98
     assert values.max() > 0.98
@@ -92,9 +103,32 @@ def test_a_draw_is_uniform_over_its_whole_range(column, middle, reach):
     assert np.abs(shares - 0.1).max() < 0.02
 
 
-def test_no_two_of_the_five_draws_are_the_same():
-    correlation = np.corrcoef(draws(TEN).T)
-    assert np.abs(correlation - np.eye(5)).max() < 0.05
+def test_no_two_of_the_six_draws_are_the_same():
+    correlation = np.corrcoef(draws(SLANTED).T)
+    assert np.abs(correlation - np.eye(6)).max() < 0.05
+
+
+def test_without_shear_upright_writing_stays_upright():
+    assert np.abs(draws(TEN, 100)[:, 5]).max() < 1e-6
+
+
+def test_a_shear_moves_each_row_by_its_distance_from_the_middle():
+    """By hand: at a slant of 2 the last row, 13.5 below the middle, comes from 27 columns further right."""
+    image = random_images(1)
+    slanted = warp(image, torch.tensor([[[1.0, 0, 0], [2, 1, 0]]]))[0, 0]
+    columns = np.arange(28)
+    for row in range(28):
+        from_column = np.clip(columns + 2 * row - 27, 0, 27)
+        torch.testing.assert_close(slanted[row], image[0, 0, row, from_column], atol=1e-4, rtol=0)
+
+
+def test_shear_alone_draws_matrices_that_move_rows_sideways_and_nothing_else():
+    torch.manual_seed(1)
+    transforms = draw_transforms(200, Augmentation(shear=0.3))
+    slants = transforms[:, 1, 0].clone()
+    assert 0.28 < slants.abs().max() <= 0.3
+    transforms[:, 1, 0] = 0
+    assert torch.equal(transforms, torch.eye(2, 3).expand(200, 2, 3))
 
 
 def test_each_image_is_moved_by_draws_of_its_own():

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digit_recognizer.training.history import EpochRecord
-from digit_recognizer.training.recipe import Constant, Plateau, Stopping, load_recipe
+from digit_recognizer.training.recipe import Constant, OneCycle, Plateau, Stopping, load_recipe
 from digit_recognizer.training.schedule import has_stopped, learning_rate
 
 HALVE = load_recipe("five-layer").schedule
@@ -157,6 +157,24 @@ def test_a_floor_above_the_rate_does_not_raise_it():
 
 def test_a_constant_rate_stays():
     assert rates(Constant(), 0.02, [1.0] * 5) == [0.02] * 6
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"),
+    [(0.05, 0.25), (0.1, 0.5), (0.2, 1.0), (0.25, 0.9375), (0.4, 0.75), (0.6, 0.5), (0.9, 0.125), (1.0, 0.0)],
+)
+def test_one_cycle_rises_to_the_rate_and_falls_to_nothing_in_straight_lines(share, expected):
+    assert learning_rate(OneCycle("one-cycle", warmup=0.2), 0.03, [], share) == pytest.approx(0.03 * expected)
+
+
+@pytest.mark.parametrize(("share", "expected"), [(1e-9, 1.0), (0.25, 0.75), (0.5, 0.5), (0.999, 0.001)])
+def test_one_cycle_without_warmup_falls_from_the_start(share, expected):
+    assert learning_rate(OneCycle("one-cycle", warmup=0.0), 2.0, [], share) == pytest.approx(2 * expected)
+
+
+def test_one_cycle_looks_at_no_loss():
+    schedule = OneCycle("one-cycle")
+    assert learning_rate(schedule, 1.0, history("loss", [9.0] * 20), 0.2) == 1.0
 
 
 def test_a_training_without_early_stopping_goes_on():

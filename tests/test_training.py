@@ -37,7 +37,7 @@ def finished(tmp_path_factory):
 @pytest.fixture
 def without_export(monkeypatch):
     """Let a run end without model.onnx, which takes a second to write."""
-    monkeypatch.setattr(trainer, "export_onnx", lambda *_: None)
+    monkeypatch.setattr(trainer, "export_onnx", lambda *_, **__: None)
 
 
 def weights_of(folder) -> dict[str, bytes]:
@@ -238,6 +238,39 @@ def test_a_plateau_lowers_the_rate_that_the_optimizer_uses(tmp_path):
 
 
 @pytest.mark.usefixtures("without_export")
+@pytest.mark.parametrize(("warmup", "first", "last"), [(0.2, 0.25, 0.0625), (0.0, 0.95, 0.05)])
+def test_one_cycle_changes_the_rate_from_step_to_step(warmup, first, last, tmp_path, monkeypatch):
+    """Ten steps, of which each takes the rate of its middle; a record has that of its first."""
+    rates: list[float] = []
+    step = trainer._train_step
+
+    def note(job, images, labels):
+        (group,) = job.optimizer.param_groups
+        rates.append(group["lr"])
+        return step(job, images, labels)
+
+    monkeypatch.setattr(trainer, "_train_step", note)
+    recipe = tiny(f"schedule={{name='one-cycle', warmup={warmup}}}")
+    records = list(train(DIGITS, recipe, tmp_path / "run"))
+    assert [record.learning_rate for record in records] == [rates[0], rates[5]]
+    assert len(rates) == 10
+    assert (rates[0], rates[-1]) == (pytest.approx(0.01 * first), pytest.approx(0.01 * last))
+    steps = np.diff(rates[2:])
+    np.testing.assert_allclose(steps, -0.001 / (1 - warmup))
+
+
+@pytest.mark.usefixtures("without_export")
+def test_label_smoothing_changes_the_weights_and_not_what_is_recorded(tmp_path):
+    """The first step finds the same network, so the only epoch of one step records the same loss."""
+    settings = ("batch_size=160", "epochs=1")
+    (plain,) = train(DIGITS, tiny(*settings), tmp_path / "plain")
+    (smoothed,) = train(DIGITS, tiny(*settings, "label_smoothing=0.2"), tmp_path / "smoothed")
+    assert smoothed.loss == plain.loss
+    assert smoothed.validation_loss != plain.validation_loss
+    assert weights_of(tmp_path / "smoothed") != weights_of(tmp_path / "plain")
+
+
+@pytest.mark.usefixtures("without_export")
 def test_a_rate_that_is_all_but_zero_changes_all_but_nothing(tmp_path):
     """The schedule's rate is the one that is applied: with 1e-30 the loss stays where it began."""
     recipe = tiny("optimizer.learning_rate=1e-30", 'network=["dense 10"]')
@@ -291,14 +324,16 @@ def test_dropout_works_in_every_epoch(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("without_export")
-def test_a_step_is_that_of_the_optimizer_on_the_cross_entropy(tmp_path):
-    """One step of RMSprop on a single layer, worked out with numpy."""
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+def test_a_step_is_that_of_the_optimizer_on_the_cross_entropy(smoothing, tmp_path):
+    """One step of RMSprop on a single layer, worked out with numpy; what is recorded is never smoothed."""
     recipe = tiny(
         'network=["dense 10"]',
         "optimizer={name='rmsprop', learning_rate=0.01, rho=0.9, epsilon=1e-3}",
         "batch_size=200",
         "epochs=1",
         "split.validation=0",
+        f"label_smoothing={smoothing}",
     )
     (record,) = train(DIGITS, recipe, tmp_path / "run", seed=3)
     with randomness.draws_from(3, epoch=0, step=0):
@@ -307,7 +342,8 @@ def test_a_step_is_that_of_the_optimizer_on_the_cross_entropy(tmp_path):
     logits = pixels @ start["dense1.weight"].numpy().T.astype(float)
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     wanted = np.eye(10)[DIGITS.labels]
-    gradient = (probabilities - wanted).T @ pixels / 200
+    targets = (1 - smoothing) * wanted + smoothing / 10
+    gradient = (probabilities - targets).T @ pixels / 200
     expected = start["dense1.weight"].numpy() - 0.01 * gradient / (np.sqrt(0.1 * gradient**2) + 1e-3)
     found = load_file(tmp_path / "run/model.safetensors")["dense1.weight"]
     np.testing.assert_allclose(found, expected, atol=1e-5)
