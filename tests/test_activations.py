@@ -20,7 +20,7 @@ from digit_recognizer.training.export import export_onnx
 from digit_recognizer.training.layers import ACTIVATIONS
 from digit_recognizer.training.networks import build_network
 from digit_recognizer.training.predictor import Predictor, scale
-from digit_recognizer.training.recipe import recipe_to_toml
+from digit_recognizer.training.recipe import Shifts, recipe_to_toml
 from helpers import make_digits, tiny
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -140,6 +140,23 @@ def test_maps_are_what_torch_has_behind_normalisation_and_activation(lines, behi
     assert list(maps) == list(behind)
     for name, values in maps.items():
         np.testing.assert_allclose(values, heard[behind[name]][1], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("shifts", [Shifts(1), Shifts(1, 0.5)], ids=["all", "unsure"])
+def test_a_model_with_shifts_tells_the_same_of_the_image_itself(shifts, tmp_path):
+    network = shake(build_network(tiny(network=DEEP)))
+    found = []
+    for name, each in (("plain", None), ("shifted", shifts)):
+        export_onnx(Predictor(network, each), tmp_path / f"{name}.onnx", IMAGES[:8], "made")
+        found.append(open_activations(tmp_path / f"{name}.onnx"))
+    plain, shifted = found
+    assert [layer.name for layer in shifted.convolutions] == [layer.name for layer in plain.convolutions]
+    for mine, theirs in zip(shifted.convolutions, plain.convolutions, strict=True):
+        np.testing.assert_allclose(
+            shifted.feature_maps(IMAGES[:5], mine), plain.feature_maps(IMAGES[:5], theirs), atol=1e-5
+        )
+    assert shifted.hidden is not None
+    np.testing.assert_allclose(shifted.hidden_values(IMAGES[:5]), plain.hidden_values(IMAGES[:5]), atol=1e-5)
 
 
 def test_maps_have_a_channel_for_each_filter(activations):

@@ -495,6 +495,44 @@ def test_an_outline_of_five_layer_adds_up():
     assert network.layers == tuple(summarise(build_network(load_recipe("five-layer"))))
 
 
+A, B = ("conv 4 3x3 relu", "dense 10"), ("dense 20", "dense 10")
+
+
+def test_an_outline_of_members_counts_all_of_them():
+    alone = outline(tiny(network=A))
+    three = outline(tiny(network=A, members=3))
+    assert three.layers == alone.layers
+    assert (alone.members, three.members) == (1, 3)
+    assert three.parameters == 3 * alone.parameters == 3 * (4 * 10 + 10 * (2704 + 1))
+    assert three.trained_parameters == 3 * alone.trained_parameters
+    assert three.multiply_adds == 3 * alone.multiply_adds == 3 * (2704 * 9 + 2704 * 10)
+
+
+def test_an_outline_of_several_networks_has_the_layers_of_each_and_counts_each_as_often_as_it_is_taken():
+    first, second = outline(tiny(network=A)), outline(tiny(network=B))
+    whole = outline(tiny(network=(), networks=(A, B), members=5))  # A, B, A, B, A
+    assert [layer.name for layer in whole.layers] == [
+        *("1.conv1", "1.flatten1", "1.dense1"),
+        *("2.flatten1", "2.dense1", "2.dense2"),
+    ]
+    assert [layer.parameters for layer in whole.layers] == [
+        layer.parameters for layer in (*first.layers, *second.layers)
+    ]
+    for total in ("parameters", "trained_parameters", "multiply_adds"):
+        assert getattr(whole, total) == 3 * getattr(first, total) + 2 * getattr(second, total)
+
+
+def test_a_network_that_no_member_takes_is_not_outlined():
+    assert outline(tiny(network=(), networks=(A, B))) == outline(tiny(network=A))
+
+
+def test_members_have_networks_of_their_own():
+    recipe = tiny(network=(), networks=(A, B), members=3)
+    names = [[name for name, _ in build_network(recipe, member).named_children()] for member in (1, 2, 3)]
+    assert names[0] == names[2] == ["conv1", "flatten1", "dense1"]
+    assert names[1] == ["flatten1", "dense1", "dense2"]
+
+
 class Parts(nn.Module):
     """Takes sixteen parts of an image as images of their own, and names what it hands its layers."""
 

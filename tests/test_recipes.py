@@ -15,11 +15,15 @@ from digit_recognizer.training.layers import BatchNorm, Conv, Dense, Dropout, Po
 from digit_recognizer.training.networks import build_network
 from digit_recognizer.training.recipe import (
     Adam,
+    AdamW,
     Augmentation,
     Constant,
+    Muon,
+    OneCycle,
     Plateau,
     Recipe,
     RMSprop,
+    Shifts,
     Split,
     Stopping,
     load_recipe,
@@ -170,22 +174,43 @@ def test_a_recipe_comes_back_from_its_toml(name):
     assert recipe_from_toml(recipe_to_toml(recipe), "again.toml") == recipe
 
 
+SHARES = st.floats(0, 1, exclude_max=True)
+
+
 @given(
     summary=st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
     rate=st.floats(1e-12, 1e3),
-    augmentation=st.none() | st.builds(Augmentation, st.floats(0, 180), st.floats(0, 0.99)),
-    schedule=st.sampled_from([Constant(), HALVE, TENTH]),
+    optimizer=st.sampled_from([Adam, AdamW, Muon, RMSprop]),
+    augmentation=st.none()
+    | st.builds(Augmentation, st.floats(0, 180), *[st.floats(0, 0.99) for _ in range(3)]),
+    schedule=st.sampled_from([Constant(), HALVE, TENTH]) | st.builds(OneCycle, st.just("one-cycle"), SHARES),
     stopping=st.sampled_from([None, EARLY]),
-    network=st.sampled_from(["mine:build", "my.package:build", ("dense 10",), ("relu", "dense 10")]),
+    networks=st.sampled_from(
+        [
+            {"network": "mine:build"},
+            {"network": "my.package:build"},
+            {"network": ("relu", "dense 10")},
+            {"network": (), "networks": (("dense 10",), "mine:build", ("relu", "dense 10"))},
+        ]
+    ),
+    shifts=st.none() | st.builds(Shifts, st.integers(1, 8), st.floats(0.01, 1)),
+    members=st.integers(1, 1_000),
+    smoothing=SHARES,
 )
-def test_any_recipe_comes_back_from_its_toml(summary, rate, augmentation, schedule, stopping, network):
+def test_any_recipe_comes_back_from_its_toml(
+    summary, rate, optimizer, augmentation, schedule, stopping, networks, shifts, members, smoothing
+):
+    name = {Adam: "adam", AdamW: "adamw", Muon: "muon", RMSprop: "rmsprop"}[optimizer]
     recipe = tiny(
         summary=summary,
-        optimizer=Adam("adam", rate),
+        optimizer=optimizer(name, rate),
         augmentation=augmentation,
         schedule=schedule,
         stopping=stopping,
-        network=network,
+        shifts=shifts,
+        members=members,
+        label_smoothing=smoothing,
+        **networks,
     )
     assert recipe_from_toml(recipe_to_toml(recipe), "again.toml") == recipe
 
@@ -212,6 +237,7 @@ def test_what_a_recipe_leaves_out_is_not_done():
     assert (recipe.augmentation, recipe.stopping, recipe.schedule) == (None, None, Constant())
     assert recipe.split == Split(0.1)
     assert recipe.precision == "auto"
+    assert (recipe.members, recipe.networks, recipe.shifts, recipe.label_smoothing) == (1, (), None, 0)
 
 
 @pytest.mark.parametrize(
@@ -227,6 +253,14 @@ def test_what_a_recipe_leaves_out_is_not_done():
         ('network=["dense 10"]', tiny(network=("dense 10",))),
         ("network=mine:build", tiny(network="mine:build")),
         ("schedule={name='constant'}", tiny()),
+        ("schedule.name=one-cycle", tiny(schedule=OneCycle("one-cycle", warmup=0.2))),
+        ("augmentation.shear=0.2", tiny(augmentation=Augmentation(shear=0.2))),
+        ("optimizer.name=adamw", tiny(optimizer=AdamW("adamw", 0.01))),
+        ("optimizer.name=muon", tiny(optimizer=Muon("muon", 0.01))),
+        ("members=3", tiny(members=3)),
+        ("label_smoothing=0.1", tiny(label_smoothing=0.1)),
+        ("shifts.pixels=2", tiny(shifts=Shifts(pixels=2, unsure_below=1.0))),
+        ("shifts={}", tiny(shifts=Shifts(pixels=1, unsure_below=1.0))),
     ],
 )
 def test_a_setting_changes_one_thing(setting, expected):
@@ -254,6 +288,11 @@ def test_a_setting_below_a_plain_value_is_refused():
         ("augmentation.tilt=0.1", "'augmentation.tilt'"),
         ("split.test=0.1", "'split.test'"),
         ("schedule={name='constant', factor=2}", "'schedule.factor'"),
+        ("schedule={name='one-cycle', floor=0.1}", "'schedule.floor'"),
+        ("optimizer={name='muon', beta_1=0.9}", "'optimizer.beta_1'"),
+        ("optimizer={name='adam', weight_decay=0.1}", "'optimizer.weight_decay'"),
+        ("shifts.pixel=1", "'shifts.pixel'"),
+        ("member=2", "'member'"),
     ],
 )
 def test_an_unknown_key_is_named(setting, named):
@@ -295,6 +334,20 @@ def test_a_value_of_the_wrong_kind_is_named_with_its_key(setting, key, found):
         ("augmentation.zoom=1", "augmentation.zoom"),
         ("schedule={name='plateau', monitor='loss', factor=1, patience=2}", "schedule.factor"),
         ("stopping={monitor='loss', patience=0}", "stopping.patience"),
+        ("augmentation.shear=1", "augmentation.shear"),
+        ("members=0", "members"),
+        ("members=1001", "members"),
+        ("members=1.5", "members"),
+        ("label_smoothing=1", "label_smoothing"),
+        ("label_smoothing=-0.1", "label_smoothing"),
+        ("shifts.pixels=0", "shifts.pixels"),
+        ("shifts.pixels=9", "shifts.pixels"),
+        ("shifts={unsure_below=0}", "shifts.unsure_below"),
+        ("shifts={unsure_below=1.1}", "shifts.unsure_below"),
+        ("schedule={name='one-cycle', warmup=1}", "schedule.warmup"),
+        ("optimizer={name='muon', momentum=1}", "optimizer.momentum"),
+        ("optimizer={name='muon', vectors=0}", "optimizer.vectors"),
+        ("optimizer={name='adamw', weight_decay=-1}", "optimizer.weight_decay"),
     ],
 )
 def test_a_value_out_of_range_is_named_with_its_key(setting, key):
@@ -355,6 +408,64 @@ def test_a_wrong_line_of_the_network_is_named_by_its_number():
 def test_a_network_that_is_no_list_of_lines_is_refused(network):
     message = refusal(settings=(f"network={network}",))
     assert message == "mine.toml: network: expected a list of layers, each in quotes, or 'module:function'"
+
+
+@pytest.mark.parametrize(
+    "networks",
+    ["[1, 2]", "5", "['dense 10', 5]", "[['dense 10'], 5]", "[['dense 10', 5]]", "{a=1}", "mine:build"],
+)
+def test_networks_that_are_no_list_of_networks_are_refused(networks):
+    text = re.sub("^network = .*$", "", TINY, flags=re.MULTILINE)
+    message = refusal(text, (f"networks={networks}",))
+    one = "a list of layers, each in quotes, or 'module:function'"
+    assert message == f"mine.toml: networks: expected a list, and in it {one}"
+
+
+@pytest.mark.parametrize(
+    ("networks", "problem"),
+    [
+        ("[['dense 10'], ['conv 4 3', 'dense 10']]", "network line 1 ('conv 4 3'): expected a kernel"),
+        ("['mine:build', 'mine']", "expected a list of layers or 'module:function', got 'mine'"),
+        ("[]", "the key 'network' is missing"),
+    ],
+)
+def test_one_wrong_network_of_several_is_named(networks, problem):
+    text = re.sub("^network = .*$", "", TINY, flags=re.MULTILINE)
+    message = refusal(text, (f"networks={networks}",))
+    assert message.startswith("mine.toml: ")
+    assert problem in message
+
+
+def test_a_recipe_has_one_network_or_several_and_not_both():
+    message = refusal(settings=('networks=[["dense 10"]]',))
+    assert message == "mine.toml: expected network or networks, got both"
+
+
+@pytest.mark.parametrize("setting", ["network=[]", "network=''"])
+def test_a_recipe_whose_network_is_empty_has_none(setting):
+    assert refusal(settings=(setting,)) == "mine.toml: the key 'network' is missing"
+
+
+def test_members_take_networks_in_turn():
+    first, second = ("dense 10",), ("relu", "dense 10")
+    recipe = tiny(network=(), networks=(first, second), members=5)
+    assert [recipe.network_of(member) for member in range(1, 6)] == [first, second, first, second, first]
+    assert tiny(members=2).network_of(2) == tiny().network
+
+
+@pytest.mark.parametrize(
+    ("settings", "watches"),
+    [
+        ((), False),
+        (("stopping={monitor='validation_loss', patience=2}",), True),
+        (("stopping={monitor='accuracy', patience=2}",), False),
+        (("schedule={name='plateau', monitor='validation_accuracy', factor=0.5, patience=2}",), True),
+        (("schedule={name='plateau', monitor='loss', factor=0.5, patience=2}",), False),
+        (("schedule={name='one-cycle'}",), False),
+    ],
+)
+def test_a_recipe_knows_whether_it_decides_by_validation_images(settings, watches):
+    assert tiny(*settings).watches_validation == watches
 
 
 @pytest.mark.parametrize("network", ["mine", "mine:", ":build", "my module:build", "a:b:c", "mine:build()"])
