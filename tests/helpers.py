@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
+from safetensors.numpy import load_file
 
 from digit_recognizer.digits import Digits
 from digit_recognizer.training.recipe import Recipe, recipe_from_toml
@@ -88,6 +90,24 @@ def history_without_times(folder: Path) -> list[dict[str, str]]:
     rows = list(csv.DictReader((folder / "history.csv").read_text("utf-8").splitlines()))
     clock = ("seconds", "images_per_second")
     return [{name: cell for name, cell in row.items() if name not in clock} for row in rows]
+
+
+def follow_until(step: int, begin: Callable[..., Iterable[object]]) -> None:
+    """Take what `begin` gives, and stop its training behind a step, counted from 1."""
+    stop, done = Event(), []
+
+    def on_step(progress: object) -> None:
+        done.append(progress)
+        if len(done) == step:
+            stop.set()
+
+    for _ in begin(on_step=on_step, stop=stop):
+        pass
+
+
+def tensors_of(path: Path) -> dict[str, bytes]:
+    """Return the tensors of a safetensors file, to compare them to the bit."""
+    return {name: tensor.tobytes() for name, tensor in load_file(path).items()}
 
 
 class Element:

@@ -21,7 +21,16 @@ from digit_recognizer.digits import Digits
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.recognition import Recognizer
 from digit_recognizer.training import load_recipe, resume, train, trainer
-from helpers import EVERYTHING, RUN_FILES, files_in, history_without_times, make_digits, tiny
+from helpers import (
+    EVERYTHING,
+    RUN_FILES,
+    files_in,
+    follow_until,
+    history_without_times,
+    make_digits,
+    tensors_of,
+    tiny,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -34,7 +43,7 @@ RMSPROP = "optimizer={name='rmsprop', learning_rate=0.003}"
 @pytest.fixture
 def without_export(monkeypatch):
     """Let a run end without model.onnx, which takes a second to write."""
-    monkeypatch.setattr(trainer, "export_onnx", lambda *_: None)
+    monkeypatch.setattr(trainer, "export_onnx", lambda *_, **__: None)
 
 
 def run_to_the_end(folder, *settings, digits=DIGITS, seed=5):
@@ -45,33 +54,17 @@ def run_to_the_end(folder, *settings, digits=DIGITS, seed=5):
 
 def train_until(step, folder, *settings, digits=DIGITS, seed=5):
     """Train from the beginning and stop behind a step, counted from 1 over all epochs."""
-    _follow_until(step, lambda **options: train(digits, tiny(*settings), folder, seed=seed, **options))
+    follow_until(step, lambda **options: train(digits, tiny(*settings), folder, seed=seed, **options))
 
 
 def resume_until(step, folder, digits=DIGITS):
     """Go on with a run and stop behind so many steps more."""
-    _follow_until(step, lambda **options: resume(folder, digits, **options))
-
-
-def _follow_until(step, begin):
-    stop, done = Event(), []
-
-    def on_step(progress):
-        done.append(progress)
-        if len(done) == step:
-            stop.set()
-
-    for _ in begin(on_step=on_step, stop=stop):
-        pass
+    follow_until(step, lambda **options: resume(folder, digits, **options))
 
 
 def resume_to_the_end(folder, digits=DIGITS, **options):
     for _ in resume(folder, digits, **options):
         pass
-
-
-def tensors_of(path) -> dict[str, bytes]:
-    return {name: tensor.tobytes() for name, tensor in load_file(path).items()}
 
 
 def assert_same_run(folder, expected):
