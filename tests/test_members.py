@@ -137,20 +137,20 @@ def test_the_first_member_is_the_network_that_would_be_trained_alone(whole, tmp_
 
 
 def test_no_two_members_begin_or_are_shown_the_images_alike(tmp_path, monkeypatch):
-    met: list[tuple[int, bytes, bytes]] = []
+    met: list[tuple[int, bytes, bytes, int]] = []
     step = trainer._train_step
 
     def note(job, images, labels):
         weights = next(job.network.parameters()).detach().numpy().tobytes()
         if job.position.step == 0:
-            met.append((job.position.member, weights, labels.numpy().tobytes()))
+            met.append((job.position.member, weights, labels.numpy().tobytes(), torch.initial_seed()))
         return step(job, images, labels)
 
     monkeypatch.setattr(trainer, "_train_step", note)
     run_to_the_end(tmp_path / "run", tiny("members=3", "epochs=1"))
-    members, weights, labels = zip(*met, strict=True)
+    members, weights, labels, draws = zip(*met, strict=True)
     assert members == (1, 2, 3)
-    assert len(set(weights)) == len(set(labels)) == 3
+    assert len(set(weights)) == len(set(labels)) == len(set(draws)) == 3
 
 
 def test_another_seed_gives_other_members(whole, tmp_path):
