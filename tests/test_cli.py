@@ -420,7 +420,7 @@ def test_what_a_user_can_put_right_is_one_sentence_and_status_2(command, sentenc
 @pytest.mark.parametrize(
     "command",
     [
-        *("train --seed -1", "train --no-such-option", "evaluate", "no-such-command", "report"),
+        *("train --seed -1", "train --no-such-option", "no-such-command", "report"),
         *(
             "report run --digit 10",
             "report run --index -1",
