@@ -1,4 +1,4 @@
-"""One measurement of Keras 3 on TensorFlow in a process of its own; `keras_five_layer.py` starts it.
+"""One measurement of Keras 3 on TensorFlow in a process of its own; a benchmark starts it.
 
 Runs in the peers' environment, which lacks digit_recognizer: the recipe comes as a table, the images as an
 .npz archive. The network is written as the recipe's notebook has it, and then compared with the table.
@@ -22,6 +22,8 @@ SIDE = 28  # pixels
 CLASSES = 10
 INK = 255  # a pixel's value where the ink is full
 PARAMETERS = 887_530
+SINGLES = 100  # images predicted one by one
+PREDICT_BATCHES = (32, 256)  # Keras's default, and ours
 COMPARED = 512  # images whose probabilities go back, to be held against ours
 
 Pair = tuple[tf.Tensor, tf.Tensor]  # images (B, 28, 28, 1) and one-hot labels (B, 10), both float32
@@ -64,6 +66,106 @@ def train(
     else:
         model.fit(inputs, targets, batch_size=recipe["batch_size"], **options)
     return {"images_per_second": [images / seconds for seconds in timer.seconds]}
+
+
+def learn(arrays: str, rows: str, epochs: int, enough: float, recipe: dict[str, Any]) -> dict[str, Any]:
+    """Train as the recipe says until `enough`; return how good it was behind each epoch, and the seconds.
+
+    Parameters
+    ----------
+    arrays
+        Archive with ``images`` uint8 (N, 28, 28) and ``labels`` int64 (N,).
+    rows
+        Archive with ``training`` and ``validation``, row numbers of these.
+    epochs
+        How many at most.
+    enough
+        The accuracy on the validation images at which it ends.
+    recipe
+        The table of the recipe, which the model must agree with.
+    """
+    with np.load(arrays) as archive, np.load(rows) as chosen:
+        images, labels = archive["images"], archive["labels"]
+        training, validation = chosen["training"], chosen["validation"]
+    model = build("auto")
+    check_settings(model, recipe)
+    targets = keras.utils.to_categorical(labels, CLASSES)
+    timer = Timer()
+    judge = Judge(scale(images[validation]), labels[validation], enough)
+    schedule = recipe["schedule"]
+    plateau = keras.callbacks.ReduceLROnPlateau(
+        monitor="val_accuracy",
+        mode="max",
+        factor=schedule["factor"],
+        patience=schedule["patience"],
+        min_lr=schedule["floor"],
+        min_delta=schedule["min_delta"],
+    )
+    batches = augmenting(scale(images[training]), targets[training], recipe)
+    model.fit(batches, epochs=epochs, verbose=0, callbacks=[timer, judge, plateau])
+    return {
+        "seconds": np.cumsum(timer.seconds).tolist(),
+        "accuracies": judge.accuracies,
+        "images_per_second": float(np.median([len(training) / seconds for seconds in timer.seconds])),
+        "peak_bytes": peak_bytes(),
+    }
+
+
+def recognise(arrays: str, lines: list[str], weights: str, probabilities: str) -> dict[str, Any]:
+    """Return the images a second, and the seconds for one, of ``model.predict`` with our network and weights.
+
+    Parameters
+    ----------
+    arrays
+        Archive with ``predicted`` uint8 (N, 28, 28).
+    lines
+        The recipe's network.
+    weights
+        Archive of our weights in Keras's layout, named such as ``conv1.weight``.
+    probabilities
+        Where to put those of the first images, float32 (512, 10).
+    """
+    with np.load(arrays) as archive:
+        inputs = scale(archive["predicted"])
+    model = build_from(lines)
+    load_weights(model, weights)
+    np.save(probabilities, model.predict(inputs[:COMPARED], verbose=0))
+    seconds = []
+    for number in range(SINGLES):
+        started = time.perf_counter()
+        model.predict(inputs[number : number + 1], verbose=0)
+        seconds.append(time.perf_counter() - started)
+    return {
+        "images_per_second": max(predict_rate(model, inputs, size) for size in PREDICT_BATCHES),
+        "seconds_for_one": float(np.median(seconds)),
+        "peak_bytes": peak_bytes(),
+    }
+
+
+def build_from(lines: list[str]) -> keras.Model:
+    """Return the network of a recipe's lines, as far as the model that comes with the package uses them."""
+    stack, counts = [keras.Input((SIDE, SIDE, 1))], {}
+    for line in lines:
+        word, *rest = line.split()
+        counts[word] = counts.get(word, 0) + 1
+        options = {
+            "name": f"{word}{counts[word]}",
+            **({"activation": "relu"} if rest[-1:] == ["relu"] else {}),
+        }
+        if word == "conv":
+            size = tuple(map(int, rest[1].split("x")))
+            strides = int(rest[rest.index("stride") + 1]) if "stride" in rest else 1
+            padding = "same" if "same" in rest else "valid"
+            stack.append(layers.Conv2D(int(rest[0]), size, strides, padding, **options))
+        elif word == "maxpool":
+            stack.append(layers.MaxPool2D(int(rest[0]), **options))
+        elif word == "relu":
+            stack.append(layers.ReLU(**options))
+        else:
+            assert word == "dense", line
+            stack += [layers.Flatten()] if counts[word] == 1 else []
+            stack.append(layers.Dense(int(rest[0]), **options))
+    return keras.Sequential([*stack, layers.Softmax()])
 
 
 def predict(arrays: str, weights: str, probabilities: str, batch_sizes: list[int]) -> dict[str, Any]:
@@ -217,6 +319,23 @@ def load_weights(model: keras.Model, path: str) -> None:
                 layer.set_weights([archive[f"{layer.name}.weight"], archive[f"{layer.name}.bias"]])
 
 
+class Judge(keras.callbacks.Callback):
+    """Behind each epoch, when `Timer` has stopped, says how good the model is on images of its own."""
+
+    def __init__(self, inputs: np.ndarray, labels: np.ndarray, enough: float) -> None:
+        super().__init__()
+        self.accuracies: list[float] = []
+        self._inputs, self._labels, self._enough = inputs, labels, enough
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002 (Keras's)
+        """Predict, tell `ReduceLROnPlateau`, and end the training where it is good enough."""
+        found = self.model.predict(self._inputs, batch_size=256, verbose=0).argmax(axis=1)
+        self.accuracies.append(float((found == self._labels).mean()))
+        if logs is not None:
+            logs["val_accuracy"] = self.accuracies[-1]
+        self.model.stop_training = self.accuracies[-1] >= self._enough
+
+
 class Timer(keras.callbacks.Callback):
     """Notes the seconds of each epoch; there is no validation in them."""
 
@@ -234,8 +353,16 @@ class Timer(keras.callbacks.Callback):
         self.seconds.append(time.perf_counter() - self._started)
 
 
+def peak_bytes() -> int:
+    """Return the most memory that this process had at once."""
+    from resource import RUSAGE_SELF, getrusage
+
+    return getrusage(RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
 def main() -> None:
-    action = {"train": train, "predict": predict}[sys.argv[1]]
+    actions = (train, learn, recognise, predict)
+    action = {action.__name__: action for action in actions}[sys.argv[1]]
     print(json.dumps(action(**json.loads(Path(sys.argv[2]).read_text("utf-8")))))
 
 

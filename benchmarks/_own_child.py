@@ -1,4 +1,4 @@
-"""One measurement of digit_recognizer in a process of its own; `keras_five_layer.py` starts it.
+"""One measurement of digit_recognizer in a process of its own; a benchmark starts it.
 
 The result goes to standard output as one line of JSON.
 """
@@ -17,6 +17,11 @@ PARAMETERS = 887_530
 CONVOLUTIONS = ("conv1", "conv2", "conv3", "conv4")
 SIDE_BEFORE_DENSE = 7  # pixels that two poolings leave of 28
 WARM_UP = 2_560  # images predicted before the clock starts
+SINGLES = 1_000  # images predicted one by one
+TORCH_BATCH = 256  # images, as in `Recognizer`
+INK = 255  # a pixel's value where the ink is full
+MATRIX = 2_048  # rows and columns
+PRODUCTS = 30
 COMPARED = 512  # images whose probabilities are held against Keras's
 
 
@@ -96,6 +101,151 @@ def keras_layout(run: str) -> dict[str, np.ndarray]:
     return weights
 
 
+def learn(arrays: str, recipe: str, settings: list[str], seed: int, run: str) -> dict[str, Any]:
+    """Train a recipe, and return how good it was behind each epoch and how long that took.
+
+    Parameters
+    ----------
+    arrays
+        Archive with ``images`` uint8 (N, 28, 28) and ``labels`` int64 (N,).
+    recipe, settings, seed
+        What to train.
+    run
+        The run folder to make.
+    """
+    from digit_recognizer import Digits, load_recipe
+    from digit_recognizer import train as train_recipe
+    from digit_recognizer.training import outline
+
+    with np.load(arrays) as archive:
+        digits = Digits(archive["images"], archive["labels"])
+    loaded = load_recipe(recipe, settings)
+    started = time.perf_counter()
+    records = list(train_recipe(digits, loaded, run, seed=seed, device="cpu"))
+    whole = time.perf_counter() - started
+    metrics = json.loads((Path(run) / "metrics.json").read_text("utf-8"))
+    images = metrics["training_images"]
+    return {
+        "seconds": np.cumsum([images / record.images_per_second for record in records]).tolist(),
+        "accuracies": [record.validation_accuracy for record in records],
+        "final_accuracy": metrics["validation"]["accuracy"],
+        "whole_seconds": whole,
+        "images_per_second": float(np.median([record.images_per_second for record in records])),
+        "multiply_adds": outline(loaded).multiply_adds,
+        "precision": load_recipe(f"{run}/recipe.toml").precision,
+        "peak_bytes": peak_bytes(),
+    }
+
+
+def peak(precision: str) -> dict[str, Any]:
+    """Return how many floating-point operations a second a product of two large matrices reaches."""
+    import torch
+
+    first, second = torch.randn(2, MATRIX, MATRIX, dtype=getattr(torch, precision))
+    seconds = []
+    for _ in range(PRODUCTS):
+        started = time.perf_counter()
+        first @ second
+        seconds.append(time.perf_counter() - started)
+    return {"operations_per_second": 2 * MATRIX**3 / min(seconds)}
+
+
+def recognise(arrays: str) -> dict[str, Any]:
+    """Return images a second, and seconds for one image, of the model that comes with the package."""
+    from digit_recognizer import Recognizer
+
+    with np.load(arrays) as archive:
+        images = archive["predicted"]
+    recognizer = Recognizer()
+    return {**_speed(recognizer.predict, images), "peak_bytes": peak_bytes()}
+
+
+def recognise_with_torch(arrays: str, recipe: str, weights: str, probabilities: str) -> dict[str, Any]:
+    """Return the same of torch, with the same network and weights, images prepared beforehand.
+
+    Parameters
+    ----------
+    arrays
+        Archive with ``predicted`` uint8 (N, 28, 28).
+    recipe
+        Whose network it is.
+    weights
+        Where to put the weights in Keras's layout, as an .npz archive.
+    probabilities
+        Where to put those of the first images, float32 (512, 10).
+    """
+    import torch
+
+    from digit_recognizer import load_recipe
+    from digit_recognizer.training.networks import build_network
+
+    with np.load(arrays) as archive:
+        images = archive["predicted"]
+    network = build_network(load_recipe(recipe))
+    network.load_state_dict({name: torch.from_numpy(value) for name, value in shipped_weights().items()})
+    network = network.eval().to(memory_format=torch.channels_last)
+    inputs = torch.from_numpy(images).unsqueeze(1).float() / INK
+
+    def predict_all(some: torch.Tensor) -> torch.Tensor:
+        with torch.inference_mode():
+            return torch.cat([network(batch).softmax(1) for batch in torch.split(some, TORCH_BATCH)])
+
+    np.save(probabilities, predict_all(inputs[:COMPARED]).numpy())
+    np.savez(weights, **keras_weights(network))
+    return {**_speed(predict_all, inputs), "peak_bytes": peak_bytes()}
+
+
+def shipped_weights() -> dict[str, np.ndarray]:
+    """Return the weights in the model that comes with the package, under the names in its network."""
+    import onnx
+
+    from digit_recognizer import Recognizer
+
+    prefix = "network."
+    tensors = onnx.load(Recognizer().path).graph.initializer
+    return {
+        tensor.name.removeprefix(prefix): onnx.numpy_helper.to_array(tensor).copy()
+        for tensor in tensors
+        if tensor.name.startswith(prefix)
+    }
+
+
+def keras_weights(network: Any) -> dict[str, np.ndarray]:
+    """Return a network's weights as Keras keeps them: channels last, and in the order in, out."""
+    from digit_recognizer.training.summary import summarise
+
+    side = 0  # of the last image; 0 behind the first dense layer
+    weights: dict[str, np.ndarray] = {}
+    shapes = {row.name: row.output_shape for row in summarise(network)}
+    for name, layer in network.named_children():
+        if hasattr(layer, "weight"):
+            values = layer.weight.detach().numpy()
+            if values.ndim == 2 and side:
+                values = values.reshape(len(values), -1, side, side)
+            values = values.transpose(2, 3, 1, 0) if values.ndim == 4 else values.T
+            dense = not hasattr(layer, "kernel_size")
+            weights[f"{name}.weight"] = values.reshape(-1, values.shape[-1]) if dense else values
+            weights[f"{name}.bias"] = layer.bias.detach().numpy()
+            side = 0 if dense else side
+        if len(shapes[name]) == 3:
+            side = shapes[name][0]
+    return weights
+
+
+def _speed(predict_all: Any, images: Any) -> dict[str, float]:
+    """Return images a second in one call, and the median of the seconds that calls with one image take."""
+    predict_all(images[:WARM_UP])
+    started = time.perf_counter()
+    predict_all(images)
+    rate = len(images) / (time.perf_counter() - started)
+    seconds = []
+    for number in range(SINGLES):
+        started = time.perf_counter()
+        predict_all(images[number : number + 1])
+        seconds.append(time.perf_counter() - started)
+    return {"images_per_second": rate, "seconds_for_one": float(np.median(seconds))}
+
+
 def load(source: str) -> dict[str, Any]:
     """Return the seconds that ``load_digits`` takes, and the process's peak memory in bytes behind it."""
     from digit_recognizer import load_digits
@@ -114,7 +264,8 @@ def peak_bytes() -> int:
 
 
 def main() -> None:
-    action = {"train": train, "predict": predict, "load": load}[sys.argv[1]]
+    actions = (train, predict, learn, peak, recognise, recognise_with_torch, load)
+    action = {action.__name__: action for action in actions}[sys.argv[1]]
     print(json.dumps(action(**json.loads(Path(sys.argv[2]).read_text("utf-8")))))
 
 

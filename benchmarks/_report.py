@@ -7,9 +7,25 @@ from dataclasses import asdict, dataclass
 from statistics import fmean, median
 from typing import Any
 
-__all__ = ["Measured", "Summary", "as_json", "neighbour_ratios", "summarise", "table"]
+__all__ = [
+    "Measured",
+    "Summary",
+    "as_json",
+    "neighbour_ratios",
+    "ratios_in_turn",
+    "summarise",
+    "table",
+]
 
-FORMATS = {"images/s": ",.0f", "s": ".2f", "MB": ",.1f", "×": ".2f"}
+FORMATS = {
+    "images/s": ",.0f",
+    "s": ".2f",
+    "ms": ".3f",
+    "MB": ",.1f",
+    "×": ".2f",
+    "%": ".2f",
+    "GFLOP/s": ",.0f",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +65,16 @@ def neighbour_ratios(figures: Sequence[Measured], ours: str, theirs: str) -> tup
         if figure.key == theirs and beside:
             ratios.append(fmean(beside) / figure.value)
     return tuple(ratios)
+
+
+def ratios_in_turn(figures: Sequence[Measured], first: str, second: str) -> tuple[float, ...]:
+    """Return first / second for each turn that has both."""
+    values = {figure.turn: figure.value for figure in figures if figure.key == second}
+    return tuple(
+        figure.value / values[figure.turn]
+        for figure in figures
+        if figure.key == first and figure.turn in values
+    )
 
 
 def table(rows: Sequence[Summary]) -> str:

@@ -19,7 +19,6 @@ against what Keras says of its model, and, with our weights in Keras's network, 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import shutil
@@ -33,10 +32,19 @@ from math import ceil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-from zipfile import is_zipfile
 
 import numpy as np
 
+from _bench import (
+    BenchmarkError,
+    at_least,
+    cached_environment,
+    cores,
+    is_archive,
+    peers_versions,
+    run_child,
+    say,
+)
 from _report import Measured, Summary, as_json, neighbour_ratios, summarise, table
 from digit_recognizer import Digits, DigitsError, Recipe, __version__, load_digits, load_recipe
 from digit_recognizer.files import write_json
@@ -50,14 +58,7 @@ TOLERANCE = 1e-4  # of a probability, between ONNX Runtime and Keras in float32
 HELP_RUNS = 5
 BUSY = 0.5  # load average above which other work disturbs the figures
 
-HERE = Path(__file__).parent
-PEERS = ("tensorflow", "keras", "numpy")
-
 Figures = list[Measured]
-
-
-class BenchmarkError(Exception):
-    """Something that ends the benchmark, in a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,18 +141,6 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def at_least(least: int) -> Any:
-    """Return a reader of whole numbers from `least` on, for argparse."""
-
-    def number(text: str) -> int:
-        value = int(text)
-        if value < least:
-            raise argparse.ArgumentTypeError(f"expected at least {least}, got {value}")
-        return value
-
-    return number
-
-
 def run(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Measure everything, print the table, and return the report."""
     if arguments.output is not None and not arguments.output.absolute().parent.is_dir():
@@ -212,7 +201,7 @@ def measure_start(bench: Bench, source: str | None, repeats: int) -> None:
     """
     if source is not None and is_archive(source):
         for _ in range(repeats):
-            found = run_child(bench, True, "load", {"source": str(Path(source).absolute())})
+            found = run_child(bench.folder, None, "load", {"source": str(Path(source).absolute())})
             bench.note("load_seconds", found["seconds"])
             bench.note("load_megabytes", found["peak_bytes"] / 1e6)
     command, environment = help_command(), cached_environment(bench.folder / "bytecode")
@@ -272,7 +261,7 @@ def train(bench: Bench, turn: Turn) -> None:
         job["settings"] = [f"epochs={EPOCHS}", *turn.options["settings"]]
     else:
         job |= {"epochs": EPOCHS, "recipe": asdict(bench.recipe)}
-    found = run_child(bench, turn.is_ours, "train", job)
+    found = run_child(bench.folder, None if turn.is_ours else bench.peers_python, "train", job)
     if turn is OURS:
         bench.facts["precision"] = found["precision"]
         bench.facts["threads"]["torch"] = found["threads"]
@@ -287,12 +276,10 @@ def measure_prediction(bench: Bench) -> None:
     weights = str(bench.folder / "weights.npz")
     answers = [str(bench.folder / name) for name in ("ours.npy", "keras.npy")]
     job = {"arrays": bench.arrays, "weights": weights}
-    ours = run_child(
-        bench, True, "predict", {**job, "probabilities": answers[0], "run": str(bench.folder / OURS.key)}
-    )
-    theirs = run_child(
-        bench, False, "predict", {**job, "probabilities": answers[1], "batch_sizes": KERAS_BATCHES}
-    )
+    ours_job = {**job, "probabilities": answers[0], "run": str(bench.folder / OURS.key)}
+    ours = run_child(bench.folder, None, "predict", ours_job)
+    theirs_job = {**job, "probabilities": answers[1], "batch_sizes": KERAS_BATCHES}
+    theirs = run_child(bench.folder, bench.peers_python, "predict", theirs_job)
     check_agreement(*(np.load(path) for path in answers))
     turn = len(bench.figures)
     bench.note("ours_predict", ours["images_per_second"], turn)
@@ -362,65 +349,9 @@ def prediction_rows(figures: Figures) -> Iterator[Summary]:
     yield Summary(section, f"ours / Keras, batch {best} (its better one)", "×", ratios)
 
 
-def run_child(bench: Bench, is_ours: bool, action: str, job: dict[str, Any]) -> dict[str, Any]:
-    """Run one measurement in a fresh process and return what it found."""
-    script = HERE / ("_own_child.py" if is_ours else "_keras_child.py")
-    python = sys.executable if is_ours else str(bench.peers_python)
-    paper = bench.folder / "job.json"
-    paper.write_text(json.dumps(job), "utf-8")
-    command = [python, str(script), action, str(paper)]
-    done = subprocess.run(command, capture_output=True, text=True, env=quiet_environment(), check=False)
-    if done.returncode:
-        raise BenchmarkError(f"{script.name} {action} failed:\n{done.stderr[-3000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def quiet_environment() -> dict[str, str]:
-    """Return an environment in which TensorFlow is quiet and neither engine sees a GPU."""
-    return {
-        **os.environ,
-        "CUDA_VISIBLE_DEVICES": "-1",
-        "KERAS_BACKEND": "tensorflow",
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-    }
-
-
-def cached_environment(bytecode: Path) -> dict[str, str]:
-    """Return an environment in which Python keeps compiled modules, as an installed package has them."""
-    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    return {**kept, "PYTHONPYCACHEPREFIX": str(bytecode)}
-
-
 def help_command() -> list[str]:
     script = shutil.which("digits", path=str(Path(sys.executable).parent))
     return [script, "--help"] if script else [sys.executable, "-m", "digit_recognizer", "--help"]
-
-
-def is_archive(source: str) -> bool:
-    path = Path(source)
-    return path.suffix.lower() == ".zip" and path.is_file() and is_zipfile(path)
-
-
-def peers_versions(python: Path) -> dict[str, str]:
-    """Return the versions in the peers' environment; it is missing where one is not to be had."""
-    code = f"from importlib.metadata import version; print(*map(version, {PEERS!r}))"
-    try:
-        done = subprocess.run([python.absolute(), "-c", code], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        raise BenchmarkError(
-            f"there is no environment with Keras and TensorFlow behind {python}: run 'make bench-peers', "
-            "which makes it"
-        ) from None
-    return dict(zip(PEERS, done.stdout.split(), strict=True))
-
-
-def cores() -> int:
-    """Return how many processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ from digit_recognizer.training.export import export_onnx
 from digit_recognizer.training.layers import ACTIVATIONS
 from digit_recognizer.training.networks import build_network
 from digit_recognizer.training.predictor import Predictor, scale
-from digit_recognizer.training.recipe import Shifts, recipe_to_toml
+from digit_recognizer.training.recipe import recipe_to_toml
+from digit_recognizer.training.settings import Shifts
 from helpers import make_digits, tiny
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import affine_transform
 
 from digit_recognizer.training.augment import augment, draw_transforms, warp
-from digit_recognizer.training.recipe import Augmentation
+from digit_recognizer.training.settings import Augmentation
 
 CENTRE = np.array([13.5, 13.5])  # of 28 pixels that are counted from 0
 TEN = Augmentation(rotation=10, zoom=0.1, shift=0.1)

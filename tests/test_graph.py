@@ -16,7 +16,7 @@ from digit_recognizer.training.graph import can_be_written, write_graph
 from digit_recognizer.training.layers import ACTIVATIONS
 from digit_recognizer.training.networks import build_network
 from digit_recognizer.training.predictor import Predictor, together
-from digit_recognizer.training.recipe import Shifts
+from digit_recognizer.training.settings import Shifts
 from helpers import make_digits, tiny
 
 pytestmark = pytest.mark.usefixtures("one_thread")

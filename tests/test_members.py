@@ -18,7 +18,7 @@ from digit_recognizer.run_folder import read_validation_rows
 from digit_recognizer.training import read_history, resume, train, trainer
 from digit_recognizer.training.networks import build_network
 from digit_recognizer.training.predictor import Predictor, together
-from digit_recognizer.training.recipe import Shifts
+from digit_recognizer.training.settings import Shifts
 from helpers import RUN_FILES, files_in, follow_until, history_without_times, make_digits, tensors_of, tiny
 
 pytestmark = pytest.mark.usefixtures("one_thread")

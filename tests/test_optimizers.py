@@ -12,8 +12,8 @@ from digit_recognizer.training import train
 from digit_recognizer.training.muon import Muon, orthogonalise
 from digit_recognizer.training.networks import build_network
 from digit_recognizer.training.optimizers import build_optimizer
-from digit_recognizer.training.recipe import Adam, AdamW, RMSprop
-from digit_recognizer.training.recipe import Muon as MuonSettings
+from digit_recognizer.training.settings import Adam, AdamW, RMSprop
+from digit_recognizer.training.settings import Muon as MuonSettings
 from helpers import make_digits, tiny
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -14,6 +14,14 @@ from digit_recognizer.errors import DigitsError
 from digit_recognizer.training.layers import BatchNorm, Conv, Dense, Dropout, Pool, parse_layers
 from digit_recognizer.training.networks import build_network
 from digit_recognizer.training.recipe import (
+    Recipe,
+    load_recipe,
+    recipe_from_toml,
+    recipe_names,
+    recipe_text,
+    recipe_to_toml,
+)
+from digit_recognizer.training.settings import (
     Adam,
     AdamW,
     Augmentation,
@@ -21,16 +29,10 @@ from digit_recognizer.training.recipe import (
     Muon,
     OneCycle,
     Plateau,
-    Recipe,
     RMSprop,
     Shifts,
     Split,
     Stopping,
-    load_recipe,
-    recipe_from_toml,
-    recipe_names,
-    recipe_text,
-    recipe_to_toml,
 )
 from digit_recognizer.training.summary import count_parameters
 from helpers import TINY, tiny

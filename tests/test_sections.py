@@ -40,7 +40,7 @@ from digit_recognizer.reporting.words import (
 )
 from digit_recognizer.run_folder import read_validation_rows
 from digit_recognizer.training import EpochRecord, outline
-from digit_recognizer.training.recipe import Stopping
+from digit_recognizer.training.settings import Stopping
 from helpers import make_digits, tiny
 
 pytestmark = pytest.mark.usefixtures("one_thread", "drawn")

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
 from digit_recognizer.digits import SIDE
-from digit_recognizer.training.recipe import Augmentation
+from digit_recognizer.training.settings import Augmentation
 
 __all__ = ["augment", "draw_transforms", "warp"]
 

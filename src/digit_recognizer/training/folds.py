@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from digit_recognizer.errors import DigitsError
 from digit_recognizer.files import write_json, write_text
 from digit_recognizer.intervals import wilson_interval
 from digit_recognizer.training.history import EpochRecord
-from digit_recognizer.training.preparation import Fold
+from digit_recognizer.training.preparation import Fold, split_rows
 from digit_recognizer.training.recipe import Recipe, load_recipe, recipe_to_toml
 from digit_recognizer.training.trainer import OnStep, resume, train
 
@@ -86,7 +87,14 @@ def cross_validate(
     target = Path(folder)
     if target.exists():
         raise DigitsError(f"{target} is there already: choose another folder, or go on by --resume {target}")
-    target.mkdir(parents=True)
+    if loaded.teacher is not None:
+        raise DigitsError(f"{loaded.name} has a teacher, which may have seen the folds: judge it by a run")
+    for number in range(1, folds + 1):
+        split_rows(digits, loaded, seed, Fold(number, folds))  # what is wrong leaves no folder behind
+    try:
+        target.mkdir(parents=True)
+    except OSError as error:
+        raise DigitsError(f"cannot write the folder {target}: {error.strerror or error}") from error
     write_text(target / run_folder.RECIPE, recipe_to_toml(loaded))
     plan = {"format": run_folder.FORMAT, "folds": folds, "seed": seed, "source": source}
     write_json(target / run_folder.FOLDS, plan)
@@ -155,7 +163,11 @@ def _runs(
                 on_step=on_step,
                 stop=stop,
             )
-        yield FoldRun(number, target, records)
+        try:
+            yield FoldRun(number, target, records)
+        finally:
+            if not target.exists() and number == 1:  # its loss was no number: leave the name to the next try
+                shutil.rmtree(folder)
         if not run_folder.is_finished(target):
             return
     write_json(folder / run_folder.FOLDS, {**plan, **_outcome(folder, plan["folds"])})

@@ -17,7 +17,7 @@ from torch import nn
 from digit_recognizer.digits import CLASSES, INK, SIDE
 from digit_recognizer.training import networks
 from digit_recognizer.training.predictor import MARGIN, Ensemble, Predictor, directions
-from digit_recognizer.training.recipe import Shifts
+from digit_recognizer.training.settings import Shifts
 
 __all__ = ["can_be_written", "write_graph"]
 

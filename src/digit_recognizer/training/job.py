@@ -26,6 +26,7 @@ from digit_recognizer.training.predictor import Predictor, together
 from digit_recognizer.training.randomness import draws_from
 from digit_recognizer.training.recipe import Recipe, load_recipe, recipe_to_toml
 from digit_recognizer.training.schedule import has_stopped
+from digit_recognizer.training.teacher import load_teacher
 
 __all__ = ["Job", "new_job", "saved_job"]
 
@@ -48,6 +49,8 @@ class Job:
         As in `train`.
     trained
         The networks of the members before, on the processor.
+    teacher
+        What the network learns from besides the labels, on `device`.
     """
 
     folder: Path
@@ -58,6 +61,7 @@ class Job:
     seed: int
     device: torch.device
     trained: list[nn.Module] = field(default_factory=list)
+    teacher: nn.Module | None = None
 
     @property
     def history(self) -> list[EpochRecord]:
@@ -114,7 +118,9 @@ def new_job(folder: Path, recipe: Recipe, seed: int, device: torch.device) -> Jo
     """
     for member in range(2, len(recipe.choices) + 1):
         _begin(recipe, seed, device, member)
-    return Job(folder, recipe, *_begin(recipe, seed, device, member=1), Position(), seed, device)
+    network, optimizer = _begin(recipe, seed, device, member=1)
+    teacher = load_teacher(recipe, device)
+    return Job(folder, recipe, network, optimizer, Position(), seed, device, teacher=teacher)
 
 
 def saved_job(folder: Path, seed: int, device: torch.device, epochs: int | None) -> Job:
@@ -128,6 +134,8 @@ def saved_job(folder: Path, seed: int, device: torch.device, epochs: int | None)
     recipe = load_recipe(folder / run_folder.RECIPE, [] if epochs is None else [f"epochs={epochs}"])
     job = new_job(folder, recipe, seed, device)
     checkpoint = folder / run_folder.CHECKPOINT
+    if run_folder.is_finished(folder) and recipe.members > 1:
+        raise DigitsError(f"{folder} is finished: an ensemble cannot be trained on")
     if checkpoint.exists():
         member = read_position(checkpoint).member
         job.trained = [_trained(job, each) for each in range(1, member)]
@@ -179,8 +187,6 @@ def _check_epochs(job: Job, epochs: int | None) -> None:
 def _reopen(job: Job) -> None:
     """Take the sign that a run is whole away, where there is more to train."""
     done = len(job.history)
-    if job.recipe.members > 1:
-        raise DigitsError(f"{job.folder} is finished: all its {job.recipe.members} members are trained")
     if has_stopped(job.recipe.stopping, job.history):
         raise DigitsError(f"{job.folder} is finished: its recipe stopped it early, after {done} epochs")
     if job.is_over:

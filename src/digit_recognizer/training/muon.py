@@ -61,7 +61,7 @@ class Muon(torch.optim.Optimizer):
         if "momentum" not in state:
             state["momentum"] = torch.zeros_like(parameter)
         momentum = state["momentum"].mul_(share).add_(gradient)
-        ahead = gradient + share * momentum
+        ahead = gradient.add(momentum, alpha=share)
         if parameter.ndim < 2:
             direction = ahead / (ahead.norm() + EPSILON)
             parameter.add_(direction, alpha=-settings["lr"] * settings["vectors"] * parameter.numel() ** 0.5)
@@ -76,12 +76,14 @@ class Muon(torch.optim.Optimizer):
 def orthogonalise(matrix: Tensor) -> Tensor:
     """Return about the nearest matrix whose singular values are all 1: float32, shape (M, N).
 
-    Newton's and Schulz's iteration brings them to 0.5 to 1.5, which is near enough.
+    Newton's and Schulz's iteration brings most of them to 0.5 to 1.3, which is near enough; the smallest
+    ones of square matrices stay smaller.
     """
     first, second, third = COEFFICIENTS
     wide = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
     result: Tensor = wide.bfloat16() / (wide.norm() + EPSILON)
     for _ in range(STEPS):
         square = result @ result.T
-        result = first * result + (second * square + third * square @ square) @ result
+        factor = torch.addmm(square, square, square, beta=second, alpha=third)
+        result = torch.addmm(result, factor, result, beta=first)
     return (result.T if wide is not matrix else result).float()

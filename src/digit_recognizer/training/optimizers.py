@@ -6,8 +6,9 @@ import torch
 from torch import nn
 
 from digit_recognizer.training.muon import Muon
-from digit_recognizer.training.recipe import Adam, AdamW, Recipe
-from digit_recognizer.training.recipe import Muon as MuonSettings
+from digit_recognizer.training.recipe import Recipe
+from digit_recognizer.training.settings import Adam, AdamW
+from digit_recognizer.training.settings import Muon as MuonSettings
 
 __all__ = ["build_optimizer"]
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from digit_recognizer.digits import INK, SIDE
-from digit_recognizer.training.recipe import Shifts
+from digit_recognizer.training.settings import Shifts
 
 __all__ = ["MARGIN", "Ensemble", "Predictor", "directions", "scale", "together"]
 

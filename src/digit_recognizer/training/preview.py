@@ -10,7 +10,7 @@ from digit_recognizer.digits import INK
 from digit_recognizer.training.augment import augment
 from digit_recognizer.training.predictor import scale
 from digit_recognizer.training.randomness import draws_from
-from digit_recognizer.training.recipe import Augmentation
+from digit_recognizer.training.settings import Augmentation
 
 __all__ = ["preview_augmentation"]
 

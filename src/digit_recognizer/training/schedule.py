@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from math import inf
 
 from digit_recognizer.training.history import EpochRecord
-from digit_recognizer.training.recipe import Constant, Monitor, OneCycle, Plateau, Stopping
+from digit_recognizer.training.settings import Constant, Monitor, OneCycle, Plateau, Stopping
 
 __all__ = ["has_stopped", "learning_rate"]
 

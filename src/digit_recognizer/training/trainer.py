@@ -13,18 +13,16 @@ from contextlib import ExitStack
 from math import isfinite
 from pathlib import Path
 from threading import Event
-from typing import Any
 
 import torch
 from filelock import FileLock
-from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, nll_loss
+from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from digit_recognizer import run_folder
 from digit_recognizer.digits import Digits
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.files import remove_partial_files, write_json, write_text
-from digit_recognizer.intervals import wilson_interval
 from digit_recognizer.training.augment import augment
 from digit_recognizer.training.checkpoint import (
     Position,
@@ -34,7 +32,8 @@ from digit_recognizer.training.export import export_onnx
 from digit_recognizer.training.hardware import choose_device, keep_freed_memory, with_precision
 from digit_recognizer.training.history import EpochRecord, Progress, history_to_csv
 from digit_recognizer.training.job import Job, new_job, saved_job
-from digit_recognizer.training.predictor import Predictor, scale
+from digit_recognizer.training.judging import metrics_of, tensors_of, validate
+from digit_recognizer.training.predictor import scale
 from digit_recognizer.training.preparation import (
     Fold,
     Parts,
@@ -47,12 +46,10 @@ from digit_recognizer.training.preparation import (
 from digit_recognizer.training.randomness import batches_of, draws_from
 from digit_recognizer.training.recipe import Recipe, load_recipe
 from digit_recognizer.training.schedule import learning_rate
-from digit_recognizer.training.summary import count_parameters
+from digit_recognizer.training.teacher import parts_of_teacher, soft_targets
 
 __all__ = ["DivergedError", "OnStep", "resume", "train"]
 
-INFERENCE_BATCH = 512  # images; about 100 MB of activations for the recipes here
-LEAST = 1e-12  # probability, lest its logarithm is infinite
 PROBE_IMAGES = 64  # on which model.onnx is compared with the network
 
 
@@ -118,7 +115,10 @@ def train(
         raise DigitsError(f"expected a seed of at least 0, got {seed}")
     hardware = choose_device(device)
     recipe = with_precision(recipe, hardware)
-    parts = split_rows(digits, recipe, seed, fold)
+    if recipe.teacher is None:
+        parts = split_rows(digits, recipe, seed, fold)
+    else:
+        parts = parts_of_teacher(Path(recipe.teacher.run), digits)
     target = run_folder.free_folder(recipe.name) if folder is None else Path(folder)
     job = new_job(target, recipe, seed, hardware)  # a network that does not fit leaves no folder behind
     make_folder(target, recipe, describe_environment(digits, parts, seed, hardware, source), parts)
@@ -179,7 +179,7 @@ def _run(
     """Train member by member and epoch by epoch until the end, an early stop, or `stop`."""
     keep_freed_memory()
     training, validation = digits[parts.training], digits[parts.validation]
-    images, labels = _tensors(training, job.device)
+    images, labels = tensors_of(training, job.device)
     try:
         while not job.is_over:
             if job.is_member_over:
@@ -255,22 +255,30 @@ def _train_step(job: Job, images: Tensor, labels: Tensor) -> tuple[float, int]:
     inputs = inputs.contiguous(memory_format=torch.channels_last)
     lowered = job.recipe.precision == "bfloat16"
     with torch.autocast(job.device.type, torch.bfloat16, enabled=lowered):
-        logits = job.network(inputs)  # (B, 10)
-    logits = logits.float()
+        logits = job.network(inputs).float()  # (B, 10)
+        targets = _targets(job, inputs, labels)
     entropy = cross_entropy(logits, labels)
-    smoothing = job.recipe.label_smoothing
-    loss = cross_entropy(logits, labels, label_smoothing=smoothing) if smoothing else entropy
+    loss = entropy
+    if job.recipe.label_smoothing or targets is not labels:
+        loss = cross_entropy(logits, targets, label_smoothing=job.recipe.label_smoothing)
     job.optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     job.optimizer.step()
     return entropy.item(), int((logits.argmax(1) == labels).sum())
 
 
+def _targets(job: Job, inputs: Tensor, labels: Tensor) -> Tensor:
+    """Return what is learned of a batch: its labels, or the answers of a teacher."""
+    if job.teacher is None or job.recipe.teacher is None:
+        return labels
+    return soft_targets(job.teacher, inputs, labels, job.recipe.teacher.weight)
+
+
 def _close_epoch(job: Job, validation: Digits) -> EpochRecord:
     """Validate, add the epoch's record to the history, and stand at the beginning of the next one."""
     position = job.position
     started = time.perf_counter()
-    loss, errors = _validate(job.network, validation, job.device)
+    loss, errors = validate(job.network, validation, job.device)
     _must_be_finite(loss or 0.0, job)
     record = EpochRecord(
         epoch=job.epoch,
@@ -288,28 +296,6 @@ def _close_epoch(job: Job, validation: Digits) -> EpochRecord:
     return record
 
 
-def _validate(
-    network: nn.Module, validation: Digits, device: torch.device
-) -> tuple[float, int] | tuple[None, None]:
-    """Return mean loss and number of errors on held-out digits, in float32 as model.onnx computes."""
-    if not len(validation):
-        return None, None
-    images, labels = _tensors(validation, device)
-    logits = _infer(network, images)
-    return cross_entropy(logits, labels).item(), int((logits.argmax(1) != labels).sum())
-
-
-def _infer(network: nn.Module, images: Tensor) -> Tensor:
-    """Return the logits (N, 10) of uint8 images (N, 28, 28)."""
-    network.eval()
-    with torch.inference_mode():
-        batches = (
-            scale(batch).contiguous(memory_format=torch.channels_last)
-            for batch in torch.split(images, INFERENCE_BATCH)
-        )
-        return torch.cat([network(batch) for batch in batches]).float()
-
-
 def _finish(job: Job, digits: Digits, parts: Parts) -> None:
     """Write weights, model and, as the sign that the run is whole, metrics."""
     predictor, folder = job.predictor, job.folder
@@ -319,43 +305,8 @@ def _finish(job: Job, digits: Digits, parts: Parts) -> None:
     probe = digits.images[parts.training[:PROBE_IMAGES]]
     trained_on = digits.sha256() if len(parts.training) == len(digits) else None
     export_onnx(predictor, folder / run_folder.MODEL, probe, job.recipe.name, trained_on=trained_on)
-    write_json(folder / run_folder.METRICS, _metrics(job, predictor, digits, parts))
+    write_json(folder / run_folder.METRICS, metrics_of(job, predictor, digits, parts))
     job.forget_members()
-
-
-def _metrics(job: Job, predictor: Predictor, digits: Digits, parts: Parts) -> dict[str, Any]:
-    """Return what ``metrics.json`` says of a run."""
-    history = job.position.history
-    parameters, trained = count_parameters(predictor.network)
-    metrics: dict[str, Any] = {
-        "members": len(job.trained) + 1,
-        "epochs": len(history),
-        "seconds": sum(record.seconds for record in history),
-        "training_images": len(parts.training),
-        "parameters": parameters,
-        "trained_parameters": trained,
-        "validation": _figures(predictor, digits[parts.validation]),
-    }
-    if parts.fold is not None:
-        metrics["fold"] = _figures(predictor, digits[parts.fold])
-    return metrics
-
-
-def _figures(predictor: Predictor, digits: Digits) -> dict[str, Any] | None:
-    """Return how well all members together, shifts included, do on digits; None where there are none."""
-    if not len(digits):
-        return None
-    images, labels = _tensors(digits, torch.device("cpu"))
-    with torch.inference_mode():
-        probabilities = torch.cat([predictor(batch) for batch in torch.split(images, INFERENCE_BATCH)])
-    right = int((probabilities.argmax(1) == labels).sum())
-    return {
-        "images": len(digits),
-        "errors": len(digits) - right,
-        "accuracy": right / len(digits),
-        "accuracy_interval_95": wilson_interval(right, len(digits)),
-        "loss": nll_loss(probabilities.clamp_min(LEAST).log(), labels).item(),
-    }
 
 
 def _progress(job: Job, total: int) -> Progress:
@@ -368,9 +319,3 @@ def _progress(job: Job, total: int) -> Progress:
         loss=position.loss_sum / position.images,
         images_per_second=position.images / position.seconds,
     )
-
-
-def _tensors(digits: Digits, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return images uint8 (N, 28, 28) and labels int64 (N,) on a device."""
-    assert digits.labels is not None  # the split saw to it
-    return torch.from_numpy(digits.images).to(device), torch.from_numpy(digits.labels).to(device)

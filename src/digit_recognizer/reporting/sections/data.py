@@ -11,7 +11,7 @@ from digit_recognizer.reporting.blocks import Block, Facts, Note, Picture, Secti
 from digit_recognizer.reporting.study import Study
 from digit_recognizer.reporting.words import count, percent
 from digit_recognizer.training import preview_augmentation
-from digit_recognizer.training.recipe import Augmentation
+from digit_recognizer.training.settings import Augmentation
 
 __all__ = ["show_data"]
 

@@ -1,0 +1,113 @@
+"""What the benchmarks have in common: children in processes of their own, and the machine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from zipfile import is_zipfile
+
+__all__ = [
+    "BenchmarkError",
+    "at_least",
+    "cached_environment",
+    "cores",
+    "is_archive",
+    "peers_versions",
+    "run_child",
+    "say",
+]
+
+HERE = Path(__file__).parent
+PEERS = ("tensorflow", "keras", "numpy")
+
+
+class BenchmarkError(Exception):
+    """Something that ends the benchmark, in a sentence."""
+
+
+def run_child(folder: Path, peers_python: Path | None, action: str, job: dict[str, Any]) -> dict[str, Any]:
+    """Run one measurement in a fresh process and return what it found.
+
+    Parameters
+    ----------
+    folder
+        Where the job may be written down.
+    peers_python
+        The Python of the environment with Keras, which then does it; None for ours.
+    action, job
+        A function of the child, and its arguments.
+
+    Raises
+    ------
+    BenchmarkError
+        It failed; with the end of what it said.
+    """
+    script = HERE / ("_own_child.py" if peers_python is None else "_keras_child.py")
+    python = sys.executable if peers_python is None else str(peers_python)
+    paper = folder / "job.json"
+    paper.write_text(json.dumps(job), "utf-8")
+    command = [python, str(script), action, str(paper)]
+    done = subprocess.run(command, capture_output=True, text=True, env=quiet_environment(), check=False)
+    if done.returncode:
+        raise BenchmarkError(f"{script.name} {action} failed:\n{done.stderr[-3000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def at_least(least: int) -> Any:
+    """Return a reader of whole numbers from `least` on, for argparse."""
+
+    def number(text: str) -> int:
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"expected at least {least}, got {value}")
+        return value
+
+    return number
+
+
+def quiet_environment() -> dict[str, str]:
+    """Return an environment in which TensorFlow is quiet and neither engine sees a GPU."""
+    return {
+        **os.environ,
+        "CUDA_VISIBLE_DEVICES": "-1",
+        "KERAS_BACKEND": "tensorflow",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
+
+
+def cached_environment(bytecode: Path) -> dict[str, str]:
+    """Return an environment in which Python keeps compiled modules, as an installed package has them."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, "PYTHONPYCACHEPREFIX": str(bytecode)}
+
+
+def is_archive(source: str) -> bool:
+    path = Path(source)
+    return path.suffix.lower() == ".zip" and path.is_file() and is_zipfile(path)
+
+
+def peers_versions(python: Path) -> dict[str, str]:
+    """Return the versions in the peers' environment; it is missing where one is not to be had."""
+    code = f"from importlib.metadata import version; print(*map(version, {PEERS!r}))"
+    try:
+        done = subprocess.run([python.absolute(), "-c", code], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        raise BenchmarkError(
+            f"there is no environment with Keras and TensorFlow behind {python}: run 'make bench-peers', "
+            "which makes it"
+        ) from None
+    return dict(zip(PEERS, done.stdout.split(), strict=True))
+
+
+def cores() -> int:
+    """Return how many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

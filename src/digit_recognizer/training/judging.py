@@ -1,0 +1,84 @@
+"""How good a network is: on validation images behind each epoch, and all in all at the end of a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, nll_loss
+
+from digit_recognizer.digits import Digits
+from digit_recognizer.intervals import wilson_interval
+from digit_recognizer.training.job import Job
+from digit_recognizer.training.predictor import Predictor, scale
+from digit_recognizer.training.preparation import Parts
+from digit_recognizer.training.summary import count_parameters
+
+__all__ = ["metrics_of", "tensors_of", "validate"]
+
+INFERENCE_BATCH = 512  # images; about 100 MB of activations for the recipes here
+LEAST = 1e-12  # probability, lest its logarithm is infinite
+
+
+def validate(
+    network: nn.Module, validation: Digits, device: torch.device
+) -> tuple[float, int] | tuple[None, None]:
+    """Return mean loss and number of errors on held-out digits, in float32 as model.onnx computes."""
+    if not len(validation):
+        return None, None
+    images, labels = tensors_of(validation, device)
+    logits = _infer(network, images)
+    return cross_entropy(logits, labels).item(), int((logits.argmax(1) != labels).sum())
+
+
+def _infer(network: nn.Module, images: Tensor) -> Tensor:
+    """Return the logits (N, 10) of uint8 images (N, 28, 28)."""
+    network.eval()
+    with torch.inference_mode():
+        batches = (
+            scale(batch).contiguous(memory_format=torch.channels_last)
+            for batch in torch.split(images, INFERENCE_BATCH)
+        )
+        return torch.cat([network(batch) for batch in batches]).float()
+
+
+def metrics_of(job: Job, predictor: Predictor, digits: Digits, parts: Parts) -> dict[str, Any]:
+    """Return what ``metrics.json`` says of a run."""
+    history = job.position.history
+    parameters, trained = count_parameters(predictor.network)
+    metrics: dict[str, Any] = {
+        "members": len(job.trained) + 1,
+        "epochs": len(history),
+        "seconds": sum(record.seconds for record in history),
+        "training_images": len(parts.training),
+        "parameters": parameters,
+        "trained_parameters": trained,
+        "validation": _figures(predictor, digits[parts.validation]),
+    }
+    if parts.fold is not None:
+        metrics["fold"] = _figures(predictor, digits[parts.fold])
+    return metrics
+
+
+def _figures(predictor: Predictor, digits: Digits) -> dict[str, Any] | None:
+    """Return how well all members together, shifts included, do on digits; None where there are none."""
+    if not len(digits):
+        return None
+    images, labels = tensors_of(digits, torch.device("cpu"))
+    with torch.inference_mode():
+        probabilities = torch.cat([predictor(batch) for batch in torch.split(images, INFERENCE_BATCH)])
+    right = int((probabilities.argmax(1) == labels).sum())
+    return {
+        "images": len(digits),
+        "errors": len(digits) - right,
+        "accuracy": 1 - (len(digits) - right) / len(digits),
+        "accuracy_interval_95": wilson_interval(right, len(digits)),
+        "loss": nll_loss(probabilities.clamp_min(LEAST).log(), labels).item(),
+    }
+
+
+def tensors_of(digits: Digits, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return images uint8 (N, 28, 28) and labels int64 (N,) on a device."""
+    assert digits.labels is not None  # the split saw to it
+    return torch.from_numpy(digits.images).to(device), torch.from_numpy(digits.labels).to(device)

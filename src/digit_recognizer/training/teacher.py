@@ -1,0 +1,78 @@
+"""A run that is trained already, as the teacher of another: distillation.
+
+After https://arxiv.org/abs/1503.02531. The teacher sees each image as the network does, moved as it is, and
+its probabilities stand in for the label.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import one_hot
+
+from digit_recognizer import run_folder
+from digit_recognizer.digits import CLASSES, Digits
+from digit_recognizer.errors import DigitsError
+from digit_recognizer.training.checkpoint import load_weights
+from digit_recognizer.training.networks import build_network
+from digit_recognizer.training.predictor import together
+from digit_recognizer.training.preparation import Parts, read_parts
+from digit_recognizer.training.recipe import Recipe, load_recipe
+
+__all__ = ["load_teacher", "parts_of_teacher", "soft_targets"]
+
+
+def load_teacher(recipe: Recipe, device: torch.device) -> nn.Module | None:
+    """Return the network of a recipe's teacher, with its weights; None where it has none.
+
+    Raises
+    ------
+    DigitsError
+        There is no such run, it is not finished or damaged.
+    """
+    if recipe.teacher is None:
+        return None
+    folder = Path(recipe.teacher.run)
+    run_folder.read_environment(folder)
+    run_folder.check_finished(folder)
+    members = run_folder.read_json(folder / run_folder.METRICS).get("members", 1)
+    found = load_recipe(folder / run_folder.RECIPE)
+    network = together([build_network(found, member) for member in range(1, members + 1)])
+    load_weights(folder / run_folder.WEIGHTS, network)
+    network = network.eval().requires_grad_(requires_grad=False)
+    return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def parts_of_teacher(folder: Path, digits: Digits) -> Parts:
+    """Return which rows a teacher was trained on and which it held out; its pupil does the same.
+
+    Raises
+    ------
+    DigitsError
+        There is no such run, it is damaged, or was trained on other digits.
+    """
+    if run_folder.read_environment(folder)["data"]["sha256"] != digits.sha256():
+        raise DigitsError(f"the teacher {folder} was trained on other digits: a pupil needs the same")
+    return read_parts(folder, len(digits))
+
+
+def soft_targets(teacher: nn.Module, inputs: Tensor, labels: Tensor, weight: float) -> Tensor:
+    """Return what a pupil learns: float32 (B, 10), `weight` of them the teacher's probabilities.
+
+    Parameters
+    ----------
+    teacher
+        As `load_teacher` gives it.
+    inputs
+        float32, shape (B, 1, 28, 28), as the pupil sees them.
+    labels
+        int64, shape (B,).
+    weight
+        0 to 1; the rest is the labels.
+    """
+    with torch.no_grad():
+        answers = teacher(inputs).float().softmax(dim=1)
+    targets: Tensor = weight * answers + (1 - weight) * one_hot(labels, CLASSES)
+    return targets
