@@ -2,20 +2,22 @@
 
 PYTHON ?= python3
 SOURCE ?=
-RECIPE ?= five-layer
+RECIPE ?= standard
 BIN := .venv/bin
 PEERS := .venv-peers/bin
 READY := .venv/.ready
 PEERS_READY := .venv-peers/.ready
 BROWSER_READY := .venv/.ready-browser
 
-.PHONY: run test test-browser browser-programs check bench-peers clean help
+.PHONY: run test test-browser browser-programs check bench bench-peers model clean help
 
 help:
 	@echo "make run           train, evaluate and report, on SOURCE=digit-recognizer.zip, on data/, else on the bundled digits"
 	@echo "make test          run the tests"
 	@echo "make test-browser  look at reports in Chromium; where missing, apt-get installs it and Java"
 	@echo "make check         ruff, mypy, and the commands and links of the documentation"
+	@echo "make bench         measure everything on SOURCE, beside Keras and torch: an hour"
+	@echo "make model         rebuild the model that comes with the package from SOURCE: two hours"
 	@echo "make bench-peers   compare five-layer with Keras on TensorFlow, in an environment of its own"
 	@echo "make clean         remove the virtual environments and caches; runs/ and data/ stay"
 
@@ -44,6 +46,13 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest -q tests/test_docs.py
+
+bench: $(READY) $(PEERS_READY)
+	$(BIN)/python benchmarks/bench.py $(or $(SOURCE),data/digit-recognizer.zip) \
+	--peers-python $(PEERS)/python -o benchmarks/results.json
+
+model: $(READY)
+	$(BIN)/python tools/build_reader.py $(or $(SOURCE),data/digit-recognizer.zip)
 
 bench-peers: $(READY) $(PEERS_READY)
 	$(BIN)/python benchmarks/keras_five_layer.py $(SOURCE) \

@@ -38,7 +38,8 @@ from digit_recognizer.training.summary import count_parameters
 from helpers import TINY, tiny
 
 FIVE = ["alexnet28", "five-layer", "five-layer-one-epoch", "plain", "three-blocks"]  # of other authors
-ALL = sorted([*FIVE, "standard"])
+OURS = ["best", "flash", "reader", "standard", "tiny"]
+ALL = sorted([*FIVE, *OURS])
 
 
 def refusal(text: str = TINY, settings: tuple[str, ...] = ()) -> str:
@@ -47,7 +48,7 @@ def refusal(text: str = TINY, settings: tuple[str, ...] = ()) -> str:
     return str(error.value)
 
 
-def test_the_package_brings_six_recipes():
+def test_the_package_brings_ten_recipes():
     assert recipe_names() == ALL
 
 

@@ -72,7 +72,7 @@ class Recipe:
         Layers from top to bottom (see `layers`), or a function ``module:name`` that returns a torch
         module from float32 (N, 1, 28, 28), 0 to 1, to logits (N, 10).
     networks
-        Several of these instead, which the members take in turn.
+        Several of these instead, which the members take in turn; those that no member takes are not used.
     members
         How many networks are trained, one after the other; their probabilities are averaged.
     label_smoothing
@@ -126,11 +126,6 @@ class Recipe:
             raise DigitsError("expected network or networks, got both")
         if not self.network and not self.networks:
             raise DigitsError("the key 'network' is missing")
-        if len(self.networks) > self.members:
-            raise DigitsError(
-                f"members: expected as many as there are networks, {len(self.networks)}, or more; "
-                f"got {self.members}"
-            )
         for network in self.choices:
             _check_network(network, self.batch_size)
         for name, monitor in self._monitors().items():

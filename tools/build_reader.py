@@ -1,0 +1,130 @@
+"""Rebuild the model that comes with the package, and its card.
+
+    python tools/build_reader.py digit-recognizer.zip --work runs/reader
+
+Trains recipe `best` twice, without a fifth of the images and on all of them, and recipe `reader` as the pupil
+of each: three of the first, to be judged by that fifth, and one of the second, which is the model. What is
+there already in the work folder is taken as it is, or gone on with.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from digit_recognizer import Digits, DigitsError, Recognizer, evaluate, load_digits, load_recipe
+from digit_recognizer import resume as resume_run
+from digit_recognizer import train as train_run
+from digit_recognizer.files import replacing, write_text
+from digit_recognizer.intervals import wilson_interval
+from digit_recognizer.recognition.recognizer import SHIPPED
+from digit_recognizer.run_folder import MODEL, held_out_rows, is_finished, read_environment
+
+SEEDS = (0, 1, 2)
+HELD_OUT = "split.validation=0.2"
+CARD = Path(__file__).with_name("model_card.md")
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """How pupils of one teacher did on images that neither saw."""
+
+    images: int
+    errors: tuple[int, ...]
+
+    @property
+    def accuracy(self) -> float:
+        """The mean over the pupils."""
+        return 1 - mean(self.errors) / self.images
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Rebuild the model that comes with the package.")
+    parser.add_argument("source", metavar="SOURCE", help="the competition's archive")
+    parser.add_argument("--work", type=Path, default=Path("runs/reader"), help="default: %(default)s")
+    arguments = parser.parse_args()
+    try:
+        build(arguments.source, arguments.work)
+    except DigitsError as error:
+        print(f"build_reader.py: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def build(source: str, work: Path) -> None:
+    """Train what is missing, and put the model and its card in their place."""
+    digits = load_digits(source)
+    judged_teacher = trained(work / "best-of-four-fifths", digits, source, "best", [HELD_OUT])
+    lessons = taught_by(judged_teacher)
+    pupils = [
+        trained(work / f"reader-of-four-fifths-{seed}", digits, source, "reader", lessons, seed)
+        for seed in SEEDS
+    ]
+    teacher = trained(work / "best", digits, source, "best", [])
+    reader = trained(work / "reader", digits, source, "reader", taught_by(teacher))
+    judged = Judged(*judge(pupils, digits))
+    alone = Judged(*judge([judged_teacher], digits))
+    with replacing(SHIPPED) as partial:
+        shutil.copyfile(reader / MODEL, partial)
+    write_text(SHIPPED.with_name("README.md"), card(reader, judged, alone))
+    print(f"{SHIPPED}: {SHIPPED.stat().st_size:,} bytes; pupils judged: {judged.accuracy:.3%}")
+
+
+def taught_by(teacher: Path) -> list[str]:
+    return [f"teacher.run={teacher}"]
+
+
+def trained(
+    folder: Path, digits: Digits, source: str, recipe: str, settings: list[str], seed: int = 0
+) -> Path:
+    """Return a run folder behind its training: begun, gone on with, or as it is."""
+    if folder.exists() and is_finished(folder):
+        return folder
+    if folder.exists():
+        records = resume_run(folder, digits)
+    else:
+        loaded = load_recipe(recipe, settings)
+        records = train_run(digits, loaded, folder, seed=seed, source=source)
+    for record in records:
+        accuracy = record.validation_accuracy
+        held_out = "" if accuracy is None else f"  validation {accuracy:.2%}"
+        print(f"{folder.name}  member {record.member}  epoch {record.epoch}{held_out}", flush=True)
+    return folder
+
+
+def judge(runs: list[Path], digits: Digits) -> tuple[int, tuple[int, ...]]:
+    """Return the number of held-out images and each run's errors on them."""
+    rows = [held_out_rows(run, digits) for run in runs]
+    assert all(each is not None and (each == rows[0]).all() for each in rows)
+    unseen = digits[rows[0]]
+    evaluations = [evaluate(Recognizer(run).predict(unseen.images), unseen.labels) for run in runs]
+    return len(unseen), tuple(evaluation.errors for evaluation in evaluations)
+
+
+def card(reader: Path, judged: Judged, alone: Judged) -> str:
+    """Return the model card, its figures filled in."""
+    images = judged.images
+    low, high = wilson_interval(round(images - mean(judged.errors)), images)
+    data: dict[str, Any] = read_environment(reader)["data"]
+    return CARD.read_text("utf-8").format(
+        accuracy=f"{100 * judged.accuracy:.2f}",
+        interval=f"{100 * low:.2f} to {100 * high:.2f}",
+        errors=", ".join(map(str, judged.errors)),
+        held_out=f"{images:,}",
+        teacher_accuracy=f"{100 * alone.accuracy:.2f}",
+        teacher_errors=alone.errors[0],
+        images=f"{data['images']:,}",
+        sha256=data["sha256"],
+        bytes=f"{SHIPPED.stat().st_size:,}",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
