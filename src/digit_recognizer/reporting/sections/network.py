@@ -46,7 +46,7 @@ def _table(network: Outline) -> Table:
 
 def _name(layer: LayerSummary) -> str:
     """Return a layer's name, and what it is where the name does not begin with that."""
-    word = layer.name.rstrip("0123456789").replace("-", "")
+    word = layer.name.rpartition(".")[2].rstrip("0123456789").replace("-", "")
     return layer.name if word and layer.kind.lower().startswith(word) else f"{layer.name} ({layer.kind})"
 
 
@@ -60,14 +60,16 @@ def _drawing(network: Outline) -> Block:
         for layer in network.layers
         if layer.kind not in UNDRAWN and len(layer.output_shape) in (1, 3)
     ]
+    several = any(name.startswith("2.") for name, _, _ in layers)
+    layers = [layer for layer in layers if layer[0].startswith("1.")] if several else layers
     if not layers:
         return Note("To scale", "None of its layers gives an image or a row of values.")
     return Picture(
         "network",
         "To scale",
-        "What each layer gives: height and depth of a box are pixels, its width is channels (or values, "
-        "after the convolutions), all boxes on one scale each way. Convolutions are blue, pooling is "
-        "green, dense layers are orange.",
+        f"What each layer{' of the first network' if several else ''} gives: height and depth of a box are "
+        "pixels, its width is channels (or values, after the convolutions), all boxes on one scale each way. "
+        "Convolutions are blue, pooling is green, dense layers are orange.",
         f"Boxes to scale from the image, 28 × 28 × 1, over {_names(layers)}, to ten values.",
         figures.draw_network(layers),
     )
