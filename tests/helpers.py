@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -108,6 +109,17 @@ def follow_until(step: int, begin: Callable[..., Iterable[object]]) -> None:
 def tensors_of(path: Path) -> dict[str, bytes]:
     """Return the tensors of a safetensors file, to compare them to the bit."""
     return {name: tensor.tobytes() for name, tensor in load_file(path).items()}
+
+
+def assert_same_run(folder: Path, expected: Path) -> None:
+    """See that two runs left the same, to the bit and but for the clock, and nothing else."""
+    assert files_in(folder) == files_in(expected) == RUN_FILES
+    assert (folder / "model.onnx").read_bytes() == (expected / "model.onnx").read_bytes()
+    for name in ("model.safetensors", "checkpoint/state.safetensors"):
+        assert tensors_of(folder / name) == tensors_of(expected / name)
+    assert history_without_times(folder) == history_without_times(expected)
+    found, wanted = (json.loads((run / "metrics.json").read_text()) for run in (folder, expected))
+    assert found | {"seconds": 0} == wanted | {"seconds": 0}
 
 
 class Element:

@@ -117,7 +117,7 @@ def test_no_run_is_trained_on_its_fold_or_judged_by_it_on_the_way(settings, tmp_
     images = DIGITS.images.copy()
     images[:, 0, 0] = np.arange(200)
     trained, validated = set(), set()
-    step, validate = trainer._train_step, trainer._validate
+    step, validate = trainer._train_step, trainer.validate
 
     def note(job, images, labels):
         trained.update(images[:, 0, 0].tolist())
@@ -128,7 +128,7 @@ def test_no_run_is_trained_on_its_fold_or_judged_by_it_on_the_way(settings, tmp_
         return validate(network, validation, device)
 
     monkeypatch.setattr(trainer, "_train_step", note)
-    monkeypatch.setattr(trainer, "_validate", note_too)
+    monkeypatch.setattr(trainer, "validate", note_too)
     digits = Digits(images, DIGITS.labels)
     for run in cross_validate(digits, tiny(*settings), tmp_path / "run", folds=FOLDS):
         trained.clear()

@@ -19,7 +19,7 @@ from digit_recognizer.training import read_history, resume, train, trainer
 from digit_recognizer.training.networks import build_network
 from digit_recognizer.training.predictor import Predictor, together
 from digit_recognizer.training.settings import Shifts
-from helpers import RUN_FILES, files_in, follow_until, history_without_times, make_digits, tensors_of, tiny
+from helpers import RUN_FILES, assert_same_run, files_in, follow_until, make_digits, tensors_of, tiny
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -66,17 +66,6 @@ def resume_to_the_end(folder: Path) -> None:
 def whole(tmp_path_factory) -> Path:
     """An ensemble that was never interrupted."""
     return run_to_the_end(tmp_path_factory.mktemp("runs") / "whole", ensemble())
-
-
-def assert_same_run(folder: Path, expected: Path) -> None:
-    """See that two runs left the same, to the bit and but for the clock, and nothing else."""
-    assert files_in(folder) == files_in(expected) == RUN_FILES
-    assert (folder / "model.onnx").read_bytes() == (expected / "model.onnx").read_bytes()
-    for name in ("model.safetensors", "checkpoint/state.safetensors"):
-        assert tensors_of(folder / name) == tensors_of(expected / name)
-    assert history_without_times(folder) == history_without_times(expected)
-    found, wanted = (json.loads((run / "metrics.json").read_text()) for run in (folder, expected))
-    assert found | {"seconds": 0} == wanted | {"seconds": 0}
 
 
 # What members are
@@ -307,7 +296,7 @@ def test_who_takes_no_more_records_has_an_ensemble_of_what_there_is(taken, membe
 def test_a_finished_ensemble_is_not_gone_on_with(epochs, whole):
     with pytest.raises(DigitsError) as error:
         resume(whole, DIGITS, epochs=epochs)
-    assert str(error.value) == f"{whole} is finished: all its 3 members are trained"
+    assert str(error.value) == f"{whole} is finished: an ensemble cannot be trained on"
     assert files_in(whole) == RUN_FILES
 
 
