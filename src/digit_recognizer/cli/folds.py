@@ -84,6 +84,7 @@ def _follow(runs: Generator[FoldRun], folder: Path, digits: Digits, reporter: Re
         except BaseException:
             stop.set()  # whoever cannot be shown more wants no end made of it either
             run.records.close()
+            runs.close()
             raise
         reporter.close()
         if not run_folder.is_finished(run.folder):

@@ -167,7 +167,7 @@ def _runs(
             yield FoldRun(number, target, records)
         finally:
             if not target.exists() and number == 1:  # its loss was no number: leave the name to the next try
-                shutil.rmtree(folder)
+                shutil.rmtree(folder, ignore_errors=True)
         if not run_folder.is_finished(target):
             return
     write_json(folder / run_folder.FOLDS, {**plan, **_outcome(folder, plan["folds"])})

@@ -87,7 +87,9 @@ class Job:
     @property
     def predictor(self) -> Predictor:
         """What the run has come to: its networks on the processor, and how they are used."""
-        return Predictor(together([*self.trained, self.network.cpu()]), self.recipe.shifts)
+        network = together([*self.trained, self.network.cpu()])
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return Predictor(network, self.recipe.shifts)
 
     def save(self) -> None:
         """Write the checkpoint and the history."""
