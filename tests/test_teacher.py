@@ -308,7 +308,7 @@ def test_other_digits_than_the_teachers_are_refused(teachers, tmp_path):
     expected = f"the teacher {teachers / 'one'} was trained on other digits: a pupil needs the same"
     assert refusal(tmp_path, teachers / "one", make_digits(seed=1)) == expected
     with pytest.raises(DigitsError, match="trained on other digits"):
-        parts_of_teacher(teachers / "one", DIGITS[np.arange(199)])
+        parts_of_teacher(tiny(), teachers / "one", DIGITS[np.arange(199)])
 
 
 def test_a_teacher_that_is_not_there_is_named(tmp_path):

@@ -380,7 +380,7 @@ def test_an_interruption_in_mid_trial_leaves_a_study_that_goes_on(tmp_path):
 
 
 def test_what_a_killed_trial_left_is_taken_away(copy):
-    list(train(DIGITS, tiny(*SMALL), copy / "trial"))
+    list(train(DIGITS, tiny(*SMALL), copy / ".trial-killed"))
     assert [trial.number for trial in search(copy, 2)] == [2]
     assert files_in(copy) == LEFT
 
@@ -611,8 +611,11 @@ def test_a_stopped_search_says_how_to_go_on(as_json, digits, tmp_path, monkeypat
         (TUNE.replace("tiny.toml", "lenet"), "there is no recipe 'lenet'"),
         (TUNE.replace("tiny.toml", "best"), "best holds no images out to judge a trial by"),
         (TUNE.replace("made.csv", "none.csv"), "none.csv: no such file or folder"),
-        (TUNE.replace("--out new", "--out made.csv"), "made.csv: File exists"),
-        (TUNE.replace("--out new", "--out made.csv/new"), "made.csv/new: Not a directory"),
+        (TUNE.replace("--out new", "--out made.csv"), "cannot write the folder made.csv: File exists"),
+        (
+            TUNE.replace("--out new", "--out made.csv/new"),
+            "cannot write the folder made.csv/new: Not a directory",
+        ),
         (f"{TUNE} --device banana", "expected a device auto, cpu, cuda or cuda:1, got 'banana'"),
     ],
 )
@@ -635,3 +638,10 @@ def test_a_wrong_option_is_status_2_too(option, digits):
     status, output, errors = digits(f"{TUNE} {option}")
     assert (status, output) == (2, "")
     assert "Usage: " in errors
+
+
+def test_a_folder_of_the_users_own_called_trial_is_left_alone(tmp_path):
+    (tmp_path / "trial").mkdir()
+    (tmp_path / "trial/precious").write_text("mine")
+    list(search(tmp_path, 1))
+    assert (tmp_path / "trial/precious").read_text() == "mine"

@@ -23,7 +23,16 @@ from digit_recognizer.files import PARTIAL, replacing, write_json, write_text
 from digit_recognizer.machine import processor_name
 from digit_recognizer.training.recipe import Recipe, recipe_to_toml
 
-__all__ = ["Fold", "Parts", "describe_environment", "lock_folder", "make_folder", "read_parts", "split_rows"]
+__all__ = [
+    "Fold",
+    "Parts",
+    "check_batch",
+    "describe_environment",
+    "lock_folder",
+    "make_folder",
+    "read_parts",
+    "split_rows",
+]
 
 Rows = NDArray[np.int64]
 
@@ -74,12 +83,17 @@ def split_rows(digits: Digits, recipe: Recipe, seed: int, fold: Fold | None = No
     held_out = rows[:0]
     if share:
         rows, held_out = _stratified(rows, digits, share, seed)
-    if len(rows) < recipe.batch_size:
-        raise DigitsError(
-            f"{len(rows)} training images are fewer than a batch of {recipe.batch_size}: "
-            f"bring more, or make it smaller with --set batch_size={len(rows)}"
-        )
+    check_batch(len(rows), recipe)
     return Parts(np.sort(rows), np.sort(held_out), judged)
+
+
+def check_batch(images: int, recipe: Recipe) -> None:
+    """Raise `DigitsError` where there are fewer training images than a batch takes."""
+    if images < recipe.batch_size:
+        raise DigitsError(
+            f"{images} training images are fewer than a batch of {recipe.batch_size}: "
+            f"bring more, or make it smaller with --set batch_size={images}"
+        )
 
 
 def read_parts(folder: Path, count: int) -> Parts:

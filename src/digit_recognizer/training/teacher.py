@@ -18,7 +18,7 @@ from digit_recognizer.errors import DigitsError
 from digit_recognizer.training.checkpoint import load_weights
 from digit_recognizer.training.networks import build_network
 from digit_recognizer.training.predictor import together
-from digit_recognizer.training.preparation import Parts, read_parts
+from digit_recognizer.training.preparation import Parts, check_batch, read_parts
 from digit_recognizer.training.recipe import Recipe, load_recipe
 
 __all__ = ["load_teacher", "parts_of_teacher", "soft_targets"]
@@ -38,6 +38,8 @@ def load_teacher(recipe: Recipe, device: torch.device) -> nn.Module | None:
     run_folder.read_environment(folder)
     run_folder.check_finished(folder)
     members = run_folder.read_json(folder / run_folder.METRICS).get("members", 1)
+    if not isinstance(members, int):
+        raise DigitsError(f"{folder / run_folder.METRICS} is damaged: expected a number of members")
     found = load_recipe(folder / run_folder.RECIPE)
     network = together([build_network(found, member) for member in range(1, members + 1)])
     load_weights(folder / run_folder.WEIGHTS, network)
@@ -45,17 +47,22 @@ def load_teacher(recipe: Recipe, device: torch.device) -> nn.Module | None:
     return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
-def parts_of_teacher(folder: Path, digits: Digits) -> Parts:
+def parts_of_teacher(recipe: Recipe, folder: Path, digits: Digits) -> Parts:
     """Return which rows a teacher was trained on and which it held out; its pupil does the same.
 
     Raises
     ------
     DigitsError
-        There is no such run, it is damaged, or was trained on other digits.
+        There is no such run, it is damaged, was trained on other digits, or held none out that the recipe
+        could watch.
     """
     if run_folder.read_environment(folder)["data"]["sha256"] != digits.sha256():
         raise DigitsError(f"the teacher {folder} was trained on other digits: a pupil needs the same")
-    return read_parts(folder, len(digits))
+    parts = read_parts(folder, len(digits))
+    if recipe.watches_validation and not len(parts.validation):
+        raise DigitsError(f"{recipe.name} watches validation images, but its teacher {folder} held none out")
+    check_batch(len(parts.training), recipe)
+    return parts
 
 
 def soft_targets(teacher: nn.Module, inputs: Tensor, labels: Tensor, weight: float) -> Tensor:

@@ -118,7 +118,7 @@ def train(
     if recipe.teacher is None:
         parts = split_rows(digits, recipe, seed, fold)
     else:
-        parts = parts_of_teacher(Path(recipe.teacher.run), digits)
+        parts = parts_of_teacher(recipe, Path(recipe.teacher.run), digits)
     target = run_folder.free_folder(recipe.name) if folder is None else Path(folder)
     job = new_job(target, recipe, seed, hardware)  # a network that does not fit leaves no folder behind
     make_folder(target, recipe, describe_environment(digits, parts, seed, hardware, source), parts)

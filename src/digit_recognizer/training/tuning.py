@@ -12,6 +12,7 @@ from collections.abc import Generator, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from math import inf, isfinite
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Event
 from typing import Any
 
@@ -27,7 +28,8 @@ from digit_recognizer.training.trainer import DivergedError, OnStep, train
 
 __all__ = ["BEST", "Range", "Trial", "parse_ranges", "settings_of", "tune"]
 
-STUDY, BEST, SCRATCH = "study.db", "best.toml", "trial"  # the last one is the run folder of the trial at work
+STUDY, BEST = "study.db", "best.toml"
+SCRATCH = ".trial-"  # how the run folder of the trial at work begins
 NAME, STOPPED = "digits", "stopped"  # what the study calls itself, and a trial that did not end by itself
 EACH_WAY = 4.0  # how far around a recipe's own value is searched, as a factor
 FAR = 10  # ends of a range that lie so far apart, as a factor, are searched on a logarithmic scale
@@ -151,15 +153,20 @@ def tune(
     chosen = tuple(settings_of(loaded) if ranges is None else ranges)
     if not chosen:
         raise DigitsError(f"{loaded.name} has no settings to search: name some, such as batch_size=64..512")
-    _changed(loaded, {each.key: each.low for each in chosen})  # an unknown key, before anything is written
+    _check_ranges(loaded, chosen)  # before anything is written
     target = Path(folder)
-    target.mkdir(parents=True, exist_ok=True)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DigitsError(f"cannot write the folder {target}: {error.strerror or error}") from error
     description = {
         "recipe": recipe_to_toml(loaded),
         "digits": digits.sha256(),
         "ranges": [list(asdict(each).values()) for each in chosen],
         "seed": seed,
     }
+    for left in target.glob(f"{SCRATCH}*"):  # by a search that was killed
+        shutil.rmtree(left, ignore_errors=True)
     study = _open_study(target, loaded, description)
     search = _Search(study, loaded, target, chosen, seed)
     return _trials(search, digits, trials, device, on_step, stop)
@@ -184,8 +191,8 @@ class _Search:
     @property
     def fewest(self) -> float:
         """The fewest errors of a trial so far."""
-        values = [trial.value for trial in self.study.get_trials(deepcopy=False) if trial.value is not None]
-        return min(values, default=inf)
+        complete = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        return min((trial.value for trial in complete), default=inf)
 
 
 def _trials(
@@ -195,16 +202,15 @@ def _trials(
         asked = search.study.ask()
         settings = {each.key: _suggest(asked, each) for each in search.ranges}
         recipe = _changed(search.recipe, settings)
-        scratch = search.folder / SCRATCH
-        shutil.rmtree(scratch, ignore_errors=True)
-        records = train(digits, recipe, scratch, seed=search.seed, device=device, on_step=on_step, stop=stop)
-        try:
+        with TemporaryDirectory(prefix=SCRATCH, dir=search.folder) as scratch:
+            records = train(
+                digits, recipe, scratch, seed=search.seed, device=device, on_step=on_step, stop=stop
+            )
             history, state = _follow(asked, records)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
         if stop is not None and stop.is_set():
             asked.set_user_attr(STOPPED, True)
             search.study.tell(asked, state=TrialState.FAIL)
+            search.study.enqueue_trial(settings)  # the first to be tried when it goes on
             return
         errors = history[-1].validation_errors if state is TrialState.COMPLETE else None
         best = errors is not None and errors < search.fewest
@@ -222,6 +228,7 @@ def _follow(asked: Any, records: Generator[EpochRecord]) -> tuple[list[EpochReco
             history.append(record)
             asked.report(record.validation_errors, len(history))
             if asked.should_prune():
+                records.close()
                 return history, TrialState.PRUNED
     except DivergedError:
         return history, TrialState.FAIL
@@ -250,7 +257,9 @@ def _open_study(folder: Path, recipe: Recipe, description: dict[str, Any]) -> An
             f"{folder} holds a study with other {' and '.join(differing)}: "
             "go on with what it was begun with, or name another folder with --out"
         )
-    study.sampler = optuna.samplers.TPESampler(seed=description["seed"] + done)  # not the same draws again
+    study.sampler = optuna.samplers.TPESampler(
+        seed=(description["seed"] + done) % 2**32
+    )  # not the same draws again
     return study
 
 
@@ -270,6 +279,17 @@ def _changed(recipe: Recipe, settings: Mapping[str, Value]) -> Recipe:
     """Return a recipe with other settings; `DigitsError` where one is unknown or out of range."""
     changes = [f"{key}={value}" for key, value in settings.items()]
     return recipe_from_toml(recipe_to_toml(recipe), recipe.name, changes)
+
+
+def _check_ranges(recipe: Recipe, ranges: Iterable[Range]) -> None:
+    """Raise `DigitsError` where a setting is unknown, named twice, out of range or cannot be compared."""
+    seen: set[str] = set()
+    for each in ranges:
+        if each.key in seen or each.key.startswith(("split.", "teacher.")):
+            raise DigitsError(f"{each.key} cannot be searched{' twice' if each.key in seen else ''}")
+        seen.add(each.key)
+        for end in (each.low, each.high):
+            _changed(recipe, {each.key: end})
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Value]:
