@@ -5,18 +5,29 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import subprocess
 import sys
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from zipfile import is_zipfile
 
+from digit_recognizer import DigitsError, __version__
+from digit_recognizer.files import write_json
+from digit_recognizer.machine import processor_name
+
 __all__ = [
     "BenchmarkError",
+    "add_common_arguments",
     "at_least",
     "cached_environment",
-    "cores",
+    "facts_of_machine",
     "is_archive",
+    "measure_and_write",
+    "own_versions",
     "peers_versions",
     "run_child",
     "say",
@@ -28,6 +39,56 @@ PEERS = ("tensorflow", "keras", "numpy")
 
 class BenchmarkError(Exception):
     """Something that ends the benchmark, in a sentence."""
+
+
+def add_common_arguments(parser: argparse.ArgumentParser, repeats: int) -> None:
+    """Add what every comparison with the peers asks for."""
+    parser.add_argument(
+        "--peers-python",
+        type=Path,
+        default=Path(".venv-peers/bin/python"),
+        metavar="PATH",
+        help="Python of the environment with Keras (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--repeats", type=at_least(1), default=repeats, metavar="N", help="default: %(default)s"
+    )
+    parser.add_argument("-o", "--output", type=Path, metavar="PATH", help="write the figures as JSON, too")
+
+
+def measure_and_write(
+    arguments: argparse.Namespace, run: Callable[[argparse.Namespace, Path], dict[str, Any]]
+) -> int:
+    """Let `run` measure in a folder of its own, write what it reports, and return the exit status."""
+    try:
+        if arguments.output is not None and not arguments.output.absolute().parent.is_dir():
+            raise BenchmarkError(f"cannot write {arguments.output}: there is no such folder")
+        with TemporaryDirectory(prefix="digits-benchmark-") as folder:
+            report = run(arguments, Path(folder))
+        if arguments.output is not None:
+            write_json(arguments.output, report)
+    except (BenchmarkError, DigitsError) as error:
+        print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def facts_of_machine() -> dict[str, Any]:
+    """Return when and where a benchmark runs."""
+    return {
+        "date": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "processor": processor_name(),
+        "platform": platform.platform(),
+        "cores": cores(),
+        "load_average": os.getloadavg()[0],
+    }
+
+
+def own_versions() -> dict[str, str]:
+    """Return those of Python and of this package."""
+    return {"python": platform.python_version(), "digit_recognizer": __version__}
 
 
 def run_child(folder: Path, peers_python: Path | None, action: str, job: dict[str, Any]) -> dict[str, Any]:

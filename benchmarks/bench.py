@@ -19,25 +19,31 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
-from _bench import BenchmarkError, at_least, cached_environment, cores, peers_versions, run_child, say
+from _bench import (
+    BenchmarkError,
+    add_common_arguments,
+    at_least,
+    cached_environment,
+    facts_of_machine,
+    measure_and_write,
+    own_versions,
+    peers_versions,
+    run_child,
+    say,
+)
 from _report import Measured, Summary, as_json, ratios_in_turn, summarise, table
-from digit_recognizer import Digits, DigitsError, __version__, load_digits, load_recipe
-from digit_recognizer.files import write_json
-from digit_recognizer.machine import processor_name
+from digit_recognizer import Digits, load_digits, load_recipe
 from digit_recognizer.training.preparation import split_rows
 
 OURS = ("flash", "standard")
@@ -76,18 +82,7 @@ class Bench:
 
 
 def main() -> int:
-    arguments = parse_arguments()
-    try:
-        with TemporaryDirectory(prefix="digits-benchmark-") as folder:
-            report = run(arguments, Path(folder))
-        if arguments.output is not None:
-            write_json(arguments.output, report)
-    except (BenchmarkError, DigitsError) as error:
-        print(f"bench.py: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return measure_and_write(parse_arguments(), run)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -96,14 +91,7 @@ def parse_arguments() -> argparse.Namespace:
         epilog="The environment with Keras is made by 'make bench'.",
     )
     parser.add_argument("source", metavar="SOURCE", help="the competition's archive")
-    parser.add_argument(
-        "--peers-python",
-        type=Path,
-        default=Path(".venv-peers/bin/python"),
-        metavar="PATH",
-        help="Python of the environment with Keras (default: %(default)s)",
-    )
-    parser.add_argument("--repeats", type=at_least(1), default=5, metavar="N", help="default: %(default)s")
+    add_common_arguments(parser, repeats=5)
     parser.add_argument(
         "--long-repeats",
         type=at_least(0),
@@ -118,7 +106,6 @@ def parse_arguments() -> argparse.Namespace:
         metavar="N",
         help="at most, as in its recipe (default: %(default)s)",
     )
-    parser.add_argument("-o", "--output", type=Path, metavar="PATH", help="write the figures as JSON, too")
     return parser.parse_args()
 
 
@@ -127,9 +114,7 @@ def run(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     started = time.perf_counter()
     facts = facts_of_run(arguments)
     print(f"{facts['processor']}; cores: {facts['cores']}; load average: {facts['load_average']:.2f}")
-    measured = measure_loading(
-        arguments, folder
-    )  # first, while this process is small: children count from it
+    measured = measure_loading(arguments, folder)  # first: a child's memory counts from this process's
     digits = load_digits(arguments.source)
     bench = Bench(folder, arguments.peers_python.absolute(), arguments.source, digits, measured)
     test = load_digits(arguments.source, "test").images
@@ -152,18 +137,13 @@ def facts_of_run(arguments: argparse.Namespace) -> dict[str, Any]:
     from importlib.metadata import version
 
     return {
-        "date": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "processor": processor_name(),
-        "platform": platform.platform(),
-        "cores": cores(),
-        "load_average": os.getloadavg()[0],
+        **facts_of_machine(),
         "source": Path(arguments.source).name,
         "repeats": arguments.repeats,
         "long_repeats": arguments.long_repeats,
         "keras_epochs": arguments.keras_epochs,
         "versions": {
-            "python": platform.python_version(),
-            "digit_recognizer": __version__,
+            **own_versions(),
             "torch": version("torch"),
             "onnxruntime": version("onnxruntime"),
             **peers_versions(arguments.peers_python),

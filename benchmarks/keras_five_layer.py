@@ -19,36 +19,33 @@ against what Keras says of its model, and, with our weights in Keras's network, 
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
 from math import ceil
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
 from _bench import (
     BenchmarkError,
+    add_common_arguments,
     at_least,
     cached_environment,
-    cores,
+    facts_of_machine,
     is_archive,
+    measure_and_write,
+    own_versions,
     peers_versions,
     run_child,
     say,
 )
 from _report import Measured, Summary, as_json, neighbour_ratios, summarise, table
-from digit_recognizer import Digits, DigitsError, Recipe, __version__, load_digits, load_recipe
-from digit_recognizer.files import write_json
-from digit_recognizer.machine import processor_name
+from digit_recognizer import Digits, Recipe, load_digits, load_recipe
 
 RECIPE = "five-layer"
 EPOCHS = 2  # the first is the warm-up
@@ -102,18 +99,7 @@ class Bench:
 
 
 def main() -> int:
-    arguments = parse_arguments()
-    try:
-        with TemporaryDirectory(prefix="digits-benchmark-") as folder:
-            report = run(arguments, Path(folder))
-        if arguments.output is not None:
-            write_json(arguments.output, report)
-    except (BenchmarkError, DigitsError) as error:
-        print(f"keras_five_layer.py: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return measure_and_write(parse_arguments(), run)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -122,14 +108,7 @@ def parse_arguments() -> argparse.Namespace:
         epilog="The peers' environment is made by 'make bench-peers'.",
     )
     parser.add_argument("source", nargs="?", metavar="SOURCE", help="digits; random images if not given")
-    parser.add_argument(
-        "--peers-python",
-        type=Path,
-        default=Path(".venv-peers/bin/python"),
-        metavar="PATH",
-        help="Python of the environment with Keras (default: %(default)s)",
-    )
-    parser.add_argument("--repeats", type=at_least(1), default=3, metavar="N", help="default: %(default)s")
+    add_common_arguments(parser, repeats=3)
     parser.add_argument(
         "--images",
         type=at_least(86),
@@ -137,14 +116,11 @@ def parse_arguments() -> argparse.Namespace:
         metavar="N",
         help="training images an epoch (default: %(default)s, 100 steps)",
     )
-    parser.add_argument("-o", "--output", type=Path, metavar="PATH", help="write the figures as JSON, too")
     return parser.parse_args()
 
 
 def run(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Measure everything, print the table, and return the report."""
-    if arguments.output is not None and not arguments.output.absolute().parent.is_dir():
-        raise BenchmarkError(f"cannot write {arguments.output}: there is no such folder")
     started = time.perf_counter()
     recipe = load_recipe(RECIPE, [f"epochs={EPOCHS}"])
     bench = Bench(folder, arguments.peers_python.absolute(), recipe, arguments.images)
@@ -165,19 +141,14 @@ def run(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
 def facts_of_run(arguments: argparse.Namespace, peers: dict[str, str]) -> dict[str, Any]:
     """Return what must be known to read the figures: when, where, with what."""
     return {
-        "date": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "processor": processor_name(),
-        "platform": platform.platform(),
-        "cores": cores(),
-        "load_average": os.getloadavg()[0],
+        **facts_of_machine(),
         "source": Path(arguments.source).name if arguments.source else "random (noise with a bar)",
         "images_per_epoch": arguments.images,
         "images_predicted": PREDICTED,
         "repeats": arguments.repeats,
         "threads": {"onnxruntime": "its default", "tensorflow": "its default"},
         "versions": {
-            "python": platform.python_version(),
-            "digit_recognizer": __version__,
+            **own_versions(),
             **peers,
         },
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Callable, Iterator
 from inspect import signature
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from digit_recognizer.cli import main
 from digit_recognizer.digits import Digits
 from helpers import csv_of, make_digits, tiny
 
@@ -32,6 +35,19 @@ def digits() -> Digits:
     images = np.zeros((20, 28, 28), np.uint8)
     images[:, 4:24, 4:24] = np.random.default_rng(1).integers(0, 256, (20, 20, 20))
     return Digits(images, np.repeat(np.arange(10), 2))
+
+
+@pytest.fixture
+def run_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
+    """Return a function that runs a command line in this process: status, output, errors."""
+
+    def run(command: str) -> tuple[Any, str, str]:
+        monkeypatch.setattr(sys, "argv", shlex.split(f"digits {command}"))
+        with pytest.raises(SystemExit) as ending:
+            main()
+        return ending.value.code, *capsys.readouterr()
+
+    return run
 
 
 @pytest.fixture

@@ -19,7 +19,6 @@ import numpy as np
 import pytest
 
 from digit_recognizer import __version__
-from digit_recognizer.cli import main
 from digit_recognizer.cli.output import show_evaluation
 from digit_recognizer.cli.session import session
 from digit_recognizer.digits import Digits
@@ -69,16 +68,10 @@ def here(made, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def digits(monkeypatch, capsys, here):  # noqa: ARG001
+def digits(run_command, here):  # noqa: ARG001
     """Return a function that runs a command in this process: status, output, errors."""
 
-    def run(command):
-        monkeypatch.setattr(sys, "argv", shlex.split(f"digits {command}"))
-        with pytest.raises(SystemExit) as ending:
-            main()
-        return ending.value.code, *capsys.readouterr()
-
-    return run
+    return run_command
 
 
 def spawn(*words, **options):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
-import sys
 from itertools import combinations
 from pathlib import Path
 from statistics import stdev
@@ -13,7 +11,6 @@ from threading import Event
 import numpy as np
 import pytest
 
-from digit_recognizer.cli import main
 from digit_recognizer.digits import Digits
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.intervals import wilson_interval
@@ -370,19 +367,13 @@ def test_a_damaged_fold_is_named(content, stopped):
 
 
 @pytest.fixture
-def digits(monkeypatch, capsys, tmp_path):
+def digits(monkeypatch, run_command, tmp_path):
     """Return a function that runs a command beside digits and a recipe: status, output, errors."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "made.csv").write_text(csv_of(DIGITS))
     (tmp_path / "tiny.toml").write_text(TINY)
 
-    def run(command):
-        monkeypatch.setattr(sys, "argv", shlex.split(f"digits {command}"))
-        with pytest.raises(SystemExit) as ending:
-            main()
-        return ending.value.code, *capsys.readouterr()
-
-    return run
+    return run_command
 
 
 TRAIN = "train made.csv --recipe tiny.toml --set epochs=1 --out new --folds 2"

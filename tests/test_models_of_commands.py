@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import shutil
 import subprocess
 import sys
@@ -57,16 +56,10 @@ def here(made, monkeypatch) -> Path:
 
 
 @pytest.fixture
-def digits(monkeypatch, capsys, here):  # noqa: ARG001
+def digits(run_command, here):  # noqa: ARG001
     """Return a function that runs a command in this process: status, output, errors."""
 
-    def run(command):
-        monkeypatch.setattr(sys, "argv", shlex.split(f"digits {command}"))
-        with pytest.raises(SystemExit) as ending:
-            main()
-        return ending.value.code, *capsys.readouterr()
-
-    return run
+    return run_command
 
 
 # What two words are

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import shlex
 import shutil
-import sys
 from pathlib import Path
 from threading import Event
 
@@ -13,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 
-from digit_recognizer.cli import main
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.recognition import Recognizer
 from digit_recognizer.run_folder import read_fold_rows, read_validation_rows
@@ -375,20 +372,14 @@ def test_folds_are_not_trained_with_a_teacher_who_may_have_seen_them(teachers, t
 
 
 @pytest.fixture
-def digits(monkeypatch, capsys, tmp_path, teachers):
+def digits(monkeypatch, run_command, tmp_path, teachers):
     """Return a function that runs a command beside digits and a teacher: status, output, errors."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "made.csv").write_text(csv_of(DIGITS))
     (tmp_path / "tiny.toml").write_text(TINY)
     shutil.copytree(teachers / "one", tmp_path / "teacher")
 
-    def run(command):
-        monkeypatch.setattr(sys, "argv", shlex.split(f"digits {command}"))
-        with pytest.raises(SystemExit) as ending:
-            main()
-        return ending.value.code, *capsys.readouterr()
-
-    return run
+    return run_command
 
 
 TRAIN = "train made.csv --recipe tiny.toml --set epochs=1 --out new --set teacher.run="

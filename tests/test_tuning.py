@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 import shutil
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from threading import Event
 
 import pytest
 
-from digit_recognizer.cli import main
 from digit_recognizer.digits import Digits
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.training import EpochRecord, load_recipe, recipe_names, tuning
@@ -485,20 +482,14 @@ def test_digits_without_labels_end_in_a_sentence(tmp_path):
 
 
 @pytest.fixture
-def digits(monkeypatch, capsys, tmp_path):
+def digits(monkeypatch, run_command, tmp_path):
     """Return a function that runs a command beside digits and a recipe: status, output, errors."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "made.csv").write_text(csv_of(DIGITS))
     network = 'network = ["maxpool 4", "dense 10"]'
     (tmp_path / "tiny.toml").write_text(re.sub("^network = .*$", network, TINY, flags=re.MULTILINE))
 
-    def run(command):
-        monkeypatch.setattr(sys, "argv", shlex.split(f"digits {command}"))
-        with pytest.raises(SystemExit) as ending:
-            main()
-        return ending.value.code, *capsys.readouterr()
-
-    return run
+    return run_command
 
 
 TUNE = "tune tiny.toml made.csv --out new --search batch_size=16..64"

@@ -11,9 +11,17 @@ from typing import Any
 
 from digit_recognizer.errors import DigitsError
 
-__all__ = ["remove_partial_files", "replacing", "write_json", "write_text"]
+__all__ = ["make_directory", "remove_partial_files", "replacing", "write_json", "write_text"]
 
 PARTIAL = ".part"  # ends the name of a file that is still being written
+
+
+def make_directory(folder: Path) -> None:
+    """Make a folder, and those above it, where it is not there; `DigitsError` if it cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DigitsError(f"cannot write the folder {folder}: {error.strerror or error}") from error
 
 
 @contextmanager

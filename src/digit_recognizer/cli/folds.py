@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from contextlib import closing
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
@@ -10,7 +11,15 @@ from typing import TYPE_CHECKING
 import typer
 
 from digit_recognizer import run_folder
-from digit_recognizer.cli.session import INTERRUPTED, as_argument, command_line, lasting, session
+from digit_recognizer.cli.session import (
+    INTERRUPTED,
+    as_argument,
+    choose_source,
+    command_line,
+    lasting,
+    session,
+    show_epochs,
+)
 from digit_recognizer.digits import Digits
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.sources import find_source, load_digits
@@ -39,9 +48,7 @@ def cross_validate_anew(
     loaded = training.load_recipe(recipe, settings)
     folder = folder or run_folder.free_folder(f"{loaded.name}-folds")
     with session(as_json=as_json) as (reporter, stop):
-        found = find_source(source)
-        if source is None:
-            reporter.reading(found)
+        found = choose_source(source, reporter)
         digits = load_digits(found, "train")
         runs = training.cross_validate(
             digits,
@@ -76,19 +83,12 @@ def _follow(runs: Generator[FoldRun], folder: Path, digits: Digits, reporter: Re
     """Show each fold until all are trained or a signal stops them."""
     from digit_recognizer import training
 
-    for run in runs:
-        reporter.begin(run.folder, training.load_recipe(run.folder / run_folder.RECIPE), digits)
-        try:
-            for record in run.records:
-                reporter.epoch(record)
-        except BaseException:
-            stop.set()  # whoever cannot be shown more wants no end made of it either
-            run.records.close()
-            runs.close()
-            raise
-        reporter.close()
-        if not run_folder.is_finished(run.folder):
-            reporter.stopped(folder, command_line("train", "--resume", as_argument(folder)))
-            raise typer.Exit(INTERRUPTED)
-        reporter.fold(run.number, run_folder.read_json(run.folder / run_folder.METRICS))
+    with closing(runs):
+        for run in runs:
+            reporter.begin(run.folder, training.load_recipe(run.folder / run_folder.RECIPE), digits)
+            show_epochs(run.records, reporter, stop)
+            if not run_folder.is_finished(run.folder):
+                reporter.stopped(folder, command_line("train", "--resume", as_argument(folder)))
+                raise typer.Exit(INTERRUPTED)
+            reporter.fold(run.number, run_folder.read_json(run.folder / run_folder.METRICS))
     reporter.cross_validated(folder, training.read_plan(folder))

@@ -11,7 +11,15 @@ import typer
 
 from digit_recognizer import run_folder
 from digit_recognizer.cli.reports import report_run
-from digit_recognizer.cli.session import INTERRUPTED, as_argument, command_line, lasting, session
+from digit_recognizer.cli.session import (
+    INTERRUPTED,
+    as_argument,
+    choose_source,
+    command_line,
+    lasting,
+    session,
+    show_epochs,
+)
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.sources import find_source, has_test_csv, load_digits
 
@@ -39,9 +47,7 @@ def train_anew(
     loaded = training.load_recipe(recipe, settings)
     folder = folder or run_folder.free_folder(loaded.name)
     with session(as_json=as_json) as (reporter, stop):
-        named = find_source(source)
-        if source is None:
-            reporter.reading(named)
+        named = choose_source(source, reporter)
         if (Path(named) / run_folder.ENVIRONMENT).exists():
             raise DigitsError(f"{named} is a run folder: go on with it by --resume {named}")
         digits = load_digits(named, "train")
@@ -95,15 +101,8 @@ def _recorded_source(run: Path) -> str:
 
 
 def _follow(records: Generator[EpochRecord], folder: Path, reporter: Reporter, stop: Event) -> None:
-    """Show a training until it ends or is stopped."""
-    try:
-        for record in records:
-            reporter.epoch(record)
-    except BaseException:
-        stop.set()  # whoever cannot be shown more wants no end made of it either
-        records.close()
-        raise
-    reporter.close()
+    """Show a training, and what to type behind it."""
+    show_epochs(records, reporter, stop)
     if not run_folder.is_finished(folder):
         reporter.stopped(folder, command_line("train", "--resume", as_argument(folder)))
         raise typer.Exit(INTERRUPTED)

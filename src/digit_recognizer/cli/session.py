@@ -7,16 +7,19 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
+from digit_recognizer.sources import find_source
+
 if TYPE_CHECKING:
     from digit_recognizer.cli.progress import Reporter
+    from digit_recognizer.training import EpochRecord
 
-__all__ = ["INTERRUPTED", "as_argument", "command_line", "lasting", "session"]
+__all__ = ["INTERRUPTED", "as_argument", "choose_source", "command_line", "lasting", "session", "show_epochs"]
 
 HELD = 1.0  # seconds that a key may be held down without meaning it twice
 INTERRUPTED = 130  # exit status, as of a shell after Ctrl-C
@@ -65,6 +68,26 @@ def command_line(action: str, *words: str) -> str:
 def as_argument(folder: Path) -> str:
     """Return a folder's name so that it is not taken for an option."""
     return f"./{folder}" if str(folder).startswith("-") else str(folder)
+
+
+def choose_source(source: str | None, reporter: Reporter) -> str:
+    """Return the source named, else the one that is found, and then say which."""
+    found = find_source(source)
+    if source is None:
+        reporter.reading(found)
+    return found
+
+
+def show_epochs(records: Generator[EpochRecord], reporter: Reporter, stop: Event) -> None:
+    """Show a training until it ends or is stopped."""
+    try:
+        for record in records:
+            reporter.epoch(record)
+    except BaseException:
+        stop.set()  # whoever cannot be shown more wants no end made of it either
+        records.close()
+        raise
+    reporter.close()
 
 
 def lasting(source: str) -> str:

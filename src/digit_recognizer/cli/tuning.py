@@ -7,8 +7,8 @@ from pathlib import Path
 
 import typer
 
-from digit_recognizer.cli.session import INTERRUPTED, command_line, session
-from digit_recognizer.sources import find_source, load_digits
+from digit_recognizer.cli.session import INTERRUPTED, choose_source, command_line, session
+from digit_recognizer.sources import load_digits
 
 __all__ = ["search_settings"]
 
@@ -30,9 +30,7 @@ def search_settings(
     loaded = load_recipe(recipe)
     folder = folder or Path("runs") / f"tune-{loaded.name}"
     with session(as_json=as_json) as (reporter, stop):
-        found = find_source(source)
-        if source is None:
-            reporter.reading(found)
+        found = choose_source(source, reporter)
         digits = load_digits(found, "train")
         chosen = tuning.settings_of(loaded) if ranges is None else tuning.parse_ranges(ranges)
         done = tuning.tune(

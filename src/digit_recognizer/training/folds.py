@@ -13,11 +13,11 @@ from typing import Any
 from digit_recognizer import run_folder
 from digit_recognizer.digits import Digits
 from digit_recognizer.errors import DigitsError
-from digit_recognizer.files import write_json, write_text
+from digit_recognizer.files import make_directory, write_json, write_text
 from digit_recognizer.intervals import wilson_interval
 from digit_recognizer.training.history import EpochRecord
 from digit_recognizer.training.preparation import Fold, split_rows
-from digit_recognizer.training.recipe import Recipe, load_recipe, recipe_to_toml
+from digit_recognizer.training.recipe import Recipe, as_recipe, load_recipe, recipe_to_toml
 from digit_recognizer.training.trainer import OnStep, resume, train
 
 __all__ = ["FoldRun", "cross_validate", "read_plan", "resume_folds"]
@@ -83,7 +83,7 @@ def cross_validate(
     """
     if not LEAST <= folds <= MOST:
         raise DigitsError(f"expected {LEAST} to {MOST} folds, got {folds}")
-    loaded = load_recipe(recipe) if isinstance(recipe, str | Path) else recipe
+    loaded = as_recipe(recipe)
     target = Path(folder)
     if target.exists():
         raise DigitsError(f"{target} is there already: choose another folder, or go on by --resume {target}")
@@ -91,10 +91,7 @@ def cross_validate(
         raise DigitsError(f"{loaded.name} has a teacher, which may have seen the folds: judge it by a run")
     for number in range(1, folds + 1):
         split_rows(digits, loaded, seed, Fold(number, folds))  # what is wrong leaves no folder behind
-    try:
-        target.mkdir(parents=True)
-    except OSError as error:
-        raise DigitsError(f"cannot write the folder {target}: {error.strerror or error}") from error
+    make_directory(target)
     write_text(target / run_folder.RECIPE, recipe_to_toml(loaded))
     plan = {"format": run_folder.FORMAT, "folds": folds, "seed": seed, "source": source}
     write_json(target / run_folder.FOLDS, plan)

@@ -76,7 +76,7 @@ class _Graph:
         scaled = self._scaled("images")
         probabilities = self._probabilities(scaled)
         if self._predictor.shifts is not None:
-            probabilities = self._averaged(scaled, probabilities, self._predictor.shifts)
+            self._averaged(scaled, probabilities, self._predictor.shifts)
         self.nodes[-1].output[0] = "probabilities"
 
     def _add(self, operator: str, *inputs: str, **attributes: Any) -> str:

@@ -39,6 +39,7 @@ from digit_recognizer.training.settings import (
 __all__ = [
     "Network",
     "Recipe",
+    "as_recipe",
     "load_recipe",
     "recipe_from_toml",
     "recipe_names",
@@ -174,6 +175,11 @@ def load_recipe(name: str | Path, settings: Iterable[str] = ()) -> Recipe:
     if text.endswith(".toml"):
         return recipe_from_toml(_read(Path(name)), text, settings)
     return recipe_from_toml(recipe_text(text), text, settings)
+
+
+def as_recipe(recipe: Recipe | str | Path) -> Recipe:
+    """Return a recipe as it is, or the one of a name or a file; `DigitsError` as `load_recipe`."""
+    return recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
 
 
 def recipe_text(name: str) -> str:

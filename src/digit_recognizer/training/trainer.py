@@ -44,7 +44,7 @@ from digit_recognizer.training.preparation import (
     split_rows,
 )
 from digit_recognizer.training.randomness import batches_of, draws_from
-from digit_recognizer.training.recipe import Recipe, load_recipe
+from digit_recognizer.training.recipe import Recipe, as_recipe
 from digit_recognizer.training.schedule import learning_rate
 from digit_recognizer.training.teacher import parts_of_teacher, soft_targets
 
@@ -109,8 +109,7 @@ def train(
         The digits cannot be trained on, the folder is taken, a file cannot be written, or the loss is no
         longer a number.
     """
-    if isinstance(recipe, str | Path):
-        recipe = load_recipe(recipe)
+    recipe = as_recipe(recipe)
     if seed < 0:
         raise DigitsError(f"expected a seed of at least 0, got {seed}")
     hardware = choose_device(device)

@@ -21,9 +21,9 @@ from optuna.trial import TrialState
 
 from digit_recognizer.digits import Digits
 from digit_recognizer.errors import DigitsError, first_line
-from digit_recognizer.files import write_text
+from digit_recognizer.files import make_directory, write_text
 from digit_recognizer.training.history import EpochRecord
-from digit_recognizer.training.recipe import Recipe, load_recipe, recipe_from_toml, recipe_to_toml
+from digit_recognizer.training.recipe import Recipe, as_recipe, recipe_from_toml, recipe_to_toml
 from digit_recognizer.training.trainer import DivergedError, OnStep, train
 
 __all__ = ["BEST", "Range", "Trial", "parse_ranges", "settings_of", "tune"]
@@ -147,7 +147,7 @@ def tune(
         As `train`; no validation images; the study there is one of another recipe, other digits, ranges or
         seed; Optuna is not installed.
     """
-    loaded = load_recipe(recipe) if isinstance(recipe, str | Path) else recipe
+    loaded = as_recipe(recipe)
     if not loaded.split.validation:
         raise DigitsError(f"{loaded.name} holds no images out to judge a trial by: set split.validation=0.1")
     chosen = tuple(settings_of(loaded) if ranges is None else ranges)
@@ -155,10 +155,7 @@ def tune(
         raise DigitsError(f"{loaded.name} has no settings to search: name some, such as batch_size=64..512")
     _check_ranges(loaded, chosen)  # before anything is written
     target = Path(folder)
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DigitsError(f"cannot write the folder {target}: {error.strerror or error}") from error
+    make_directory(target)
     description = {
         "recipe": recipe_to_toml(loaded),
         "digits": digits.sha256(),
@@ -257,9 +254,8 @@ def _open_study(folder: Path, recipe: Recipe, description: dict[str, Any]) -> An
             f"{folder} holds a study with other {' and '.join(differing)}: "
             "go on with what it was begun with, or name another folder with --out"
         )
-    study.sampler = optuna.samplers.TPESampler(
-        seed=(description["seed"] + done) % 2**32
-    )  # not the same draws again
+    seed = (description["seed"] + done) % 2**32  # not the same draws again
+    study.sampler = optuna.samplers.TPESampler(seed=seed)
     return study
 
 
