@@ -24,6 +24,7 @@ INK = 255  # a pixel's value where the ink is full
 PARAMETERS = 887_530
 SINGLES = 100  # images predicted one by one
 PREDICT_BATCHES = (32, 256)  # Keras's default, and ours
+PARTS = ("weight", "bias", "running_mean", "running_var")  # of a layer's weights, in Keras's order
 COMPARED = 512  # images whose probabilities go back, to be held against ours
 
 Pair = tuple[tf.Tensor, tf.Tensor]  # images (B, 28, 28, 1) and one-hot labels (B, 10), both float32
@@ -160,7 +161,9 @@ def build_from(lines: list[str]) -> keras.Model:
         elif word == "maxpool":
             stack.append(layers.MaxPool2D(int(rest[0]), **options))
         elif word == "relu":
-            stack.append(layers.ReLU(**options))
+            stack.append(layers.ReLU(name=options["name"]))
+        elif word == "batchnorm":
+            stack.append(layers.BatchNormalization(**options))
         else:
             assert word == "dense", line
             stack += [layers.Flatten()] if counts[word] == 1 else []
@@ -279,12 +282,13 @@ def augmenting(inputs: np.ndarray, targets: np.ndarray, recipe: dict[str, Any]) 
     return batches.prefetch(tf.data.AUTOTUNE)
 
 
-def warp(images: tf.Tensor, rotation: float, zoom: float, shift: float) -> tf.Tensor:
+def warp(images: tf.Tensor, rotation: float, zoom: float, shift: float, shear: float) -> tf.Tensor:
     """Rotate, shift and zoom each image of a batch at random, as ``ImageDataGenerator`` draws it.
 
     All in one interpolation, linear, beyond the edge its pixels repeated. `rotation` is in degrees, `zoom`
-    and `shift` are shares, all to either side.
+    and `shift` are shares, all to either side. `shear` is here for the recipe's sake; the notebook has none.
     """
+    assert shear == 0, shear
     count = tf.shape(images)[0]
     drawn = tf.unstack(tf.random.uniform([5, count], -1.0, 1.0))  # each (B,)
     angle = drawn[0] * float(np.radians(rotation))
@@ -316,7 +320,8 @@ def load_weights(model: keras.Model, path: str) -> None:
     with np.load(path) as archive:
         for layer in model.layers:
             if layer.weights:
-                layer.set_weights([archive[f"{layer.name}.weight"], archive[f"{layer.name}.bias"]])
+                names = (f"{layer.name}.{part}" for part in PARTS)
+                layer.set_weights([archive[name] for name in names if name in archive])
 
 
 class Judge(keras.callbacks.Callback):

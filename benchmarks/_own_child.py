@@ -218,18 +218,23 @@ def keras_weights(network: Any) -> dict[str, np.ndarray]:
     weights: dict[str, np.ndarray] = {}
     shapes = {row.name: row.output_shape for row in summarise(network)}
     for name, layer in network.named_children():
-        if hasattr(layer, "weight"):
-            values = layer.weight.detach().numpy()
-            if values.ndim == 2 and side:
-                values = values.reshape(len(values), -1, side, side)
-            values = values.transpose(2, 3, 1, 0) if values.ndim == 4 else values.T
-            dense = not hasattr(layer, "kernel_size")
-            weights[f"{name}.weight"] = values.reshape(-1, values.shape[-1]) if dense else values
-            weights[f"{name}.bias"] = layer.bias.detach().numpy()
-            side = 0 if dense else side
+        for part, tensor in layer.state_dict().items():
+            weights[f"{name}.{part}"] = keras_order(tensor.numpy(), side)
         if len(shapes[name]) == 3:
             side = shapes[name][0]
+        elif hasattr(layer, "weight"):
+            side = 0
     return weights
+
+
+def keras_order(values: np.ndarray, side: int) -> np.ndarray:
+    """Return a weight with its axes as Keras has them; a dense layer's `side` is that of the image before."""
+    if values.ndim == 4:
+        return values.transpose(2, 3, 1, 0)
+    if values.ndim == 2 and side:  # channels came before rows and columns
+        values = values.reshape(len(values), -1, side, side).transpose(0, 2, 3, 1)
+        return values.reshape(len(values), -1).T
+    return values.T
 
 
 def _speed(predict_all: Any, images: Any) -> dict[str, float]:
