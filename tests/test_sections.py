@@ -191,7 +191,15 @@ def test_augmentation_is_shown_on_an_image_that_was_trained_on(study, drawn):
     assert given["drawn"].shape == (12, 28, 28)
     caption = pictures(section)["augmentation"].caption
     assert "turned by up to 10° to either side" in caption
-    assert "changed by up to 10 %, moved by up to 2.8 pixels" in caption
+    assert "changed by up to 10 %, moved by up to 2.8 pixels each way." in caption
+
+
+def test_slant_is_named_where_there_is_any(study):
+    recipe = study.run.recipe
+    recipe = replace(recipe, augmentation=replace(recipe.augmentation, shear=0.05))
+    slanted = replace(study, run=replace(study.run, recipe=recipe))
+    caption = pictures(show_data(slanted))["augmentation"].caption
+    assert "pixels each way, slanted by up to 5 % of the height." in caption
 
 
 def test_a_recipe_without_augmentation_says_so(all_trained_on):

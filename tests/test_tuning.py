@@ -345,6 +345,14 @@ def test_who_takes_no_more_trials_has_those_taken(tmp_path):
     assert [trial.number for trial in search(tmp_path, 3)] == [3]
 
 
+def test_a_folder_may_have_any_name(tmp_path):
+    folder = tmp_path / "is 100 % enough?" / "50%25 #1"
+    folder.mkdir(parents=True)
+    list(search(folder, 1))
+    assert files_in(folder) == LEFT
+    assert [trial.number for trial in search(folder, 2)] == [2]
+
+
 def test_a_stop_in_mid_trial_leaves_a_study_that_goes_on(tmp_path):
     follow_until(STEPS + 1, lambda **options: search(tmp_path, 3, **options))
     assert files_in(tmp_path) == LEFT

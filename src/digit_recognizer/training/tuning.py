@@ -18,6 +18,7 @@ from typing import Any
 
 import optuna
 from optuna.trial import TrialState
+from sqlalchemy import URL
 
 from digit_recognizer.digits import Digits
 from digit_recognizer.errors import DigitsError, first_line
@@ -236,9 +237,10 @@ def _open_study(folder: Path, recipe: Recipe, description: dict[str, Any]) -> An
     """Open or make the study in a folder; `DigitsError` where the one there is of something else."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     pruner = optuna.pruners.MedianPruner(n_warmup_steps=recipe.epochs // 3)
+    address = URL.create("sqlite", database=str(folder / STUDY))  # of a "?" or "%" in it, too
     try:
         study = optuna.create_study(
-            storage=f"sqlite:///{folder / STUDY}", pruner=pruner, study_name=NAME, load_if_exists=True
+            storage=address.render_as_string(), pruner=pruner, study_name=NAME, load_if_exists=True
         )
         found = study.user_attrs or None
         done = len(study.get_trials(deepcopy=False))

@@ -87,10 +87,14 @@ def _augmentation(study: Study) -> Block:
 
 
 def _in_words(augmentation: Augmentation) -> str:
-    return (
-        f"turned by up to {augmentation.rotation:g}° to either side, height and width each changed by up to "
-        f"{percent(augmentation.zoom, 0)}, moved by up to {augmentation.shift * SIDE:.1f} pixels each way"
-    )
+    moves = [
+        f"turned by up to {augmentation.rotation:g}° to either side",
+        f"height and width each changed by up to {percent(augmentation.zoom, 0)}",
+        f"moved by up to {augmentation.shift * SIDE:.1f} pixels each way",
+    ]
+    if augmentation.shear:
+        moves.append(f"slanted by up to {percent(augmentation.shear, 0)} of the height")
+    return ", ".join(moves)
 
 
 def _checks(study: Study) -> Facts:
