@@ -252,6 +252,14 @@ def test_a_submission_replaces_the_one_before(digits, here):
     assert not list(here.rglob("*.part"))
 
 
+def test_a_submission_may_go_through_a_pipe(here):
+    submitted = spawn("submit", "run", "test.csv", "-o", "/dev/stdout")
+    assert (submitted.returncode, submitted.stderr) == (0, "")
+    labels = Recognizer(here / "run").predict(UNLABELLED.images).labels
+    rows = [f"{number},{label}" for number, label in enumerate(labels, start=1)]
+    assert submitted.stdout.splitlines() == ["ImageId,Label", *rows]  # and nothing else
+
+
 def test_a_setting_changes_the_recipe_for_one_run(digits, here):
     assert digits(f"{TRAIN} --set epochs=1 --set optimizer.learning_rate=0.02")[0] == 0
     recipe = load_recipe(here / "new/recipe.toml")

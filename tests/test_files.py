@@ -73,6 +73,22 @@ def test_a_named_pipe_is_written_directly(tmp_path):
     assert pipe.is_fifo()
 
 
+def test_an_open_pipe_that_has_no_path_of_its_own_is_written_directly():
+    reading, writing = os.pipe()
+    write_text(Path(f"/dev/fd/{writing}"), "through")
+    os.close(writing)
+    with open(reading) as pipe:  # noqa: PTH123
+        assert pipe.read() == "through"
+
+
+def test_a_pipe_that_nobody_reads_any_more_is_told_apart():
+    reading, writing = os.pipe()
+    os.close(reading)
+    with pytest.raises(BrokenPipeError):
+        write_text(Path(f"/dev/fd/{writing}"), "through")
+    os.close(writing)
+
+
 def test_the_null_device_is_written_directly():
     with replacing(Path(os.devnull)) as path:
         path.write_text("gone")

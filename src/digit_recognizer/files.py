@@ -30,7 +30,8 @@ def replacing(target: Path) -> Iterator[Path]:
 
     A reader sees the old file or the new one, never a part, even if the process or the machine dies
     in between. If the block raises, the temporary file is removed and `target` stays as it was. A
-    target that is no regular file (``/dev/stdout``, a named pipe) is written directly.
+    target that is no regular file (``/dev/stdout``, a named pipe) is written directly; `BrokenPipeError`
+    where nobody reads it any more.
 
     Parameters
     ----------
@@ -48,10 +49,10 @@ def replacing(target: Path) -> Iterator[Path]:
         The file cannot be written: no such folder, no permission, no space left.
     """
     try:
-        real = target.resolve()
-        if real.exists() and not real.is_file():
-            yield real
+        if target.exists() and not target.is_file():
+            yield target  # not resolved: a pipe that /dev/stdout leads to has no path
             return
+        real = target.resolve()
         partial = real.with_name(f".{real.name}.{os.getpid()}{PARTIAL}")
         try:
             yield partial
@@ -62,6 +63,8 @@ def replacing(target: Path) -> Iterator[Path]:
             with suppress(OSError):
                 partial.unlink()
             raise
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise DigitsError(f"cannot write {target}: {error.strerror or error}") from error
 

@@ -226,7 +226,8 @@ def submit(
     if probabilities:
         written.append(beside)
         write_probabilities(predictions, beside)
-    show_submission(predictions, written, labelled=digits.labels is not None)
+    if output.is_file():  # a pipe takes the rows alone
+        show_submission(predictions, written, labelled=digits.labels is not None)
 
 
 @app.command()
