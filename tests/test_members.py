@@ -270,7 +270,8 @@ def test_a_member_that_cannot_be_read_back_is_named(damage, tmp_path):
         path.write_bytes(contents[:100] if damage == "half" else contents)
     with pytest.raises(DigitsError) as error:
         resume(tmp_path / "run", DIGITS)
-    assert str(error.value).startswith(f"the weights {path} ")
+    named = f"the weights {path} do not" if damage == "another network's" else f"{path} is damaged or cannot"
+    assert str(error.value).startswith(named)
     assert "\n" not in str(error.value)
 
 

@@ -95,7 +95,9 @@ def load_checkpoint(path: Path, network: nn.Module, optimizer: torch.optim.Optim
         tensors = _read_tensors(path)
         if header["optimizer"] != type(optimizer).__name__:
             raise ValueError(f"it was saved with the optimizer {header['optimizer']}")
-        _restore_network(network, tensors)
+        prefix = "network."
+        own = {name: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+        _restore_network(network, {name.removeprefix(prefix): tensor for name, tensor in own.items()})
         _restore_optimizer(optimizer, tensors)
     except (OSError, SafetensorError, LookupError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())  # torch's goes over several lines
@@ -111,12 +113,21 @@ def read_position(path: Path) -> Position:
 
 
 def load_weights(path: Path, network: nn.Module) -> None:
-    """Put the weights of a safetensors file into `network`; `DigitsError` where they are not its own."""
+    """Put the weights of a safetensors file into `network`.
+
+    Raises
+    ------
+    DigitsError
+        The file is missing or damaged, or its weights are another network's.
+    """
     try:
-        network.load_state_dict(_read_tensors(path))
-    except (OSError, SafetensorError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise DigitsError(f"the weights {path} do not fit the recipe: {reason}") from error
+        tensors = _read_tensors(path)
+    except (OSError, SafetensorError) as error:
+        raise DigitsError(f"{path} is damaged or cannot be read: {first_line(error)}") from error
+    try:
+        _restore_network(network, tensors)
+    except ValueError as error:
+        raise DigitsError(f"the weights {path} do not fit the recipe: {error}") from error
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
@@ -161,10 +172,10 @@ def _read_header(path: Path) -> dict[str, Any]:
 
 
 def _restore_network(network: nn.Module, tensors: dict[str, Tensor]) -> None:
-    prefix = "network."
-    network.load_state_dict(
-        {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-    )
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:  # a line for each tensor
+        raise ValueError("the tensors are those of another network") from error
 
 
 def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
