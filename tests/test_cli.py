@@ -605,7 +605,15 @@ def test_a_training_whose_reader_goes_away_stays_unfinished(digits, here, monkey
     assert digits("train --resume new")[0] == 0
 
 
-@pytest.mark.parametrize("command", ["train bundled --out ''", "train bundled --out /", "submit run -o ''"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "train bundled --out ''",
+        "train bundled --out '' --folds 2",
+        "train bundled --out /",
+        "submit run -o ''",
+    ],
+)
 def test_a_name_that_names_nothing_is_refused(digits, command):
     status, _, errors = digits(command)
     assert status == 2

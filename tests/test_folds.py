@@ -305,6 +305,40 @@ def test_a_folder_that_is_there_is_left_as_it_is(tmp_path):
     assert refusal(tmp_path / "run").startswith(f"{tmp_path / 'run'} is there already: choose another folder")
 
 
+def test_an_empty_folder_is_as_good_as_none(tmp_path, whole):
+    (tmp_path / "run").mkdir()
+    assert outcome(run_to_the_end(tmp_path / "run", seed=4, source="made")) == outcome(whole)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"device": "nonsense"}, "expected a device auto, cpu, cuda or cuda:1, got 'nonsense'"),
+        ({"device": "cuda:99"}, "cannot compute on device 'cuda:99': "),
+        ({"seed": -1}, "expected a seed of at least 0, got -1"),
+    ],
+)
+def test_what_no_fold_can_be_trained_with_leaves_no_folder(options, sentence, tmp_path):
+    assert refusal(tmp_path / "run", **options).startswith(sentence)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("network", "sentence"),
+    [
+        ("network='nomodule:build'", "network 'nomodule:build' failed: ModuleNotFoundError"),
+        ("network=['dense 9']", "the network ends with 9 values; expected 10 logits"),
+        ("networks=[['dense 10'], ['dense 9']]", "the network ends with 9 values; expected 10 logits"),
+    ],
+)
+def test_a_network_that_cannot_be_built_leaves_no_folder(network, sentence, tmp_path):
+    recipe = tiny("network=[]", network) if network.startswith("networks") else tiny(network)
+    with pytest.raises(DigitsError) as error:
+        cross_validate(DIGITS, recipe, tmp_path / "run", folds=FOLDS)
+    assert str(error.value).startswith(sentence)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("mine")
     assert str(tmp_path / "file") in refusal(tmp_path / "file/run")

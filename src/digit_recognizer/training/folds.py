@@ -15,8 +15,10 @@ from digit_recognizer.digits import Digits
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.files import make_directory, write_json, write_text
 from digit_recognizer.intervals import wilson_interval
+from digit_recognizer.training.hardware import choose_device
 from digit_recognizer.training.history import EpochRecord
-from digit_recognizer.training.preparation import Fold, split_rows
+from digit_recognizer.training.job import new_job
+from digit_recognizer.training.preparation import Fold, check_free, split_rows
 from digit_recognizer.training.recipe import Recipe, as_recipe, load_recipe, recipe_to_toml
 from digit_recognizer.training.trainer import OnStep, resume, train
 
@@ -66,7 +68,7 @@ def cross_validate(
     digits, recipe, seed, device, source, on_step, stop
         As in `train`; the seed also decides which image is in which fold.
     folder
-        What to make; it must not exist.
+        What to make; it must not exist or be empty.
     folds
         How many, 2 to 100.
 
@@ -85,12 +87,12 @@ def cross_validate(
         raise DigitsError(f"expected {LEAST} to {MOST} folds, got {folds}")
     loaded = as_recipe(recipe)
     target = Path(folder)
-    if target.exists():
-        raise DigitsError(f"{target} is there already: choose another folder, or go on by --resume {target}")
+    check_free(target)
     if loaded.teacher is not None:
         raise DigitsError(f"{loaded.name} has a teacher, which may have seen the folds: judge it by a run")
-    for number in range(1, folds + 1):
-        split_rows(digits, loaded, seed, Fold(number, folds))  # what is wrong leaves no folder behind
+    for number in range(1, folds + 1):  # what is wrong leaves no folder behind
+        split_rows(digits, loaded, seed, Fold(number, folds))
+    new_job(target, loaded, seed, choose_device(device))
     make_directory(target)
     write_text(target / run_folder.RECIPE, recipe_to_toml(loaded))
     plan = {"format": run_folder.FORMAT, "folds": folds, "seed": seed, "source": source}

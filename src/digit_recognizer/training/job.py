@@ -116,8 +116,10 @@ def new_job(folder: Path, recipe: Recipe, seed: int, device: torch.device) -> Jo
     Raises
     ------
     DigitsError
-        A network does not fit together.
+        A network does not fit together, the seed is negative, or there is no such teacher.
     """
+    if seed < 0:
+        raise DigitsError(f"expected a seed of at least 0, got {seed}")
     for member in range(2, len(recipe.choices) + 1):
         _begin(recipe, seed, device, member)
     network, optimizer = _begin(recipe, seed, device, member=1)

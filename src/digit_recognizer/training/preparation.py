@@ -27,6 +27,7 @@ __all__ = [
     "Fold",
     "Parts",
     "check_batch",
+    "check_free",
     "describe_environment",
     "lock_folder",
     "make_folder",
@@ -103,6 +104,18 @@ def read_parts(folder: Path, count: int) -> Parts:
     return Parts(np.setdiff1d(np.arange(count), held_out), validation, fold)
 
 
+def check_free(folder: Path) -> None:
+    """Raise `DigitsError` unless a folder may be made by this name: nothing is there, or an empty one."""
+    if not folder.name:
+        raise DigitsError(f"{str(folder)!r} cannot be made a run folder: name a new one, such as runs/mine")
+    try:
+        taken = folder.exists() and not (folder.is_dir() and not any(folder.iterdir()))
+    except OSError as error:
+        raise DigitsError(f"cannot write the run folder {folder}: {error.strerror or error}") from error
+    if taken:
+        raise DigitsError(f"{folder} is there already: choose another folder, or go on by --resume {folder}")
+
+
 def make_folder(folder: Path, recipe: Recipe, environment: Mapping[str, Any], parts: Parts) -> None:
     """Make a run folder with what is known before the training, under a temporary name at first.
 
@@ -111,14 +124,9 @@ def make_folder(folder: Path, recipe: Recipe, environment: Mapping[str, Any], pa
     DigitsError
         The folder exists and is not empty, or cannot be written.
     """
-    if not folder.name:
-        raise DigitsError(f"{str(folder)!r} cannot be made a run folder: name a new one, such as runs/mine")
+    check_free(folder)
     partial = folder.with_name(f".{folder.name}.{os.getpid()}{PARTIAL}")
     try:
-        if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-            raise DigitsError(
-                f"{folder} is there already: choose another folder, or go on with a run by --resume {folder}"
-            )
         partial.mkdir(parents=True)
         write_text(partial / run_folder.RECIPE, recipe_to_toml(recipe))
         _write_rows(partial / run_folder.VALIDATION, parts.validation)

@@ -110,8 +110,6 @@ def train(
         longer a number.
     """
     recipe = as_recipe(recipe)
-    if seed < 0:
-        raise DigitsError(f"expected a seed of at least 0, got {seed}")
     hardware = choose_device(device)
     recipe = with_precision(recipe, hardware)
     if recipe.teacher is None:
