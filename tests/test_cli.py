@@ -226,8 +226,23 @@ def test_evaluate_has_nothing_to_say_where_all_was_trained_on(digits):
 
 
 def test_a_run_without_validation_says_so(digits):
-    output = digits("train digit-recognizer.zip -r tiny.toml --set split.validation=0 --out new")[1]
-    assert "none: the recipe holds no images out" in output
+    output = digits(f"{TRAIN} --set split.validation=0 --set shifts.pixels=1")[1]
+    assert "none: the recipe holds no images out\n" in output
+
+
+@pytest.mark.parametrize(
+    ("settings", "how"),
+    [
+        ("", ""),
+        ("--set shifts.pixels=1", ", with shifted images"),
+        ("--set members=2", ", all members together"),
+        ("--set members=2 --set shifts.pixels=1", ", all members together, with shifted images"),
+    ],
+)
+def test_the_last_line_says_what_sets_its_accuracy_apart_from_that_of_the_epochs(settings, how, digits):
+    lines = digits(f"{TRAIN} {settings}")[1].splitlines()
+    (last,) = [line for line in lines if line.startswith("Validation")]
+    assert last.endswith(f" in 40 images){how}")
 
 
 def test_probabilities_are_written_beside_the_submission(digits, here):

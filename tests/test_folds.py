@@ -419,6 +419,7 @@ def test_folds_are_shown_one_by_one_and_together(digits, tmp_path):
     plan = read_plan(tmp_path / "new")
     lines = output.splitlines()
     assert [line.split()[:2] for line in lines if line.startswith("Fold ")] == [["Fold", "1"], ["Fold", "2"]]
+    assert lines[0] == "Training tiny on 100 images, at most 1 epoch, in new/fold-1."
     first = plan["results"][0]
     assert f"Fold 1      {first['accuracy']:.2%}  (95 % interval" in output
     assert f"{first['errors']} errors in 100 images" in output
@@ -433,7 +434,8 @@ def test_folds_as_json_are_one_object_a_line(digits, tmp_path):
     assert (status, errors) == (0, "")
     lines = [json.loads(line) for line in output.splitlines()]
     assert [line["event"] for line in lines] == [*["begin", "epoch", "fold"] * 2, "cross-validated"]
-    assert [line["run"] for line in lines if line["event"] == "begin"] == ["new/fold-1", "new/fold-2"]
+    begun = [(line["run"], line["images"]) for line in lines if line["event"] == "begin"]
+    assert begun == [("new/fold-1", 100), ("new/fold-2", 100)]  # of 200
     plan = json.loads((tmp_path / "new/folds.json").read_text())
     for line, result in zip(lines[2:6:3], plan["results"], strict=True):
         assert line.items() >= result.items()

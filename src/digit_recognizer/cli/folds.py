@@ -18,6 +18,7 @@ from digit_recognizer.cli.session import (
     command_line,
     lasting,
     session,
+    show_beginning,
     show_epochs,
 )
 from digit_recognizer.digits import Digits
@@ -85,7 +86,7 @@ def _follow(runs: Generator[FoldRun], folder: Path, digits: Digits, reporter: Re
 
     with closing(runs):
         for run in runs:
-            reporter.begin(run.folder, training.load_recipe(run.folder / run_folder.RECIPE), digits)
+            show_beginning(run.folder, digits, reporter)
             show_epochs(run.records, reporter, stop)
             if not run_folder.is_finished(run.folder):
                 reporter.stopped(folder, command_line("train", "--resume", as_argument(folder)))

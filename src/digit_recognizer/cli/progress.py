@@ -22,7 +22,6 @@ from digit_recognizer.cli.phrases import (
     minutes_in_words,
     print_json,
 )
-from digit_recognizer.digits import Digits
 from digit_recognizer.training.history import EpochRecord, Progress
 from digit_recognizer.training.recipe import Recipe
 
@@ -40,7 +39,7 @@ class Reporter(Protocol):
     def reading(self, source: str) -> None:
         """Say which source is being read, where the user named none."""
 
-    def begin(self, folder: Path, recipe: Recipe, digits: Digits) -> None:
+    def begin(self, folder: Path, recipe: Recipe, images: int) -> None:
         """Say what is going to be trained, on what, and where it is written."""
 
     def step(self, progress: Progress) -> None:
@@ -88,8 +87,8 @@ class _JsonReporter:
     def reading(self, source: str) -> None:
         print_json({"event": "reading", "source": source})
 
-    def begin(self, folder: Path, recipe: Recipe, digits: Digits) -> None:
-        print_json({"event": "begin", "run": str(folder), "recipe": recipe.name, "images": len(digits)})
+    def begin(self, folder: Path, recipe: Recipe, images: int) -> None:
+        print_json({"event": "begin", "run": str(folder), "recipe": recipe.name, "images": images})
 
     def step(self, progress: Progress) -> None:
         pass
@@ -130,16 +129,18 @@ class _PlainReporter:
         self._console = console
         self._epochs = 0  # at most, in this training, of each member
         self._members = 1
+        self._shifts = False
 
     def reading(self, source: str) -> None:
         self._print(f"No source named: reading {source}.")
 
-    def begin(self, folder: Path, recipe: Recipe, digits: Digits) -> None:
+    def begin(self, folder: Path, recipe: Recipe, images: int) -> None:
         self._epochs = recipe.epochs
         self._members = recipe.members
+        self._shifts = recipe.shifts is not None
         members = f"{recipe.members} members, each " if recipe.members > 1 else ""
         self._print(
-            f"Training {recipe.name} on {len(digits):,} images, {members}at most "
+            f"Training {recipe.name} on {images:,} images, {members}at most "
             f"{epochs_in_words(recipe.epochs)}, in {folder}."
         )
 
@@ -164,8 +165,15 @@ class _PlainReporter:
             "Run",
             f"{folder}  ({epochs_in_words(metrics['epochs'])} in {minutes_in_words(metrics['seconds'])})",
         )
-        self._row("Validation", accuracy_in_words(metrics["validation"]), "bold green")
+        validation = metrics["validation"]
+        how = self._how_it_answers() if validation else ""
+        self._row("Validation", accuracy_in_words(validation) + how, "bold green")
         self._row("Next", command, "cyan")
+
+    def _how_it_answers(self) -> str:
+        """Say what sets the model apart from the network alone, of which each epoch's line is."""
+        members = ", all members together" if self._members > 1 else ""
+        return members + (", with shifted images" if self._shifts else "")
 
     def fold(self, number: int, metrics: dict[str, Any]) -> None:
         self._row(f"Fold {number}", accuracy_in_words(metrics["fold"]), "bold green")
@@ -227,8 +235,8 @@ class _LiveReporter(_PlainReporter):
             transient=True,
         )
 
-    def begin(self, folder: Path, recipe: Recipe, digits: Digits) -> None:
-        super().begin(folder, recipe, digits)
+    def begin(self, folder: Path, recipe: Recipe, images: int) -> None:
+        super().begin(folder, recipe, images)
         self._bar.start()
 
     def step(self, progress: Progress) -> None:

@@ -18,6 +18,7 @@ from digit_recognizer.cli.session import (
     command_line,
     lasting,
     session,
+    show_beginning,
     show_epochs,
 )
 from digit_recognizer.errors import DigitsError
@@ -61,7 +62,7 @@ def train_anew(
             on_step=reporter.step,
             stop=stop,
         )
-        reporter.begin(folder, loaded, digits)
+        show_beginning(folder, digits, reporter)
         _follow(records, folder, reporter, stop)
     if report:
         report_run(folder, digits, named, as_json=as_json)
@@ -80,7 +81,7 @@ def go_on(
         records = training.resume(
             folder, digits, epochs=epochs, device=device, on_step=reporter.step, stop=stop
         )
-        reporter.begin(folder, training.load_recipe(folder / run_folder.RECIPE), digits)
+        show_beginning(folder, digits, reporter)
         _follow(records, folder, reporter, stop)
     if report:
         report_run(folder, digits, named, as_json=as_json)
