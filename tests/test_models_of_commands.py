@@ -44,6 +44,8 @@ def made(tmp_path_factory) -> Path:
         source = str(folder / "made.csv")
         list(train(DIGITS, tiny(*LINEAR, *settings), folder / name, source=source, fold=fold))
         shutil.copy(folder / name / "model.onnx", folder / f"{name}.onnx")
+    (folder / "folds").mkdir()
+    (folder / "folds/folds.json").write_text("{}")
     return folder
 
 
@@ -94,9 +96,34 @@ def test_a_model_of_no_run_is_asked_about_what_the_environment_names(here, monke
     assert here == Path.cwd()
 
 
-def test_one_word_that_is_neither_model_nor_source_is_looked_for_as_a_source(here):
-    assert model_and_source("nothing", None) == (None, None, "nothing")
-    assert not (here / "nothing").exists()
+@pytest.mark.parametrize("command", ["evaluate", "submit"])
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("no-run", "there is nothing named no-run: neither a run folder or model nor a source of digits"),
+        ("nothing.onnx", "there is no model nothing.onnx"),
+        ("nothing.onnx others.csv", "there is no model nothing.onnx"),
+        ("some none", "none is a run folder and no source of digits"),
+        ("some folds", "folds is a run folder and no source of digits"),
+        ("folds", "folds is a cross-validation: name one of its runs, such as folds/fold-1"),
+        ("folds others.csv", "folds is a cross-validation: name one of its runs, such as folds/fold-1"),
+    ],
+)
+def test_words_that_are_no_model_or_no_source_are_told_what_they_are(command, words, sentence, digits):
+    assert digits(f"{command} {words}") == (2, "", f"digits: {sentence}\n")
+
+
+@pytest.mark.parametrize("command", ["report folds", "report some folds", "summary folds"])
+def test_a_cross_validation_is_no_run(command, digits):
+    expected = "digits: folds is a cross-validation: name one of its runs, such as folds/fold-1\n"
+    assert digits(command) == (2, "", expected)
+
+
+@pytest.mark.parametrize("name", ["some", "folds"])
+def test_a_run_folder_is_not_trained_on_but_gone_on_with(name, digits, tmp_path):
+    status, output, errors = digits(f"train {name} --out {tmp_path / 'new'}")
+    assert (status, output) == (2, "")
+    assert errors == f"digits: {name} is a run folder: go on with it by --resume {name}\n"
 
 
 # What a model was trained on

@@ -39,6 +39,7 @@ __all__ = [
     "checksum_of_rows",
     "free_folder",
     "held_out_rows",
+    "holds_training",
     "is_cross_validation",
     "is_finished",
     "read_environment",
@@ -71,6 +72,9 @@ def read_environment(folder: Path) -> dict[str, Any]:
     """
     if not folder.is_dir():
         raise DigitsError(f"there is no run folder {folder}: expected one that 'digits train' wrote")
+    if is_cross_validation(folder):
+        first = folder / "fold-1"
+        raise DigitsError(f"{folder} is a cross-validation: name one of its runs, such as {first}")
     if not (folder / ENVIRONMENT).exists():
         raise DigitsError(
             f"{folder} is no run folder: it has no {ENVIRONMENT}; give one that 'digits train' wrote"
@@ -185,3 +189,8 @@ def is_finished(folder: Path) -> bool:
 def is_cross_validation(folder: Path) -> bool:
     """Say whether a folder holds the runs of a cross-validation."""
     return (folder / FOLDS).exists()
+
+
+def holds_training(folder: Path) -> bool:
+    """Say whether a folder is a run's or a cross-validation's, whole or damaged."""
+    return (folder / ENVIRONMENT).exists() or is_cross_validation(folder)

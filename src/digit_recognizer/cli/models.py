@@ -9,6 +9,7 @@ from digit_recognizer.cli.runs import source_of_run
 from digit_recognizer.digits import Digits
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.recognition import Recognizer
+from digit_recognizer.sources.load import BUNDLED, MNIST
 
 __all__ = ["model_and_source", "unseen"]
 
@@ -21,8 +22,14 @@ def model_and_source(model: str | None, source: str | None) -> tuple[Path | None
     tuple
         The model's path, None for the one that comes with the package; the run folder that it belongs to,
         None for one that was taken out of it; and the source, found where none is named.
+
+    Raises
+    ------
+    DigitsError
+        There is nothing of a name that stands alone, or the source is a run folder.
     """
     if model is not None and source is None and not _is_model(Path(model)):
+        _must_exist(model)
         model, source = None, model
     path = None if model is None else Path(model)
     run = None if path is None else _run_of(path)
@@ -47,7 +54,15 @@ def unseen(recognizer: Recognizer, run: Path | None, digits: Digits, source: str
 
 
 def _is_model(path: Path) -> bool:
-    return path.suffix == ".onnx" or (path / run_folder.ENVIRONMENT).exists()
+    return path.suffix == ".onnx" or run_folder.holds_training(path)
+
+
+def _must_exist(name: str) -> None:
+    """Raise `DigitsError` where one word is no path, nor names a source by itself."""
+    if name not in (BUNDLED, MNIST) and not Path(name).exists():
+        raise DigitsError(
+            f"there is nothing named {name}: neither a run folder or model nor a source of digits"
+        )
 
 
 def _run_of(model: Path) -> Path | None:

@@ -23,7 +23,7 @@ def split_names(names: list[str]) -> tuple[list[Path], str | None]:
         A name that is not the last is no run folder.
     """
     *others, last = names
-    is_source = bool(others) and not (Path(last) / run_folder.ENVIRONMENT).exists()
+    is_source = bool(others) and not run_folder.holds_training(Path(last))
     runs = others if is_source else names
     for name in runs:
         run_folder.read_environment(Path(name))

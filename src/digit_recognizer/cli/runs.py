@@ -49,7 +49,7 @@ def train_anew(
     folder = folder or run_folder.free_folder(loaded.name)
     with session(as_json=as_json) as (reporter, stop):
         named = choose_source(source, reporter)
-        if (Path(named) / run_folder.ENVIRONMENT).exists():
+        if run_folder.holds_training(Path(named)):
             raise DigitsError(f"{named} is a run folder: go on with it by --resume {named}")
         digits = load_digits(named, "train")
         records = training.train(
@@ -88,7 +88,15 @@ def go_on(
 
 
 def source_of_run(run: Path | None, source: str | None) -> str:
-    """Return the source named, else the one that a run was trained on, else what is found."""
+    """Return the source named, else the one that a run was trained on, else what is found.
+
+    Raises
+    ------
+    DigitsError
+        The source named is a run folder.
+    """
+    if source is not None and run_folder.holds_training(Path(source)):
+        raise DigitsError(f"{source} is a run folder and no source of digits")
     if source is None and run is not None:
         source = _recorded_source(run) or None
     return find_source(source)

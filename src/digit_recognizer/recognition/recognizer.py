@@ -67,6 +67,8 @@ class Recognizer:
 def _find_model(path: Path) -> Path:
     if path.is_file():
         return path
+    if path.suffix == ".onnx" and not path.exists():
+        raise DigitsError(f"there is no model {path}")
     run_folder.read_environment(path)
     run_folder.check_finished(path)
     model = path / run_folder.MODEL
