@@ -195,10 +195,10 @@ def test_evaluate_knows_a_model_in_its_run(digits):
     assert found["images"] == 40
 
 
-def test_evaluate_looks_at_all_rows_where_the_model_stands_alone(digits, here):
+def test_evaluate_looks_at_all_rows_of_other_digits_where_the_model_stands_alone(digits, here):
     shutil.copy(here / "run/model.onnx", here / "alone.onnx")
-    (found,) = json_lines(digits("evaluate alone.onnx digit-recognizer.zip --json")[1])
-    assert found["images"] == 200
+    (found,) = json_lines(digits("evaluate alone.onnx others.csv --json")[1])
+    assert found["images"] == 50
 
 
 def test_evaluate_goes_back_to_the_runs_own_source_if_none_is_named(digits):

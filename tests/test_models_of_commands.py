@@ -129,20 +129,41 @@ def test_a_run_folder_is_not_trained_on_but_gone_on_with(name, digits, tmp_path)
 # What a model was trained on
 
 
-@pytest.mark.parametrize(("name", "all_of_them"), [("some", False), ("none", True), ("fold", False)])
-def test_a_model_says_what_it_was_trained_on_only_if_nothing_was_held_out(name, all_of_them, made):
-    expected = DIGITS.sha256() if all_of_them else None
-    assert Recognizer(made / f"{name}.onnx").trained_on == expected
+HELD_OUT = {"some": 40, "none": 0, "fold": 50}  # images of each run
+
+
+@pytest.mark.parametrize("name", HELD_OUT)
+def test_a_model_says_what_it_was_trained_on_and_how_many_of_that_were_held_out(name, made):
+    recognizer = Recognizer(made / f"{name}.onnx")
+    assert (recognizer.trained_on, recognizer.held_out) == (DIGITS.sha256(), HELD_OUT[name])
     properties = {each.key: each.value for each in onnx.load(made / f"{name}.onnx").metadata_props}
-    assert ("trained_on" in properties) == all_of_them
-    assert properties.keys() - {"trained_on"} == {"format", "recipe", "version"}
+    assert properties.keys() == {"format", "held_out", "recipe", "trained_on", "version"}
 
 
-@pytest.mark.parametrize("checksum", [None, "ab12"])
-def test_export_writes_the_checksum_that_it_is_given(checksum, tmp_path):
+@pytest.mark.parametrize(("checksum", "held_out"), [(None, 0), ("ab12", 0), ("ab12", 3)])
+def test_export_writes_the_checksum_that_it_is_given(checksum, held_out, tmp_path):
+    export(tmp_path / "model.onnx", trained_on=checksum, held_out=held_out)
+    recognizer = Recognizer(tmp_path / "model.onnx")
+    assert (recognizer.trained_on, recognizer.held_out) == (checksum, held_out)
+
+
+def export(path: Path, **options) -> None:
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 10))
-    export_onnx(Predictor(network), tmp_path / "model.onnx", DIGITS.images[:2], "own", trained_on=checksum)
-    assert Recognizer(tmp_path / "model.onnx").trained_on == checksum
+    export_onnx(Predictor(network), path, DIGITS.images[:2], "own", **options)
+
+
+def test_a_model_that_held_out_no_number_is_damaged(tmp_path):
+    path = tmp_path / "model.onnx"
+    export(path, trained_on="ab12", held_out="many")
+    with pytest.raises(DigitsError) as error:
+        Recognizer(path)
+    assert str(error.value) == f"{path} is damaged: it held out 'many' images; expected a number"
+
+
+def test_the_shipped_model_was_trained_on_all_digits():
+    recognizer = Recognizer()
+    assert recognizer.trained_on is not None
+    assert recognizer.held_out == 0
 
 
 def test_of_a_runs_own_digits_those_count_that_it_held_out(made):
@@ -174,6 +195,18 @@ def test_digits_that_all_served_for_training_are_refused(in_run, made):
         unseen(Recognizer(path), run, DIGITS, "made.csv")
     expected = f"{path} was trained on all of made.csv: give other digits to evaluate it on"
     assert str(error.value) == expected
+
+
+@pytest.mark.parametrize(("name", "held_out"), [("some", 40), ("fold", 50)])
+def test_without_its_run_a_model_is_not_judged_by_digits_some_of_which_it_was_trained_on(
+    name, held_out, digits
+):
+    status, output, errors = digits(f"evaluate {name}.onnx made.csv")
+    assert (status, output) == (2, "")
+    assert errors == (
+        f"digits: {name}.onnx was trained on made.csv without {held_out} images, and only its run folder "
+        "knows which: name that, or give other digits to evaluate it on\n"
+    )
 
 
 @pytest.mark.parametrize("model", ["none", "none.onnx"])

@@ -42,15 +42,20 @@ def unseen(recognizer: Recognizer, run: Path | None, digits: Digits, source: str
     Raises
     ------
     DigitsError
-        It was trained on all of them.
+        It was trained on all of them, or none but its run folder knows on which.
     """
     rows = None if run is None else run_folder.held_out_rows(run, digits)
     if rows is None and recognizer.trained_on != digits.sha256():
         return digits, False
-    if rows is None or not len(rows):
-        name = recognizer.path if run is None else run
-        raise DigitsError(f"{name} was trained on all of {source}: give other digits to evaluate it on")
-    return digits[rows], True
+    if rows is not None and len(rows):
+        return digits[rows], True
+    name = recognizer.path if run is None else run
+    if rows is None and recognizer.held_out:
+        raise DigitsError(
+            f"{name} was trained on {source} without {recognizer.held_out:,} images, and only its run folder "
+            "knows which: name that, or give other digits to evaluate it on"
+        )
+    raise DigitsError(f"{name} was trained on all of {source}: give other digits to evaluate it on")
 
 
 def _is_model(path: Path) -> bool:

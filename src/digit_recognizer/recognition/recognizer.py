@@ -41,9 +41,14 @@ class Recognizer:
 
     @property
     def trained_on(self) -> str | None:
-        """The checksum of the digits that all served to train the model; None where some were held out."""
+        """The checksum of the digits of the model's training; None where the file does not say."""
         found: str | None = self._session.get_modelmeta().custom_metadata_map.get("trained_on")
         return found
+
+    @property
+    def held_out(self) -> int:
+        """How many of those digits it was not trained on."""
+        return int(self._session.get_modelmeta().custom_metadata_map.get("held_out", 0))
 
     def predict(self, images: NDArray[np.uint8]) -> Predictions:
         """Return what the model makes of images of single digits.
@@ -92,10 +97,13 @@ def _open_session(path: Path, threads: int | None) -> onnxruntime.InferenceSessi
 
 def _check_metadata(session: onnxruntime.InferenceSession, path: Path) -> None:
     """Raise unless the model says that this package wrote it, in a version no newer than this one."""
-    found = session.get_modelmeta().custom_metadata_map.get("format")
-    if found is None:
+    metadata = session.get_modelmeta().custom_metadata_map
+    if "format" not in metadata:
         raise DigitsError(f"{path} is no model of digit-recognizer: its metadata name no format")
-    run_folder.check_format(found, path)
+    run_folder.check_format(metadata["format"], path)
+    held_out = metadata.get("held_out", "0")
+    if not held_out.isdecimal():
+        raise DigitsError(f"{path} is damaged: it held out {held_out!r} images; expected a number")
 
 
 def _check_signature(session: onnxruntime.InferenceSession, path: Path) -> None:

@@ -39,6 +39,7 @@ def export_onnx(
     name: str,
     *,
     trained_on: str | None = None,
+    held_out: int = 0,
 ) -> None:
     """Write a predictor as ONNX.
 
@@ -52,8 +53,8 @@ def export_onnx(
         uint8, shape (N, 28, 28), N at least 1: images on which the file must agree with the network.
     name
         The recipe's, for the file's metadata.
-    trained_on
-        For these too: the checksum of the digits, where all of them served for training.
+    trained_on, held_out
+        For these too: the checksum of the digits, and how many of them did not serve for training.
 
     Raises
     ------
@@ -67,7 +68,9 @@ def export_onnx(
         expected = predictor(images).numpy()
     proto = write_graph(predictor) if can_be_written(predictor.network) else _by_torch(predictor, images)
     metadata = {"format": str(FORMAT), "recipe": name, "version": __version__}
-    onnx.helper.set_model_props(proto, metadata | ({"trained_on": trained_on} if trained_on else {}))
+    if trained_on is not None:
+        metadata |= {"trained_on": trained_on, "held_out": str(held_out)}
+    onnx.helper.set_model_props(proto, metadata)
     serialised = proto.SerializeToString()
     session = onnxruntime.InferenceSession(serialised, providers=["CPUExecutionProvider"])
     found = session.run(["probabilities"], {"images": probe})[0]

@@ -300,8 +300,9 @@ def _finish(job: Job, digits: Digits, parts: Parts) -> None:
     write_text(folder / run_folder.HISTORY, history_to_csv(job.position.history))  # a kill may have lost it
     save_tensors(folder / run_folder.WEIGHTS, state, {"recipe": job.recipe.name})
     probe = digits.images[parts.training[:PROBE_IMAGES]]
-    trained_on = digits.sha256() if len(parts.training) == len(digits) else None
-    export_onnx(predictor, folder / run_folder.MODEL, probe, job.recipe.name, trained_on=trained_on)
+    held_out = len(digits) - len(parts.training)
+    model = folder / run_folder.MODEL
+    export_onnx(predictor, model, probe, job.recipe.name, trained_on=digits.sha256(), held_out=held_out)
     write_json(folder / run_folder.METRICS, metrics_of(job, predictor, digits, parts))
     job.forget_members()
 
