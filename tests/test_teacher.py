@@ -17,7 +17,7 @@ from digit_recognizer.run_folder import read_fold_rows, read_validation_rows
 from digit_recognizer.training import cross_validate, job, read_history, resume, train, trainer
 from digit_recognizer.training.predictor import scale
 from digit_recognizer.training.preparation import Fold, read_parts
-from digit_recognizer.training.recipe import recipe_from_toml, recipe_to_toml
+from digit_recognizer.training.recipe import load_recipe, recipe_from_toml, recipe_to_toml
 from digit_recognizer.training.settings import Teacher
 from digit_recognizer.training.teacher import load_teacher, parts_of_teacher, soft_targets
 from helpers import TINY, assert_same_run, csv_of, files_in, follow_until, make_digits, tensors_of, tiny
@@ -255,10 +255,17 @@ def test_a_pupil_is_trained_on_no_image_that_its_teacher_held_out(teachers, tmp_
     assert not trained & held_out
 
 
-@pytest.mark.parametrize(("name", "all_of_them"), [("one", False), ("fold", False), ("all", True)])
-def test_a_pupil_was_trained_on_all_digits_if_its_teacher_was(name, all_of_them, teachers, tmp_path):
+@pytest.mark.parametrize(("name", "held_out"), [("one", 40), ("fold", 50), ("all", 0)])
+def test_a_pupil_was_trained_on_as_many_digits_as_its_teacher(name, held_out, teachers, tmp_path):
     run_to_the_end(tmp_path / "run", pupil(teachers / name, *LINEAR))
-    assert Recognizer(tmp_path / "run").trained_on == (DIGITS.sha256() if all_of_them else None)
+    recognizer = Recognizer(tmp_path / "run")
+    assert (recognizer.trained_on, recognizer.held_out) == (DIGITS.sha256(), held_out)
+
+
+@pytest.mark.parametrize(("name", "share"), [("one", 0.2), ("fold", 0), ("all", 0)])
+def test_a_pupils_recipe_tells_the_share_that_its_teacher_held_out(name, share, teachers, tmp_path):
+    run_to_the_end(tmp_path / "run", pupil(teachers / name, *LINEAR, "split.validation=0.3"))
+    assert load_recipe(tmp_path / "run/recipe.toml").split.validation == share
 
 
 # Interruptions
@@ -281,9 +288,24 @@ def test_a_pupil_whose_teacher_is_gone_says_so_and_goes_on_once_it_is_back(teach
     recipe = pupil(teacher, *LINEAR)
     follow_until(2, lambda **options: train(DIGITS, recipe, tmp_path / "run", **options))
     teacher.rename(tmp_path / "elsewhere")
-    with pytest.raises(DigitsError, match=f"there is no run folder {teacher}"):
+    with pytest.raises(DigitsError) as error:
         resume(tmp_path / "run", DIGITS)
+    assert str(error.value) == (
+        f"the teacher {teacher} is missing: bring it back, or change teacher.run in "
+        f"{tmp_path / 'run/recipe.toml'}"
+    )
     (tmp_path / "elsewhere").rename(teacher)
+    assert len(list(resume(tmp_path / "run", DIGITS))) == 1
+
+
+def test_a_pupil_whose_teacher_was_named_from_one_folder_is_resumed_from_another(
+    teachers, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(teachers)
+    recipe = pupil(Path("one"), *LINEAR)
+    follow_until(2, lambda **options: train(DIGITS, recipe, tmp_path / "run", **options))
+    assert load_recipe(tmp_path / "run/recipe.toml").teacher.run == str(teachers / "one")
+    monkeypatch.chdir(tmp_path)
     assert len(list(resume(tmp_path / "run", DIGITS))) == 1
 
 
@@ -309,7 +331,23 @@ def test_other_digits_than_the_teachers_are_refused(teachers, tmp_path):
 
 
 def test_a_teacher_that_is_not_there_is_named(tmp_path):
-    assert refusal(tmp_path, tmp_path / "none").startswith(f"there is no run folder {tmp_path / 'none'}")
+    assert refusal(tmp_path, tmp_path / "none") == (
+        f"the teacher {tmp_path / 'none'} is missing: train it, or name another by --set teacher.run=…"
+    )
+
+
+def test_the_recipe_that_has_a_teacher_says_what_to_do_without(digits, tmp_path):
+    status, _, errors = digits("train made.csv --recipe reader --out new")
+    expected = "the teacher runs/best is missing: train it, or name another by --set teacher.run=…"
+    assert (status, errors) == (2, f"digits: {expected}\n")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_cross_validation_is_no_teacher(tmp_path):
+    (tmp_path / "folds").mkdir()
+    (tmp_path / "folds/folds.json").write_text("{}")
+    expected = f"{tmp_path / 'folds'} is a cross-validation: name one of its runs, such as "
+    assert refusal(tmp_path, tmp_path / "folds").startswith(expected)
 
 
 def test_a_teacher_that_is_no_run_is_named(tmp_path):
@@ -361,6 +399,40 @@ def test_a_damaged_teacher_is_named_with_its_file(name, content, teachers, tmp_p
     assert str(tmp_path / "teacher") in refusal(tmp_path, tmp_path / "teacher")
 
 
+@pytest.mark.parametrize("members", ["4", "0", "-1", "true", '"3"', "2.0", "null", "[1]"])
+@pytest.mark.parametrize(("name", "most"), [("one", 1), ("ensemble", 3)])
+def test_a_teacher_has_no_more_members_than_its_recipe(name, most, members, teachers, tmp_path):
+    path = shutil.copytree(teachers / name, tmp_path / "teacher") / "metrics.json"
+    path.write_text(f'{{"members": {members}}}')
+    expected = f"{path} is damaged: expected 1 to {most} members"
+    assert refusal(tmp_path, tmp_path / "teacher") == expected
+
+
+def test_a_teacher_that_was_ended_early_has_the_members_that_it_came_to(tmp_path):
+    records = train(DIGITS, tiny(*LINEAR, "members=3"), tmp_path / "teacher")
+    next(records)
+    next(records)
+    records.close()
+    teacher = load_teacher(pupil(tmp_path / "teacher"), torch.device("cpu"))
+    assert len(teacher.members) == 2
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", 100, -1], ids=str)
+def test_weights_that_cannot_be_read_are_damaged(content, teachers, tmp_path):
+    path = shutil.copytree(teachers / "one", tmp_path / "teacher") / "model.safetensors"
+    path.write_bytes(content if isinstance(content, bytes) else path.read_bytes()[:content])
+    message = refusal(tmp_path, tmp_path / "teacher")
+    assert message.startswith(f"{path} is damaged or cannot be read: ")
+    assert "recipe" not in message
+
+
+def test_weights_of_another_network_are_one_short_sentence(teachers, tmp_path):
+    path = shutil.copytree(teachers / "one", tmp_path / "teacher") / "model.safetensors"
+    shutil.copy(teachers / "ensemble/model.safetensors", path)
+    expected = f"the weights {path} do not fit the recipe: the tensors are those of another network"
+    assert refusal(tmp_path, tmp_path / "teacher") == expected
+
+
 def test_folds_are_not_trained_with_a_teacher_who_may_have_seen_them(teachers, tmp_path):
     with pytest.raises(DigitsError) as error:
         cross_validate(DIGITS, pupil(teachers / "one", *LINEAR), tmp_path / "folds", folds=2)
@@ -399,7 +471,7 @@ def test_a_teacher_may_be_named_on_the_command_line(digits, tmp_path):
 @pytest.mark.parametrize(
     ("command", "sentence"),
     [
-        (f"{TRAIN}none", "there is no run folder none: expected one that 'digits train' wrote"),
+        (f"{TRAIN}none", "the teacher none is missing: train it, or name another by --set teacher.run="),
         (f"{TRAIN}teacher --set teacher.weight=2", "tiny.toml: teacher.weight: input should be less"),
         (f"{TRAIN}teacher --folds 2", "tiny has a teacher, which may have seen the folds"),
         (

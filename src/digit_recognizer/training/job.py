@@ -26,7 +26,7 @@ from digit_recognizer.training.predictor import Predictor, together
 from digit_recognizer.training.randomness import draws_from
 from digit_recognizer.training.recipe import Recipe, load_recipe, recipe_to_toml
 from digit_recognizer.training.schedule import has_stopped
-from digit_recognizer.training.teacher import load_teacher
+from digit_recognizer.training.teacher import check_teacher, load_teacher
 
 __all__ = ["Job", "new_job", "saved_job"]
 
@@ -136,6 +136,9 @@ def saved_job(folder: Path, seed: int, device: torch.device, epochs: int | None)
         The recipe or the checkpoint is damaged, or the run is over with that many `epochs`.
     """
     recipe = load_recipe(folder / run_folder.RECIPE, [] if epochs is None else [f"epochs={epochs}"])
+    if recipe.teacher is not None:
+        advice = f"bring it back, or change teacher.run in {folder / run_folder.RECIPE}"
+        check_teacher(Path(recipe.teacher.run), advice)
     job = new_job(folder, recipe, seed, device)
     checkpoint = folder / run_folder.CHECKPOINT
     if run_folder.is_finished(folder) and recipe.members > 1:

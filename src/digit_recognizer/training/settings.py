@@ -207,12 +207,12 @@ class Stopping:
 class Teacher:
     """A run that is trained already, whose answers are learned: distillation.
 
-    The digits must be that run's, and what it held out is held out again.
+    The digits must be that run's, and what it held out is held out again, whatever the split says.
 
     Attributes
     ----------
     run
-        Its folder.
+        Its folder; as an absolute path in the recipe that a run keeps.
     weight
         Share of its probabilities in what is learned; the rest are the labels.
     """

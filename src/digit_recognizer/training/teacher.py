@@ -6,6 +6,7 @@ its probabilities stand in for the label.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -20,8 +21,9 @@ from digit_recognizer.training.networks import build_network
 from digit_recognizer.training.predictor import together
 from digit_recognizer.training.preparation import Parts, check_batch, read_parts
 from digit_recognizer.training.recipe import Recipe, load_recipe
+from digit_recognizer.training.settings import Split
 
-__all__ = ["load_teacher", "parts_of_teacher", "soft_targets"]
+__all__ = ["check_teacher", "load_teacher", "parts_of_teacher", "recorded", "soft_targets"]
 
 
 def load_teacher(recipe: Recipe, device: torch.device) -> nn.Module | None:
@@ -37,14 +39,27 @@ def load_teacher(recipe: Recipe, device: torch.device) -> nn.Module | None:
     folder = Path(recipe.teacher.run)
     run_folder.read_environment(folder)
     run_folder.check_finished(folder)
-    members = run_folder.read_json(folder / run_folder.METRICS).get("members", 1)
-    if not isinstance(members, int):
-        raise DigitsError(f"{folder / run_folder.METRICS} is damaged: expected a number of members")
     found = load_recipe(folder / run_folder.RECIPE)
-    network = together([build_network(found, member) for member in range(1, members + 1)])
+    members = range(1, _count_members(folder, found) + 1)
+    network = together([build_network(found, member) for member in members])
     load_weights(folder / run_folder.WEIGHTS, network)
     network = network.eval().requires_grad_(requires_grad=False)
     return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def _count_members(folder: Path, recipe: Recipe) -> int:
+    """Return how many members a finished run has: fewer than its recipe's where it was ended early."""
+    path = folder / run_folder.METRICS
+    members = run_folder.read_json(path).get("members", 1)
+    if type(members) is not int or not 1 <= members <= recipe.members:  # a bool is an int, too
+        raise DigitsError(f"{path} is damaged: expected 1 to {recipe.members} members")
+    return members
+
+
+def check_teacher(folder: Path, advice: str) -> None:
+    """Raise `DigitsError`, with advice, where a teacher's folder is missing."""
+    if not folder.is_dir():
+        raise DigitsError(f"the teacher {folder} is missing: {advice}")
 
 
 def parts_of_teacher(recipe: Recipe, folder: Path, digits: Digits) -> Parts:
@@ -56,6 +71,7 @@ def parts_of_teacher(recipe: Recipe, folder: Path, digits: Digits) -> Parts:
         There is no such run, it is damaged, was trained on other digits, or held none out that the recipe
         could watch.
     """
+    check_teacher(folder, "train it, or name another by --set teacher.run=…")
     if run_folder.read_environment(folder)["data"]["sha256"] != digits.sha256():
         raise DigitsError(f"the teacher {folder} was trained on other digits: a pupil needs the same")
     parts = read_parts(folder, len(digits))
@@ -63,6 +79,18 @@ def parts_of_teacher(recipe: Recipe, folder: Path, digits: Digits) -> Parts:
         raise DigitsError(f"{recipe.name} watches validation images, but its teacher {folder} held none out")
     check_batch(len(parts.training), recipe)
     return parts
+
+
+def recorded(recipe: Recipe, parts: Parts) -> Recipe:
+    """Return a recipe as its run keeps it.
+
+    A teacher's folder is found from any other, and the share held out is the teacher's.
+    """
+    if recipe.teacher is None:
+        return recipe
+    teacher = replace(recipe.teacher, run=str(Path(recipe.teacher.run).resolve()))
+    share = len(parts.validation) / (len(parts.training) + len(parts.validation))
+    return replace(recipe, teacher=teacher, split=Split(share))
 
 
 def soft_targets(teacher: nn.Module, inputs: Tensor, labels: Tensor, weight: float) -> Tensor:

@@ -46,7 +46,7 @@ from digit_recognizer.training.preparation import (
 from digit_recognizer.training.randomness import batches_of, draws_from
 from digit_recognizer.training.recipe import Recipe, as_recipe
 from digit_recognizer.training.schedule import learning_rate
-from digit_recognizer.training.teacher import parts_of_teacher, soft_targets
+from digit_recognizer.training.teacher import parts_of_teacher, recorded, soft_targets
 
 __all__ = ["DivergedError", "OnStep", "resume", "train"]
 
@@ -118,7 +118,8 @@ def train(
         parts = parts_of_teacher(recipe, Path(recipe.teacher.run), digits)
     target = run_folder.free_folder(recipe.name) if folder is None else Path(folder)
     job = new_job(target, recipe, seed, hardware)  # a network that does not fit leaves no folder behind
-    make_folder(target, recipe, describe_environment(digits, parts, seed, hardware, source), parts)
+    environment = describe_environment(digits, parts, seed, hardware, source)
+    make_folder(target, recorded(recipe, parts), environment, parts)
     return _run(job, lock_folder(target), digits, parts, on_step, stop)
 
 
