@@ -40,6 +40,7 @@ from digit_recognizer.reporting.words import (
 )
 from digit_recognizer.run_folder import read_validation_rows
 from digit_recognizer.training import EpochRecord, outline
+from digit_recognizer.training.preparation import Fold, read_parts
 from digit_recognizer.training.settings import Stopping
 from helpers import make_digits, tiny
 
@@ -100,6 +101,16 @@ NO_LABELS = "These images have no labels, so right and wrong cannot be told apar
 
 
 # What is judged
+
+
+def test_of_a_fold_validation_images_are_neither_trained_on_nor_judged(tmp_path):
+    watching = ('network=["dense 10"]', "epochs=1", "stopping={monitor='validation_loss', patience=1}")
+    list(train(DIGITS, tiny(*watching), tmp_path / "run", fold=Fold(1, 4)))
+    found = study_run(read_run(tmp_path / "run"), DIGITS, "made")
+    parts = read_parts(tmp_path / "run", len(DIGITS))
+    assert len(parts.validation) == 30
+    assert found.training_rows.tolist() == parts.training.tolist()
+    assert found.judged_rows.tolist() == parts.fold.tolist()
 
 
 def test_a_run_is_judged_by_what_it_held_out(study, trained):

@@ -65,7 +65,8 @@ class Study:
     is_own
         Whether the run was trained on (a part of) these digits.
     training_rows, judged_rows
-        int64, of `digits`: those that the run was trained on, none if it is not `is_own`; and the others.
+        int64, of `digits`: those that the run was trained on, none if it is not `is_own`; and those that
+        it is judged by. In cross-validation some may be neither, for validation on the way.
     predictions
         Of the judged images, in their order.
     evaluation
@@ -167,4 +168,6 @@ def study_run(run: Run, digits: Digits, source: str = "") -> Study:
     if judged.labels is not None and len(judged):
         evaluation = evaluate(predictions, judged.labels)
     training_rows = np.setdiff1d(rows, judged_rows)
+    if is_own:
+        training_rows = np.setdiff1d(training_rows, run_folder.read_validation_rows(run.folder))
     return Study(run, recognizer, digits, source, is_own, training_rows, judged_rows, predictions, evaluation)
