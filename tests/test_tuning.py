@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from threading import Event
+from typing import Any
 
+import optuna
 import pytest
+from sqlalchemy import event
+from sqlalchemy.pool import Pool
 
+from digit_recognizer import run_folder
 from digit_recognizer.digits import Digits
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.training import EpochRecord, load_recipe, recipe_names, tuning
+from digit_recognizer.training.ranges import Range, parse_ranges, settings_of
 from digit_recognizer.training.recipe import recipe_from_toml, recipe_to_toml
 from digit_recognizer.training.settings import Augmentation
 from digit_recognizer.training.trainer import DivergedError, train
-from digit_recognizer.training.tuning import Range, Trial, parse_ranges, settings_of, tune
+from digit_recognizer.training.tuning import Trial, choose_ranges, tune
 from helpers import TINY, csv_of, files_in, follow_until, make_digits, tiny
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -25,8 +37,10 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 DIGITS = make_digits(noise=255)  # 255 wraps around: hard to read, so that there are errors to count
 SMALL = ('network=["maxpool 4", "dense 10"]', "epochs=1")
 RANGES = ("batch_size=16..64", "optimizer.learning_rate=0.001..0.1")
+OWN = {"batch_size": 32, "optimizer.learning_rate": 0.01}  # the recipe's values of these
 STEPS = 5  # of the first trial: 160 images, 32 a batch
-LEFT = ["best.toml", "study.db"]
+LEFT = [".lock", "best.toml", "study.db"]
+WITHOUT_BEST = [".lock", "study.db"]
 
 
 def search(folder: Path, trials: int, *settings: str, ranges=RANGES, digits=DIGITS, **options):
@@ -102,15 +116,7 @@ def test_a_range_is_read(text, expected):
     "text",
     [
         *("", "epochs", "epochs=", "epochs=3", "epochs=1..", "epochs=..3", "=1..3", " =1..3", "epochs=1-3"),
-        *(
-            "epochs=3..1",
-            "epochs=2..2",
-            "epochs=one..two",
-            "epochs=1..2..3",
-            "x=0..inf",
-            "x=nan..1",
-            "x=-inf..1",
-        ),
+        *("epochs=one..two", "epochs=1..2..3", "x=0..inf", "x=nan..1", "x=-inf..1"),
     ],
 )
 def test_a_range_that_is_none_is_quoted(text):
@@ -118,6 +124,49 @@ def test_a_range_that_is_none_is_quoted(text):
         parse_ranges(["epochs=1..3", text])
     expected = f"expected a range such as optimizer.learning_rate=0.001..0.1, got {text!r}"
     assert str(error.value) == expected
+
+
+@pytest.mark.parametrize("text", ["epochs=3..1", "epochs=2..2", "x=0.1..0.01", "x=1..1.0"])
+def test_a_range_whose_ends_stand_the_wrong_way_is_quoted(text):
+    with pytest.raises(DigitsError) as error:
+        parse_ranges(["epochs=1..3", text])
+    assert str(error.value) == f"the lower end of a range must be below the upper, got {text!r}"
+
+
+def searched(*texts, recipe=None, fixed=()):
+    """Return what a search of ranges tries; of none: of the recipe's own."""
+    return choose_ranges(DIGITS, recipe or tiny(), parse_ranges(texts) if texts else None, fixed=fixed)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("augmentation.rotation=0..20", Range("augmentation.rotation", 0.0, 20.0)),
+        ("label_smoothing=0..0.5", Range("label_smoothing", 0.0, 0.5)),
+        ("optimizer.learning_rate=1..10", Range("optimizer.learning_rate", 1.0, 10.0, logarithmic=True)),
+        ("batch_size=1..160", Range("batch_size", 1, 160, logarithmic=True)),
+        ("shifts.pixels=1..3", Range("shifts.pixels", 1, 3)),
+        ("stopping.min_delta=0..1", Range("stopping.min_delta", 0.0, 1.0)),
+    ],
+)
+def test_the_setting_decides_whether_whole_numbers_are_searched(text, expected):
+    recipe = tiny("stopping={monitor='loss', patience=3}")
+    (found,) = searched(text, recipe=recipe)
+    assert found == expected
+    assert (type(found.low), type(found.high)) == (type(expected.low), type(expected.high))
+    assert searched(text.replace("0..", "0.0.."), recipe=recipe) == (found,)
+
+
+@pytest.mark.parametrize(("batch", "expected"), [(60, (30, 120)), (100, (50, 160)), (160, (80, 160))])
+def test_the_default_range_of_batches_ends_at_the_training_images(batch, expected):
+    found = {each.key: each for each in searched(recipe=tiny(f"batch_size={batch}"))}["batch_size"]
+    assert (found.low, found.high) == expected
+
+
+def test_what_is_set_is_not_searched_by_default():
+    assert "optimizer.beta_1" in [each.key for each in searched()]
+    found = searched(fixed={"optimizer.beta_1", "batch_size"})
+    assert [each.key for each in found] == ["optimizer.learning_rate", "optimizer.beta_2"]
 
 
 def own_values(recipe) -> dict[str, object]:
@@ -211,7 +260,7 @@ def study(tmp_path_factory) -> tuple[Path, list[Trial]]:
 
 def test_the_first_trial_is_the_recipe_itself(study):
     first, *others = study[1]
-    assert first.settings == {"batch_size": 32, "optimizer.learning_rate": 0.01}
+    assert first.settings == OWN
     assert changed(first) == tiny(*SMALL)
     assert all(each.settings != first.settings for each in others)
 
@@ -301,7 +350,7 @@ def test_a_search_in_which_all_diverge_has_no_best_recipe(tmp_path):
         (1, None, False),
         (2, None, False),
     ]
-    assert files_in(tmp_path / "search") == ["study.db"]
+    assert files_in(tmp_path / "search") == WITHOUT_BEST
 
 
 # Going on
@@ -365,8 +414,11 @@ def test_a_stop_in_the_first_trial_counts_none(tmp_path):
     stop = Event()
     stop.set()
     assert list(search(tmp_path, 2, stop=stop)) == []
-    assert files_in(tmp_path) == ["study.db"]
-    assert [trial.number for trial in search(tmp_path, 2)] == [1, 2]
+    assert files_in(tmp_path) == WITHOUT_BEST
+    first, second = search(tmp_path, 2)
+    assert (first.number, second.number) == (1, 2)
+    assert first.settings == OWN
+    assert second.settings != OWN
 
 
 def test_an_interruption_in_mid_trial_leaves_a_study_that_goes_on(tmp_path):
@@ -390,6 +442,86 @@ def test_what_a_killed_trial_left_is_taken_away(copy):
     assert files_in(copy) == LEFT
 
 
+def states(folder: Path) -> list[str]:
+    """Return Optuna's states of the trials of a study."""
+    study = optuna.load_study(study_name=None, storage=f"sqlite:///{folder / 'study.db'}")
+    return [trial.state.name for trial in study.trials]
+
+
+KILLED = """
+import os
+from digit_recognizer.training import tuning
+from digit_recognizer.training.ranges import parse_ranges
+from helpers import make_digits, tiny
+def killed(*arguments, **options):
+    os.kill(os.getpid(), 9)
+tuning.train = killed
+ranges = parse_ranges({ranges})
+list(tuning.tune(make_digits(noise=255), tiny(*{settings}), "search", trials=2, ranges=ranges))
+"""
+
+
+def test_a_kill_in_the_first_trial_does_not_lose_the_recipes_own_values(tmp_path):
+    paths = [str(Path(tuning.__file__).parents[2]), str(Path(__file__).parent)]
+    ended = subprocess.run(
+        [sys.executable, "-c", KILLED.format(ranges=RANGES, settings=SMALL)],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+        check=False,
+    )
+    assert ended.returncode == -signal.SIGKILL
+    folder = tmp_path / "search"
+    assert states(folder) == ["RUNNING"]
+    trials = list(search(folder, 2))
+    assert states(folder) == ["FAIL", "COMPLETE", "COMPLETE"]
+    assert [trial.number for trial in trials] == [1, 2]
+    assert [trial.settings == OWN for trial in trials] == [True, False]
+    assert files_in(folder) == LEFT
+
+
+def test_a_first_trial_that_fails_for_a_reason_outside_is_tried_again(tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise DigitsError("no space left on device")
+
+    for _ in range(2):
+        with monkeypatch.context() as patched:
+            patched.setattr(tuning, "train", fail)
+            with pytest.raises(DigitsError, match="no space left"):
+                list(search(tmp_path, 2))
+    assert [trial.settings == OWN for trial in search(tmp_path, 3)] == [True, False, False]
+    list(search(tmp_path, 3))
+    assert states(tmp_path) == ["FAIL", "FAIL", "COMPLETE", "COMPLETE", "COMPLETE"]
+
+
+def test_a_first_trial_that_diverged_is_not_tried_again(scripted, tmp_path):
+    scripted([None], [3])
+    assert [trial.errors for trial in search(tmp_path, 1)] == [None]
+    (second,) = search(tmp_path, 2)
+    assert second.settings != OWN
+
+
+@pytest.mark.parametrize("lost", [Path.unlink, lambda path: path.write_text("name = 'another'")])
+def test_a_best_recipe_that_was_lost_is_written_again(lost, scripted, tmp_path):
+    scripted([5], [3], [3], [4])
+    second = list(search(tmp_path, 4))[1]
+    lost(tmp_path / "best.toml")
+    assert list(search(tmp_path, 4)) == []
+    assert load_recipe(tmp_path / "best.toml") == changed(second)
+
+
+def test_two_cannot_search_in_one_folder(copy):
+    trials = search(copy, 3)
+    (copy / ".trial-of-the-first").mkdir()
+    for _ in range(2):
+        with pytest.raises(DigitsError) as error:
+            search(copy, 3)
+        assert str(error.value) == f"another process is searching in {copy}: wait for it, or end it"
+        next(trials)
+    assert (copy / ".trial-of-the-first").exists()
+    trials.close()
+    assert list(search(copy, 3)) == []
+
+
 # What is refused
 
 
@@ -404,6 +536,7 @@ def test_what_a_killed_trial_left_is_taken_away(copy):
         ({"ranges": ("batch_size=16..65", RANGES[1])}, "ranges"),
         ({"seed": 1}, "seed"),
         ({"seed": 1, "settings": ("epochs=2",)}, "recipe and seed"),
+        ({"seed": 1, "settings": ("epochs=2",), "ranges": RANGES[:1]}, "recipe, ranges and seed"),
     ],
 )
 def test_a_study_of_something_else_is_refused_by_name(changes, named, copy):
@@ -426,12 +559,26 @@ def replace_by_garbage(path: Path) -> None:
     path.write_bytes(b"garbage " * 1000)
 
 
+@contextmanager
+def limited_by(pragma: str) -> Iterator[None]:
+    """Have SQLite write no more, as it does where the file system lets it not."""
+
+    def limit(connection: Any, *_: Any) -> None:
+        connection.execute(f"PRAGMA {pragma}")
+
+    event.listen(Pool, "checkout", limit)
+    try:
+        yield
+    finally:
+        event.remove(Pool, "checkout", limit)
+
+
 def replace_by_a_folder(path: Path) -> None:
     path.unlink()
     path.mkdir()
 
 
-@pytest.mark.parametrize("damage", [cut, replace_by_garbage, replace_by_a_folder])
+@pytest.mark.parametrize("damage", [cut, replace_by_garbage])
 def test_a_damaged_study_is_named(damage, copy):
     damage(copy / "study.db")
     with pytest.raises(DigitsError) as error:
@@ -441,11 +588,56 @@ def test_a_damaged_study_is_named(damage, copy):
 
 
 @pytest.mark.parametrize(
+    ("pragma", "cause"),
+    [
+        ("query_only=ON", "attempt to write a readonly database"),
+        ("max_page_count=1", "database or disk is full"),
+    ],
+)
+def test_a_study_that_cannot_be_written_is_not_called_damaged(pragma, cause, tmp_path):
+    with limited_by(pragma), pytest.raises(DigitsError) as error:
+        search(tmp_path, 3)
+    assert str(error.value) == f"cannot write into {tmp_path}: {cause}"
+
+
+def test_a_study_that_can_no_longer_be_written_is_named_in_mid_search(copy):
+    trials = search(copy, 3)
+    next(trials)
+    with limited_by("query_only=ON"), pytest.raises(DigitsError) as error:
+        next(trials)
+    assert str(error.value) == f"cannot write into {copy}: attempt to write a readonly database"
+    assert [trial.number for trial in search(copy, 3)] == [3]
+
+
+def test_a_study_that_cannot_be_opened_is_not_called_damaged(copy):
+    replace_by_a_folder(copy / "study.db")
+    with pytest.raises(DigitsError) as error:
+        search(copy, 2)
+    assert str(error.value) == f"cannot write into {copy}: unable to open database file"
+
+
+@pytest.mark.parametrize(
     ("text", "sentence"),
     [
         ("optimizer.momentum=0.1..0.9", "tiny: there is no key 'optimizer.momentum'"),
         ("batch=1..3", "tiny: there is no key 'batch'"),
-        ("name=1..3", "tiny: name: input should be a valid string, got 1"),
+        ("name=1..3", "name is no number that can be searched"),
+        ("optimizer=1..2", "optimizer is no number that can be searched"),
+        ("optimizer.name=1..2", "optimizer.name is no number that can be searched"),
+        ("augmentation=1..2", "augmentation is no number that can be searched"),
+        (
+            "split.validation=0.1..0.5",
+            "split.validation cannot be searched: it decides which images judge a trial, and errors on other "
+            "images say nothing about which settings are better",
+        ),
+        (
+            "batch_size=64..1000000",
+            "batch_size=64..1000000: there are 160 training images, so the upper end can be 160 at most",
+        ),
+        (
+            "batch_size=161..500",
+            "batch_size=161..500: there are 160 training images, so the upper end can be 160 at most",
+        ),
         ("epochs.more=1..3", "setting 'epochs.more=1': 'epochs' has no parts"),
         ("batch_size=0..3", "tiny: batch_size: input should be greater than or equal to 1, got 0"),
         ("batch_size=0.5..3", "tiny: batch_size: input should be a valid integer, got 0.5"),
@@ -462,7 +654,7 @@ def test_a_key_that_cannot_be_searched_is_refused_and_nothing_written(text, sent
 def test_a_recipe_that_holds_no_images_out_is_refused(tmp_path):
     with pytest.raises(DigitsError) as error:
         search(tmp_path / "new", 1, "split.validation=0")
-    expected = "tiny holds no images out to judge a trial by: set split.validation=0.1"
+    expected = "tiny holds no images out to judge a trial by: add --set split.validation=0.1"
     assert str(error.value) == expected
     assert not (tmp_path / "new").exists()
 
@@ -474,16 +666,73 @@ def test_a_search_for_nothing_is_refused(tmp_path):
     assert not (tmp_path / "new").exists()
 
 
-def test_a_batch_larger_than_there_are_images_ends_in_a_sentence(tmp_path):
-    with pytest.raises(DigitsError, match="160 training images are fewer than a batch of "):
-        list(search(tmp_path, 1, ranges=["batch_size=161..500"]))
-    assert files_in(tmp_path) == ["study.db"]
-    assert not (tmp_path / "trial").exists()
+@pytest.mark.parametrize("ranges", [None, parse_ranges(["optimizer.learning_rate=0.001..0.1"])])
+def test_a_recipe_whose_batch_is_larger_than_there_are_images_is_refused(ranges, tmp_path):
+    with pytest.raises(DigitsError) as error:
+        tune(DIGITS, tiny(*SMALL, "batch_size=200"), tmp_path / "new", trials=1, ranges=ranges)
+    assert str(error.value) == (
+        "160 training images are fewer than a batch of 200: "
+        "bring more, or make it smaller with --set batch_size=160"
+    )
+    assert not (tmp_path / "new").exists()
 
 
-def test_digits_without_labels_end_in_a_sentence(tmp_path):
-    with pytest.raises(DigitsError, match="the digits have no labels"):
-        list(search(tmp_path, 1, digits=Digits(DIGITS.images)))
+def test_a_batch_that_is_searched_may_be_too_large_in_the_recipe(tmp_path):
+    (trial,) = search(tmp_path, 1, "batch_size=200")
+    assert 16 <= trial.settings["batch_size"] <= 64
+
+
+@pytest.mark.parametrize(
+    ("settings", "options", "sentence"),
+    [
+        ((), {"digits": Digits(DIGITS.images)}, "the digits have no labels: "),
+        ((), {"device": "cuda:99"}, "cannot compute on device 'cuda:99': "),
+        (('network=["maxpool 40", "dense 10"]',), {}, "network line 1 ('maxpool 40'): "),
+        (("teacher.run=none",), {}, "there is no run folder none: "),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_and_nothing_written(settings, options, sentence, tmp_path):
+    with pytest.raises(DigitsError) as error:
+        search(tmp_path / "new", 1, *settings, **options)
+    assert str(error.value).startswith(sentence)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_teacher_that_held_no_images_out_is_refused(tmp_path, trained):
+    teacher = trained("pixels")
+    with pytest.raises(DigitsError) as error:
+        search(tmp_path / "new", 1, f"teacher.run={teacher}", digits=make_digits())
+    assert str(error.value) == f"the teacher {teacher} held no images out to judge a trial by"
+
+
+def test_a_pupils_settings_are_searched(tmp_path, trained):
+    teacher = trained("hidden")
+    (trial,) = search(
+        tmp_path, 1, f"teacher.run={teacher}", digits=make_digits(), ranges=["teacher.weight=0.5..1"]
+    )
+    assert trial.settings == {"teacher.weight": 0.9}
+
+
+@pytest.mark.parametrize(
+    ("file", "sentence"),
+    [
+        (run_folder.ENVIRONMENT, "is a run folder: name another for the study, with --out"),
+        (run_folder.FOLDS, "holds a cross-validation: name another folder for the study, with --out"),
+    ],
+)
+def test_a_folder_of_something_else_is_refused(file, sentence, tmp_path):
+    (tmp_path / file).write_text("{}")
+    with pytest.raises(DigitsError) as error:
+        search(tmp_path, 1)
+    assert str(error.value) == f"{tmp_path} {sentence}"
+    assert files_in(tmp_path) == [file]
+
+
+def test_a_setting_that_is_set_cannot_be_searched():
+    with pytest.raises(DigitsError) as error:
+        searched("batch_size=16..64", fixed={"batch_size"})
+    expected = "batch_size is to be set and to be searched: name it with --set or with --search"
+    assert str(error.value) == expected
 
 
 # The command line
@@ -501,6 +750,41 @@ def digits(monkeypatch, run_command, tmp_path):
 
 
 TUNE = "tune tiny.toml made.csv --out new --search batch_size=16..64"
+
+
+def test_a_search_says_where_and_what_in_words(digits, scripted):
+    scripted([3])
+    command = "tune tiny.toml made.csv --out new --trials 1 --search epochs=2..100000"
+    lines = digits(f"{command} --search optimizer.learning_rate=1..2")[1].splitlines()
+    assert lines[0] == "Searching in new, 1 trial in all:"
+    assert [line.split(maxsplit=1)[1] for line in lines[1:3]] == ["2 to 100,000", "1 to 2"]
+
+
+def test_what_is_set_stays_as_it_is(digits, tmp_path):
+    fixed = "--set epochs=1 --set optimizer.learning_rate=0.03"
+    status, output, errors = digits(f"tune tiny.toml made.csv --out new --trials 2 {fixed}")
+    assert (status, errors) == (0, "")
+    assert "optimizer.beta_1" in output
+    assert "optimizer.learning_rate" not in output
+    best = load_recipe(tmp_path / "new/best.toml")
+    assert (best.epochs, best.optimizer.learning_rate) == (1, 0.03)
+    status, _, errors = digits(f"tune tiny.toml made.csv --out new --trials 2 {fixed} --set epochs=2")
+    assert status == 2
+    assert errors.startswith("digits: new holds a study with other recipe: ")
+
+
+def test_what_a_refusal_advises_to_set_helps(digits):
+    command = "tune tiny.toml made.csv --out new --trials 1 --set split.validation"
+    status, _, errors = digits(f"{command}=0")
+    assert status == 2
+    assert errors.endswith(": add --set split.validation=0.1\n")
+    assert digits(f"{command}=0.1")[0] == 0
+
+
+def test_a_best_recipe_that_was_lost_is_shown_again(digits, tmp_path):
+    assert digits(f"{TUNE} --trials 1")[0] == 0
+    (tmp_path / "new/best.toml").unlink()
+    assert "Best        new/best.toml" in digits(f"{TUNE} --trials 1")[1]
 
 
 def test_a_search_shows_each_trial_and_what_to_type_next(digits, tmp_path):
@@ -589,7 +873,12 @@ def test_a_stopped_search_says_how_to_go_on(as_json, digits, tmp_path, monkeypat
         patched.setattr(tuning, "train", stop_at_once)
         status, output, errors = digits(command)
     assert (status, errors) == (130, "")
-    assert files_in(tmp_path / "new") == ["study.db"]
+    assert files_in(tmp_path / "new") == WITHOUT_BEST
+    if as_json:
+        stopped = json.loads(output.splitlines()[-1])
+        assert (stopped["event"], stopped["study"]) == ("stopped", "new")
+    else:
+        assert output.splitlines()[-2] == "Stopped; the study is in new. Go on with:"
     last = output.splitlines()[-1]
     go_on = json.loads(last)["resume"] if as_json else last.strip()
     assert go_on.endswith(command)
@@ -606,7 +895,13 @@ def test_a_stopped_search_says_how_to_go_on(as_json, digits, tmp_path, monkeypat
             "expected a range such as optimizer.learning_rate=0.001..0.1, got",
         ),
         (f"{TUNE} --search batch=1..3", "tiny.toml: there is no key 'batch'"),
-        (TUNE.replace("16..64", "200..900"), "160 training images are fewer than a batch of"),
+        (TUNE.replace("16..64", "200..900"), "batch_size=200..900: there are 160 training images, so"),
+        (f"{TUNE} --set batch_size=32", "batch_size is to be set and to be searched: "),
+        (f"{TUNE} --set batch=32", "tiny.toml: there is no key 'batch'"),
+        (f"{TUNE} --set teacher.run=none", "there is no run folder none: "),
+        (f"{TUNE} --set 'network=[\"dense 9\"]'", "the network ends with 9 values; "),
+        (f"{TUNE} --device cuda:99", "cannot compute on device 'cuda:99': "),
+        (TUNE.replace("--out new", "--out ''"), "'.' cannot hold a study: name a folder, such as --out"),
         (TUNE.replace("tiny.toml", "lenet"), "there is no recipe 'lenet'"),
         (TUNE.replace("tiny.toml", "best"), "best holds no images out to judge a trial by"),
         (TUNE.replace("made.csv", "none.csv"), "none.csv: no such file or folder"),
@@ -619,8 +914,9 @@ def test_a_stopped_search_says_how_to_go_on(as_json, digits, tmp_path, monkeypat
     ],
 )
 def test_what_a_user_can_put_right_is_one_sentence_and_status_2(command, sentence, digits):
-    status, _, errors = digits(command)
-    assert status == 2
+    status, output, errors = digits(command)
+    assert (status, output) == (2, "")
+    assert not Path("new").exists()
     assert errors.replace("digits: tiny: ", "digits: tiny.toml: ").startswith(f"digits: {sentence}")
     assert errors.count("\n") == 1
 

@@ -46,6 +46,10 @@ Model = Annotated[
         show_default=False,
     ),
 ]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe; may be repeated."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
@@ -75,10 +79,7 @@ def train(
             help=rf"A name from 'digits recipes', or a .toml file.  \[default: {DEFAULT_RECIPE}]",
         ),
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe; may be repeated."),
-    ] = None,
+    settings: Settings = None,
     seed: Annotated[
         int | None, typer.Option(min=0, help=r"Decides every random draw.  \[default: 0]")
     ] = None,
@@ -142,6 +143,7 @@ def tune(
         str, typer.Argument(help="A name from 'digits recipes', or a .toml file.", show_default=False)
     ],
     source: Source = None,
+    settings: Settings = None,
     trials: Annotated[
         int, typer.Option(min=1, help="How many in all, with those that the study has already.")
     ] = 20,
@@ -149,7 +151,8 @@ def tune(
         list[str] | None,
         typer.Option(
             metavar="KEY=LOW..HIGH",
-            help=r"Search this setting; may be repeated.  \[default: all the recipe's own, around them]",
+            help="Search this setting, in whole numbers if it is one; may be repeated.  "
+            r"\[default: all the recipe's own that are not --set, around them]",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Decides split, first weights and the search.")] = 0,
@@ -165,7 +168,9 @@ def tune(
     """Search a recipe's settings; the study goes on where it was left, and best.toml is what it found."""
     from digit_recognizer.cli.tuning import search_settings
 
-    search_settings(recipe, source, search, out, trials=trials, seed=seed, device=device, as_json=json)
+    search_settings(
+        recipe, source, settings or [], search, out, trials=trials, seed=seed, device=device, as_json=json
+    )
 
 
 @app.command()

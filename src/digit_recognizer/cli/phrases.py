@@ -14,6 +14,7 @@ __all__ = [
     "make_console",
     "minutes_in_words",
     "print_json",
+    "trials_in_words",
 ]
 
 PIPE_WIDTH = 120  # columns where the output is no terminal
@@ -44,6 +45,11 @@ def errors_in_words(count: int) -> str:
 def epochs_in_words(count: int) -> str:
     """Return ``1 epoch`` or ``2 epochs``."""
     return "1 epoch" if count == 1 else f"{count:,} epochs"
+
+
+def trials_in_words(count: int) -> str:
+    """Return ``1 trial`` or ``2 trials``."""
+    return "1 trial" if count == 1 else f"{count:,} trials"
 
 
 def accuracy_in_words(values: dict[str, Any] | None) -> str:

@@ -21,12 +21,14 @@ from digit_recognizer.cli.phrases import (
     make_console,
     minutes_in_words,
     print_json,
+    trials_in_words,
 )
 from digit_recognizer.training.history import EpochRecord, Progress
 from digit_recognizer.training.recipe import Recipe
 
 if TYPE_CHECKING:
-    from digit_recognizer.training.tuning import Range, Trial
+    from digit_recognizer.training.ranges import Range, Value
+    from digit_recognizer.training.tuning import Trial
 
 __all__ = ["Reporter", "make_reporter"]
 
@@ -65,6 +67,9 @@ class Reporter(Protocol):
 
     def trial(self, trial: Trial) -> None:
         """Show what a trial came to."""
+
+    def search_stopped(self, folder: Path, command: str) -> None:
+        """Say how to go on with a search that was interrupted."""
 
     def searched(self, best: Path | None, command: str) -> None:
         """Say where the best settings are, and what to type next."""
@@ -114,6 +119,9 @@ class _JsonReporter:
 
     def trial(self, trial: Trial) -> None:
         print_json({"event": "trial", **asdict(trial)})
+
+    def search_stopped(self, folder: Path, command: str) -> None:
+        print_json({"event": "stopped", "study": str(folder), "resume": command})
 
     def searched(self, best: Path | None, command: str) -> None:
         print_json({"event": "searched", "best": best and str(best), "next": command})
@@ -190,16 +198,19 @@ class _PlainReporter:
         )
 
     def searching(self, folder: Path, trials: int, ranges: Sequence[Range]) -> None:
-        self._print(f"Searching in {folder}, {trials} trials in all:")
+        self._print(f"Searching in {folder}, {trials_in_words(trials)} in all:")
         for each in ranges:
-            self._print(f"  {each.key:<28}{each.low:g} to {each.high:g}")
+            self._print(f"  {each.key:<28}{_number(each.low)} to {_number(each.high)}")
 
     def trial(self, trial: Trial) -> None:
         result = "given up" if trial.errors is None else errors_in_words(trial.errors)
         result = f"{result:>12} after {epochs_in_words(trial.epochs)}"
-        settings = "  ".join(f"{key}={value:.4g}" for key, value in trial.settings.items())
+        settings = "  ".join(f"{key}={_number(value, 4)}" for key, value in trial.settings.items())
         best = "  (best so far)" if trial.is_best else ""
         self._print(f"trial {trial.number:>3}  {result}{best}  {settings}")
+
+    def search_stopped(self, folder: Path, command: str) -> None:
+        self._print(f"Stopped; the study is in {folder}. Go on with:\n  {command}")
 
     def searched(self, best: Path | None, command: str) -> None:
         if best is None:
@@ -262,6 +273,11 @@ class _LiveReporter(_PlainReporter):
 
     def close(self) -> None:
         self._bar.stop()
+
+
+def _number(value: Value, digits: int = 6) -> str:
+    """Return a setting: ``1,000,000`` in full, ``0.001`` with as many digits at most."""
+    return f"{value:,}" if isinstance(value, int) else f"{value:.{digits}g}"
 
 
 def _epoch_line(record: EpochRecord) -> str:

@@ -16,7 +16,8 @@ __all__ = ["search_settings"]
 def search_settings(
     recipe: str,
     source: str | None,
-    ranges: list[str] | None,
+    settings: list[str],
+    searched: list[str] | None,
     folder: Path | None,
     *,
     trials: int,
@@ -25,14 +26,16 @@ def search_settings(
     as_json: bool,
 ) -> None:
     """Run trials until there are as many as asked for, and show each."""
-    from digit_recognizer.training import load_recipe, tuning
+    from digit_recognizer.training import load_recipe, ranges, tuning
 
-    loaded = load_recipe(recipe)
+    loaded = load_recipe(recipe, settings)
     folder = folder or Path("runs") / f"tune-{loaded.name}"
     with session(as_json=as_json) as (reporter, stop):
         found = choose_source(source, reporter)
         digits = load_digits(found, "train")
-        chosen = tuning.settings_of(loaded) if ranges is None else tuning.parse_ranges(ranges)
+        named = None if searched is None else ranges.parse_ranges(searched)
+        fixed = {setting.partition("=")[0].strip() for setting in settings}
+        chosen = tuning.choose_ranges(digits, loaded, named, fixed=fixed, seed=seed)
         done = tuning.tune(
             digits,
             loaded,
@@ -49,7 +52,7 @@ def search_settings(
             reporter.trial(trial)
         reporter.close()
         if stop.is_set():
-            reporter.stopped(folder, command_line(*sys.argv[1:]))
+            reporter.search_stopped(folder, command_line(*sys.argv[1:]))
             raise typer.Exit(INTERRUPTED)
         best = folder / tuning.BEST
         reporter.searched(

@@ -145,8 +145,8 @@ def _write_rows(path: Path, rows: Rows) -> None:
         np.save(file, rows, allow_pickle=False)
 
 
-def lock_folder(folder: Path) -> FileLock:
-    """Return the acquired lock of a run folder; `DigitsError` where another process trains in it.
+def lock_folder(folder: Path, doing: str = "training") -> FileLock:
+    """Return the acquired lock of a folder; `DigitsError` where another process is `doing` something in it.
 
     The lock ends with the process that holds it, however that ends.
     """
@@ -154,7 +154,7 @@ def lock_folder(folder: Path) -> FileLock:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise DigitsError(f"another process is training in {folder}: wait for it, or end it") from None
+        raise DigitsError(f"another process is {doing} in {folder}: wait for it, or end it") from None
     except OSError as error:
         raise DigitsError(f"cannot write into {folder}: {error.strerror or error}") from error
     return lock

@@ -8,57 +8,35 @@ have chosen the settings then, so they say nothing more about how good these are
 from __future__ import annotations
 
 import shutil
-from collections.abc import Generator, Iterable, Mapping
-from dataclasses import asdict, dataclass
-from math import inf, isfinite
+from collections.abc import Collection, Generator, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event
 from typing import Any
 
-import optuna
+from filelock import FileLock
 from optuna.trial import TrialState
-from sqlalchemy import URL
 
+from digit_recognizer import run_folder
 from digit_recognizer.digits import Digits
-from digit_recognizer.errors import DigitsError, first_line
-from digit_recognizer.files import make_directory, write_text
+from digit_recognizer.errors import DigitsError
+from digit_recognizer.files import make_directory
+from digit_recognizer.training.hardware import choose_device, with_precision
 from digit_recognizer.training.history import EpochRecord
-from digit_recognizer.training.recipe import Recipe, as_recipe, recipe_from_toml, recipe_to_toml
+from digit_recognizer.training.job import new_job
+from digit_recognizer.training.preparation import check_batch, lock_folder, split_rows
+from digit_recognizer.training.ranges import BATCH_SIZE, Range, Value, changed, check_ranges, ranges_around
+from digit_recognizer.training.recipe import Recipe, as_recipe
+from digit_recognizer.training.study import BEST, Study, named_errors, open_study
+from digit_recognizer.training.teacher import parts_of_teacher
 from digit_recognizer.training.trainer import DivergedError, OnStep, train
 
-__all__ = ["BEST", "Range", "Trial", "parse_ranges", "settings_of", "tune"]
+__all__ = ["BEST", "Trial", "choose_ranges", "tune"]
 
-STUDY, BEST = "study.db", "best.toml"
 SCRATCH = ".trial-"  # how the run folder of the trial at work begins
-NAME, STOPPED = "digits", "stopped"  # what the study calls itself, and a trial that did not end by itself
-EACH_WAY = 4.0  # how far around a recipe's own value is searched, as a factor
-FAR = 10  # ends of a range that lie so far apart, as a factor, are searched on a logarithmic scale
-NEAR_ONE = ("beta_1", "beta_2", "momentum", "rho")
-AROUND = ("learning_rate", "weight_decay", "vectors")
-SEARCHED = ("batch_size", "label_smoothing")
-
-Value = float | int
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """Where a setting is searched.
-
-    Attributes
-    ----------
-    key
-        Such as ``optimizer.learning_rate``.
-    low, high
-        Whole numbers search whole numbers.
-    logarithmic
-        Whether each factor counts alike, instead of each difference.
-    """
-
-    key: str
-    low: Value
-    high: Value
-    logarithmic: bool = False
+SMALLEST_BATCH = 2  # that every network takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,27 +65,40 @@ class Trial:
     is_best: bool
 
 
-def settings_of(recipe: Recipe) -> list[Range]:
-    """Return the settings of a recipe that are searched unless others are named, with their ranges.
+def choose_ranges(
+    digits: Digits,
+    recipe: Recipe,
+    ranges: Iterable[Range] | None = None,
+    *,
+    fixed: Collection[str] = (),
+    seed: int = 0,
+) -> tuple[Range, ...]:
+    """Return what a search of a recipe tries.
 
-    Learning rate, weight decay and the like: a factor of four each way, and momentum and betas the same in
-    their distance to 1. Augmentation and label smoothing: up to twice as much. Batch size: a factor of two.
-    """
-    values = _flat(asdict(recipe))
-    return [found for key, value in values.items() if (found := _range_around(key, value)) is not None]
-
-
-def parse_ranges(texts: Iterable[str]) -> list[Range]:
-    """Read ranges such as ``optimizer.learning_rate=0.001..0.1`` or ``batch_size=64..512``.
-
-    Both ends positive and far apart (ten times or more): searched on a logarithmic scale.
+    Parameters
+    ----------
+    digits, seed
+        As in `tune`; they decide how many training images there are.
+    recipe
+        With validation images.
+    ranges
+        What was asked for; `settings_of` the recipe if None, with no batch larger than the training images.
+    fixed
+        Keys of settings that are not searched.
 
     Raises
     ------
     DigitsError
-        One is not understood.
+        No validation images; nothing to search; a setting that cannot be searched; a batch that is larger
+        than the training images; digits that cannot be trained on.
     """
-    return [_parse_range(text) for text in texts]
+    images = _training_images(digits, recipe, seed)
+    chosen = ranges_around(recipe, fixed, images) if ranges is None else list(ranges)
+    if not chosen:
+        raise DigitsError(f"{recipe.name} has no settings to search: name some, such as batch_size=64..512")
+    if ranges is None or all(each.key != BATCH_SIZE for each in chosen):
+        check_batch(images, recipe)
+    return check_ranges(recipe, chosen, fixed, images)
 
 
 def tune(
@@ -135,7 +126,7 @@ def tune(
     trials
         How many in all, those that the study has already included.
     ranges
-        What is searched; `settings_of` the recipe if None.
+        What is searched; None as in `choose_ranges`.
 
     Returns
     -------
@@ -145,77 +136,84 @@ def tune(
     Raises
     ------
     DigitsError
-        As `train`; no validation images; the study there is one of another recipe, other digits, ranges or
-        seed; Optuna is not installed.
+        As `train` and `choose_ranges`; the folder is a run's or a cross-validation's; the study there is one
+        of another recipe, other digits, ranges or seed; another process searches in it.
     """
     loaded = as_recipe(recipe)
-    if not loaded.split.validation:
-        raise DigitsError(f"{loaded.name} holds no images out to judge a trial by: set split.validation=0.1")
-    chosen = tuple(settings_of(loaded) if ranges is None else ranges)
-    if not chosen:
-        raise DigitsError(f"{loaded.name} has no settings to search: name some, such as batch_size=64..512")
-    _check_ranges(loaded, chosen)  # before anything is written
+    chosen = choose_ranges(digits, loaded, ranges, seed=seed)
     target = Path(folder)
+    _check_folder(target)
+    hardware = choose_device(device)
+    new_job(target, with_precision(loaded, hardware), seed, hardware)  # before anything is written
     make_directory(target)
-    description = {
-        "recipe": recipe_to_toml(loaded),
-        "digits": digits.sha256(),
-        "ranges": [list(asdict(each).values()) for each in chosen],
-        "seed": seed,
-    }
-    for left in target.glob(f"{SCRATCH}*"):  # by a search that was killed
-        shutil.rmtree(left, ignore_errors=True)
-    study = _open_study(target, loaded, description)
-    search = _Search(study, loaded, target, chosen, seed)
-    return _trials(search, digits, trials, device, on_step, stop)
+    with ExitStack() as stack:
+        lock = lock_folder(target, "searching")
+        stack.callback(lock.release)
+        for left in target.glob(f"{SCRATCH}*"):  # by a search that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        study = open_study(target, loaded, chosen, digits, seed)
+        stack.pop_all()  # from here on the generator holds the lock
+    return _holding(lock, target, _trials(study, digits, trials, seed, device, on_step, stop))
 
 
-@dataclass(frozen=True, slots=True)
-class _Search:
-    """What all trials of a call have in common; see `tune`."""
+def _training_images(digits: Digits, recipe: Recipe, seed: int) -> int:
+    """Return how many images a trial is trained on; `DigitsError` where none would judge it."""
+    if not recipe.split.validation:
+        raise DigitsError(
+            f"{recipe.name} holds no images out to judge a trial by: add --set split.validation=0.1"
+        )
+    small = replace(recipe, batch_size=SMALLEST_BATCH)  # which batches are too large is asked later
+    if recipe.teacher is None:
+        return len(split_rows(digits, small, seed).training)
+    parts = parts_of_teacher(small, Path(recipe.teacher.run), digits)
+    if not len(parts.validation):
+        raise DigitsError(f"the teacher {recipe.teacher.run} held no images out to judge a trial by")
+    return len(parts.training)
 
-    study: Any
-    recipe: Recipe
-    folder: Path
-    ranges: tuple[Range, ...]
-    seed: int
 
-    @property
-    def done(self) -> int:
-        """How many trials count: all but those at work, killed or stopped."""
-        trials = self.study.get_trials(deepcopy=False)
-        return sum(trial.state.is_finished() and STOPPED not in trial.user_attrs for trial in trials)
+def _check_folder(folder: Path) -> None:
+    """Raise `DigitsError` where a study would lie among the files of something else."""
+    if not folder.name:
+        raise DigitsError(f"{str(folder)!r} cannot hold a study: name a folder, such as --out runs/tuned")
+    if (folder / run_folder.ENVIRONMENT).exists():
+        raise DigitsError(f"{folder} is a run folder: name another for the study, with --out")
+    if run_folder.is_cross_validation(folder):
+        raise DigitsError(f"{folder} holds a cross-validation: name another folder for the study, with --out")
 
-    @property
-    def fewest(self) -> float:
-        """The fewest errors of a trial so far."""
-        complete = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        return min((trial.value for trial in complete), default=inf)
+
+def _holding(lock: FileLock, folder: Path, trials: Generator[Trial]) -> Generator[Trial]:
+    """Give trials while a lock is held, with errors that name the folder."""
+    try:
+        with named_errors(folder):
+            yield from trials
+    finally:
+        lock.release()
 
 
 def _trials(
-    search: _Search, digits: Digits, trials: int, device: str, on_step: OnStep | None, stop: Event | None
+    study: Study,
+    digits: Digits,
+    trials: int,
+    seed: int,
+    device: str,
+    on_step: OnStep | None,
+    stop: Event | None,
 ) -> Generator[Trial]:
-    while search.done < trials:
-        asked = search.study.ask()
-        settings = {each.key: _suggest(asked, each) for each in search.ranges}
-        recipe = _changed(search.recipe, settings)
-        with TemporaryDirectory(prefix=SCRATCH, dir=search.folder) as scratch:
-            records = train(
-                digits, recipe, scratch, seed=search.seed, device=device, on_step=on_step, stop=stop
-            )
+    while study.done < trials:
+        asked, settings = study.draw()
+        recipe = changed(study.recipe, settings)
+        with TemporaryDirectory(prefix=SCRATCH, dir=study.folder) as scratch:
+            records = train(digits, recipe, scratch, seed=seed, device=device, on_step=on_step, stop=stop)
             history, state = _follow(asked, records)
         if stop is not None and stop.is_set():
-            asked.set_user_attr(STOPPED, True)
-            search.study.tell(asked, state=TrialState.FAIL)
-            search.study.enqueue_trial(settings)  # the first to be tried when it goes on
+            study.give_up(asked, settings)
             return
         errors = history[-1].validation_errors if state is TrialState.COMPLETE else None
-        best = errors is not None and errors < search.fewest
-        search.study.tell(asked, errors, state)
+        best = errors is not None and errors < study.fewest
+        study.end(asked, errors, state)
         if best:
-            write_text(search.folder / BEST, recipe_to_toml(recipe))
-        yield Trial(search.done, settings, errors, len(history), best)
+            study.write_best()
+        yield Trial(study.done, settings, errors, len(history), best)
 
 
 def _follow(asked: Any, records: Generator[EpochRecord]) -> tuple[list[EpochRecord], TrialState]:
@@ -231,106 +229,3 @@ def _follow(asked: Any, records: Generator[EpochRecord]) -> tuple[list[EpochReco
     except DivergedError:
         return history, TrialState.FAIL
     return history, TrialState.COMPLETE
-
-
-def _open_study(folder: Path, recipe: Recipe, description: dict[str, Any]) -> Any:
-    """Open or make the study in a folder; `DigitsError` where the one there is of something else."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    pruner = optuna.pruners.MedianPruner(n_warmup_steps=recipe.epochs // 3)
-    address = URL.create("sqlite", database=str(folder / STUDY))  # of a "?" or "%" in it, too
-    try:
-        study = optuna.create_study(
-            storage=address.render_as_string(), pruner=pruner, study_name=NAME, load_if_exists=True
-        )
-        found = study.user_attrs or None
-        done = len(study.get_trials(deepcopy=False))
-        if found is None:
-            for key, value in description.items():
-                study.set_user_attr(key, value)
-            study.enqueue_trial(_own_values(recipe, description["ranges"]))
-    except Exception as error:  # Optuna's, SQLAlchemy's and SQLite's share no base
-        raise DigitsError(f"{folder / STUDY} is damaged or cannot be written: {first_line(error)}") from error
-    differing = [key for key, value in description.items() if found and found.get(key) != value]
-    if differing:
-        raise DigitsError(
-            f"{folder} holds a study with other {' and '.join(differing)}: "
-            "go on with what it was begun with, or name another folder with --out"
-        )
-    seed = (description["seed"] + done) % 2**32  # not the same draws again
-    study.sampler = optuna.samplers.TPESampler(seed=seed)
-    return study
-
-
-def _own_values(recipe: Recipe, ranges: Iterable[list[Any]]) -> dict[str, Value]:
-    """Return a recipe's own values of what is searched, where they lie in their ranges."""
-    values = _flat(asdict(recipe))
-    return {key: values[key] for key, low, high, *_ in ranges if key in values and low <= values[key] <= high}
-
-
-def _suggest(asked: Any, each: Range) -> Value:
-    suggest = asked.suggest_int if isinstance(each.low, int) else asked.suggest_float
-    value: Value = suggest(each.key, each.low, each.high, log=each.logarithmic)
-    return value
-
-
-def _changed(recipe: Recipe, settings: Mapping[str, Value]) -> Recipe:
-    """Return a recipe with other settings; `DigitsError` where one is unknown or out of range."""
-    changes = [f"{key}={value}" for key, value in settings.items()]
-    return recipe_from_toml(recipe_to_toml(recipe), recipe.name, changes)
-
-
-def _check_ranges(recipe: Recipe, ranges: Iterable[Range]) -> None:
-    """Raise `DigitsError` where a setting is unknown, named twice, out of range or cannot be compared."""
-    seen: set[str] = set()
-    for each in ranges:
-        if each.key in seen or each.key.startswith(("split.", "teacher.")):
-            raise DigitsError(f"{each.key} cannot be searched{' twice' if each.key in seen else ''}")
-        seen.add(each.key)
-        for end in (each.low, each.high):
-            _changed(recipe, {each.key: end})
-
-
-def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Value]:
-    """Return the numbers of a nested table under their dotted keys."""
-    numbers: dict[str, Value] = {}
-    for key, value in table.items():
-        if isinstance(value, Mapping):
-            numbers |= _flat(value, f"{prefix}{key}.")
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            numbers[prefix + key] = value
-    return numbers
-
-
-def _range_around(key: str, value: Value) -> Range | None:
-    """Return where a setting is searched by default; None where it is left as it is."""
-    section, _, name = key.rpartition(".")
-    if not value or (section not in ("optimizer", "augmentation", "schedule") and key not in SEARCHED):
-        return None
-    if key == "batch_size":
-        return Range(key, max(1, int(value) // 2), int(value) * 2, logarithmic=True)
-    if name in NEAR_ONE:
-        away = 1 - float(value)
-        return Range(key, max(0.0, 1 - away * EACH_WAY), 1 - away / EACH_WAY)
-    if name in AROUND:
-        return Range(key, value / EACH_WAY, value * EACH_WAY, logarithmic=True)
-    if section == "augmentation" or name in ("label_smoothing", "warmup"):
-        return Range(key, 0.0, float(min(2 * value, 180 if name == "rotation" else 0.9)))
-    return None
-
-
-def _parse_range(text: str) -> Range:
-    key, equals, ends = text.partition("=")
-    low, dots, high = ends.partition("..")
-    try:
-        if not (equals and dots and key.strip()):
-            raise ValueError(text)
-        whole = low.strip().isdecimal() and high.strip().isdecimal()
-        numbers = (int(low), int(high)) if whole else (float(low), float(high))
-        if not (isfinite(numbers[0]) and isfinite(numbers[1]) and numbers[0] < numbers[1]):
-            raise ValueError(text)
-    except ValueError:
-        raise DigitsError(
-            f"expected a range such as optimizer.learning_rate=0.001..0.1, got {text!r}"
-        ) from None
-    least, most = numbers
-    return Range(key.strip(), least, most, logarithmic=least > 0 and most / least >= FAR)
