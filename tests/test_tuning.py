@@ -688,7 +688,7 @@ def test_a_batch_that_is_searched_may_be_too_large_in_the_recipe(tmp_path):
         ((), {"digits": Digits(DIGITS.images)}, "the digits have no labels: "),
         ((), {"device": "cuda:99"}, "cannot compute on device 'cuda:99': "),
         (('network=["maxpool 40", "dense 10"]',), {}, "network line 1 ('maxpool 40'): "),
-        (("teacher.run=none",), {}, "there is no run folder none: "),
+        (("teacher.run=none",), {}, "the teacher none is missing: "),
     ],
 )
 def test_what_cannot_be_trained_is_refused_and_nothing_written(settings, options, sentence, tmp_path):
@@ -898,7 +898,7 @@ def test_a_stopped_search_says_how_to_go_on(as_json, digits, tmp_path, monkeypat
         (TUNE.replace("16..64", "200..900"), "batch_size=200..900: there are 160 training images, so"),
         (f"{TUNE} --set batch_size=32", "batch_size is to be set and to be searched: "),
         (f"{TUNE} --set batch=32", "tiny.toml: there is no key 'batch'"),
-        (f"{TUNE} --set teacher.run=none", "there is no run folder none: "),
+        (f"{TUNE} --set teacher.run=none", "the teacher none is missing: "),
         (f"{TUNE} --set 'network=[\"dense 9\"]'", "the network ends with 9 values; "),
         (f"{TUNE} --device cuda:99", "cannot compute on device 'cuda:99': "),
         (TUNE.replace("--out new", "--out ''"), "'.' cannot hold a study: name a folder, such as --out"),

@@ -9,7 +9,7 @@ from digit_recognizer.errors import DigitsError
 
 __all__ = ["main"]
 
-EXTRAS = {"optuna": "tune"}  # what to install for a package that is missing, where not all of ``train``
+EXTRAS = {"optuna": "tune", "sqlalchemy": "tune"}  # what to install for a package that is missing, where not all of ``train``
 USER_ERROR = 2  # exit status for what the user can put right, as for wrong options
 
 
@@ -27,8 +27,9 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("digit_recognizer"):
             raise
-        extra = EXTRAS.get(error.name, "train")
-        _fail(f'this needs the package {error.name}: run pip install "digit-recognizer[{extra}]"')
+        package = error.name.partition(".")[0]
+        extra = EXTRAS.get(package, "train")
+        _fail(f'this needs the package {package}: run pip install "digit-recognizer[{extra}]"')
     except OSError as error:
         _fail(f"{error.filename or 'output'}: {error.strerror or error}")
 
