@@ -9,7 +9,7 @@ from digit_recognizer.errors import DigitsError
 
 __all__ = ["main"]
 
-EXTRAS = {"optuna": "tune", "sqlalchemy": "tune"}  # what to install for a package that is missing, where not all of ``train``
+EXTRAS = {"optuna": "tune", "sqlalchemy": "tune"}  # what to install for a package, where not ``train``
 USER_ERROR = 2  # exit status for what the user can put right, as for wrong options
 
 
