@@ -286,8 +286,9 @@ def test_a_module_of_the_packages_own_that_is_missing_is_an_error_of_ours(name, 
 
 def test_without_optuna_a_search_says_what_to_install(digits, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "optuna", None)
-    monkeypatch.delitem(sys.modules, "digit_recognizer.training.tuning", raising=False)
-    monkeypatch.delattr(training, "tuning", raising=False)
+    for module in ("study", "tuning"):
+        monkeypatch.delitem(sys.modules, f"digit_recognizer.training.{module}", raising=False)
+        monkeypatch.delattr(training, module, raising=False)
     status, output, errors = digits(f"tune tiny.toml made.csv --trials 1 --out {tmp_path / 'new'}")
     assert (status, output) == (2, "")
     assert errors == 'digits: this needs the package optuna: run pip install "digit-recognizer[tune]"\n'

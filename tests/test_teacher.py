@@ -19,7 +19,7 @@ from digit_recognizer.training.predictor import scale
 from digit_recognizer.training.preparation import Fold, read_parts
 from digit_recognizer.training.recipe import load_recipe, recipe_from_toml, recipe_to_toml
 from digit_recognizer.training.settings import Teacher
-from digit_recognizer.training.teacher import load_teacher, parts_of_teacher, soft_targets
+from digit_recognizer.training.teacher import choose_parts, load_teacher, soft_targets
 from helpers import TINY, assert_same_run, csv_of, files_in, follow_until, make_digits, tensors_of, tiny
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -327,7 +327,7 @@ def test_other_digits_than_the_teachers_are_refused(teachers, tmp_path):
     expected = f"the teacher {teachers / 'one'} was trained on other digits: a pupil needs the same"
     assert refusal(tmp_path, teachers / "one", make_digits(seed=1)) == expected
     with pytest.raises(DigitsError, match="trained on other digits"):
-        parts_of_teacher(tiny(), teachers / "one", DIGITS[np.arange(199)])
+        choose_parts(DIGITS[np.arange(199)], pupil(teachers / "one"), seed=0)
 
 
 def test_a_teacher_that_is_not_there_is_named(tmp_path):
