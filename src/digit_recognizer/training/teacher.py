@@ -19,11 +19,11 @@ from digit_recognizer.errors import DigitsError
 from digit_recognizer.training.checkpoint import load_weights
 from digit_recognizer.training.networks import build_network
 from digit_recognizer.training.predictor import together
-from digit_recognizer.training.preparation import Parts, check_batch, read_parts
+from digit_recognizer.training.preparation import Fold, Parts, check_batch, read_parts, split_rows
 from digit_recognizer.training.recipe import Recipe, load_recipe
 from digit_recognizer.training.settings import Split
 
-__all__ = ["check_teacher", "load_teacher", "parts_of_teacher", "recorded", "soft_targets"]
+__all__ = ["check_teacher", "choose_parts", "load_teacher", "recorded", "soft_targets"]
 
 
 def load_teacher(recipe: Recipe, device: torch.device) -> nn.Module | None:
@@ -62,15 +62,21 @@ def check_teacher(folder: Path, advice: str) -> None:
         raise DigitsError(f"the teacher {folder} is missing: {advice}")
 
 
-def parts_of_teacher(recipe: Recipe, folder: Path, digits: Digits) -> Parts:
-    """Return which rows a teacher was trained on and which it held out; its pupil does the same.
+def choose_parts(digits: Digits, recipe: Recipe, seed: int, fold: Fold | None = None) -> Parts:
+    """Return which rows a run is trained on and which it holds out: its own split, or its teacher's.
 
     Raises
     ------
     DigitsError
-        There is no such run, it is damaged, was trained on other digits, or held none out that the recipe
-        could watch.
+        As `split_rows`; or there is no such teacher, it is damaged, was trained on other digits, or held
+        none out that the recipe could watch.
     """
+    if recipe.teacher is None:
+        return split_rows(digits, recipe, seed, fold)
+    return _parts_of_teacher(recipe, Path(recipe.teacher.run), digits)
+
+
+def _parts_of_teacher(recipe: Recipe, folder: Path, digits: Digits) -> Parts:
     check_teacher(folder, "train it, or name another by --set teacher.run=…")
     if run_folder.read_environment(folder)["data"]["sha256"] != digits.sha256():
         raise DigitsError(f"the teacher {folder} was trained on other digits: a pupil needs the same")

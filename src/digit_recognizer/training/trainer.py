@@ -41,12 +41,11 @@ from digit_recognizer.training.preparation import (
     lock_folder,
     make_folder,
     read_parts,
-    split_rows,
 )
 from digit_recognizer.training.randomness import batches_of, draws_from
 from digit_recognizer.training.recipe import Recipe, as_recipe
 from digit_recognizer.training.schedule import learning_rate
-from digit_recognizer.training.teacher import parts_of_teacher, recorded, soft_targets
+from digit_recognizer.training.teacher import choose_parts, recorded, soft_targets
 
 __all__ = ["DivergedError", "OnStep", "resume", "train"]
 
@@ -112,10 +111,7 @@ def train(
     recipe = as_recipe(recipe)
     hardware = choose_device(device)
     recipe = with_precision(recipe, hardware)
-    if recipe.teacher is None:
-        parts = split_rows(digits, recipe, seed, fold)
-    else:
-        parts = parts_of_teacher(recipe, Path(recipe.teacher.run), digits)
+    parts = choose_parts(digits, recipe, seed, fold)
     target = run_folder.free_folder(recipe.name) if folder is None else Path(folder)
     job = new_job(target, recipe, seed, hardware)  # a network that does not fit leaves no folder behind
     environment = describe_environment(digits, parts, seed, hardware, source)
@@ -302,8 +298,9 @@ def _finish(job: Job, digits: Digits, parts: Parts) -> None:
     save_tensors(folder / run_folder.WEIGHTS, state, {"recipe": job.recipe.name})
     probe = digits.images[parts.training[:PROBE_IMAGES]]
     held_out = len(digits) - len(parts.training)
+    trained_on = run_folder.read_environment(folder)["data"]["sha256"]
     model = folder / run_folder.MODEL
-    export_onnx(predictor, model, probe, job.recipe.name, trained_on=digits.sha256(), held_out=held_out)
+    export_onnx(predictor, model, probe, job.recipe.name, trained_on=trained_on, held_out=held_out)
     write_json(folder / run_folder.METRICS, metrics_of(job, predictor, digits, parts))
     job.forget_members()
 

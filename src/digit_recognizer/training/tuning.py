@@ -26,11 +26,11 @@ from digit_recognizer.files import make_directory
 from digit_recognizer.training.hardware import choose_device, with_precision
 from digit_recognizer.training.history import EpochRecord
 from digit_recognizer.training.job import new_job
-from digit_recognizer.training.preparation import check_batch, lock_folder, split_rows
+from digit_recognizer.training.preparation import check_batch, lock_folder
 from digit_recognizer.training.ranges import BATCH_SIZE, Range, Value, changed, check_ranges, ranges_around
 from digit_recognizer.training.recipe import Recipe, as_recipe
 from digit_recognizer.training.study import BEST, Study, named_errors, open_study
-from digit_recognizer.training.teacher import parts_of_teacher
+from digit_recognizer.training.teacher import choose_parts
 from digit_recognizer.training.trainer import DivergedError, OnStep, train
 
 __all__ = ["BEST", "Trial", "choose_ranges", "tune"]
@@ -163,10 +163,8 @@ def _training_images(digits: Digits, recipe: Recipe, seed: int) -> int:
             f"{recipe.name} holds no images out to judge a trial by: add --set split.validation=0.1"
         )
     small = replace(recipe, batch_size=SMALLEST_BATCH)  # which batches are too large is asked later
-    if recipe.teacher is None:
-        return len(split_rows(digits, small, seed).training)
-    parts = parts_of_teacher(small, Path(recipe.teacher.run), digits)
-    if not len(parts.validation):
+    parts = choose_parts(digits, small, seed)
+    if recipe.teacher is not None and not len(parts.validation):
         raise DigitsError(f"the teacher {recipe.teacher.run} held no images out to judge a trial by")
     return len(parts.training)
 
