@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from digit_recognizer.training import load_recipe, recipe_names
 from digit_recognizer.training.export import export_onnx
 from digit_recognizer.training.graph import can_be_written, write_graph
 from digit_recognizer.training.layers import ACTIVATIONS
@@ -132,6 +133,15 @@ def test_a_batch_may_have_any_size(shifts, count):
 def test_members_are_averaged_in_the_graph_as_in_torch(members, shifts):
     each = [build(*(OTHER if number == 1 else SMALL), seed=number) for number in range(members)]
     assert_agrees(Predictor(together(each), shifts), IMAGES[:40])
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_is_the_same_in_the_graph_as_in_torch(name):
+    recipe = load_recipe(name)
+    members = [build_network(recipe, number) for number in range(1, len(recipe.choices) + 1)]
+    predictor = Predictor(together(members), recipe.shifts)
+    for count in (1, 40):
+        assert_agrees(predictor, IMAGES[:count])
 
 
 def test_what_two_members_say_is_the_mean_of_what_each_says_alone():
