@@ -116,9 +116,9 @@ def test_no_run_is_trained_on_its_fold_or_judged_by_it_on_the_way(settings, tmp_
     trained, validated = set(), set()
     step, validate = trainer._train_step, trainer.validate
 
-    def note(job, images, labels):
+    def note(job, images, labels, pool):
         trained.update(images[:, 0, 0].tolist())
-        return step(job, images, labels)
+        return step(job, images, labels, pool)
 
     def note_too(network, validation, device):
         validated.update(validation.images[:, 0, 0].tolist())

@@ -17,7 +17,7 @@ from digit_recognizer.training.graph import can_be_written, write_graph
 from digit_recognizer.training.layers import ACTIVATIONS
 from digit_recognizer.training.networks import build_network
 from digit_recognizer.training.predictor import Predictor, together
-from digit_recognizer.training.settings import Shifts
+from digit_recognizer.training.settings import Outliers, Shifts
 from helpers import make_digits, tiny
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -26,10 +26,11 @@ IMAGES = make_digits(300, noise=75).images
 CLOSE = 1e-5  # of a probability; the difference is about 1e-6
 
 
-def build(*lines: str, seed: int = 0) -> nn.Module:
+def build(*lines: str, outputs: int = 10, seed: int = 0) -> nn.Module:
     """Return a network of no evenness: biases and statistics of its own in every channel."""
     torch.manual_seed(seed)
-    network = build_network(tiny(network=lines)).eval()
+    outliers = Outliers() if outputs == 11 else None
+    network = build_network(tiny(network=lines, outliers=outliers)).eval()
     for name, value in network.state_dict().items():
         if name.endswith(("bias", "running_mean")):
             value.uniform_(-0.5, 0.5)
@@ -38,12 +39,16 @@ def build(*lines: str, seed: int = 0) -> nn.Module:
     return network
 
 
-def computed(predictor: Predictor, images: np.ndarray) -> np.ndarray:
-    """Return what ONNX Runtime makes of a predictor's graph."""
+def answers(predictor: Predictor, images: np.ndarray) -> list[np.ndarray]:
+    """Return what ONNX Runtime makes of a predictor's graph: all its outputs."""
     model = write_graph(predictor)
     onnx.checker.check_model(model, full_check=True)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    return session.run(["probabilities"], {"images": images})[0]
+    return session.run(None, {"images": images})
+
+
+def computed(predictor: Predictor, images: np.ndarray) -> np.ndarray:
+    return answers(predictor, images)[0]
 
 
 def expected(predictor: Predictor, images: np.ndarray) -> np.ndarray:
@@ -52,7 +57,8 @@ def expected(predictor: Predictor, images: np.ndarray) -> np.ndarray:
 
 
 def assert_agrees(predictor: Predictor, images: np.ndarray) -> None:
-    found, wanted = computed(predictor, images), expected(predictor, images)
+    found, wanted = computed(predictor, images), expected(predictor, images)[:, :10]
+    wanted = wanted / wanted.sum(axis=1, keepdims=True)  # given that there is a digit
     assert found.shape == (len(images), 10)
     np.testing.assert_allclose(found, wanted, atol=CLOSE, rtol=0)
 
@@ -139,9 +145,35 @@ def test_members_are_averaged_in_the_graph_as_in_torch(members, shifts):
 def test_every_recipe_is_the_same_in_the_graph_as_in_torch(name):
     recipe = load_recipe(name)
     members = [build_network(recipe, number) for number in range(1, len(recipe.choices) + 1)]
-    predictor = Predictor(together(members), recipe.shifts)
+    predictor = Predictor(
+        together(members), recipe.shifts, temperature=recipe.temperature, outputs=recipe.outputs
+    )
     for count in (1, 40):
         assert_agrees(predictor, IMAGES[:count])
+
+
+ELEVEN = ("conv 4 3x3 stride 2 relu", "maxpool 2", "dense 11")
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.6, 2.5])
+@pytest.mark.parametrize("shifts", [None, Shifts(1), Shifts(1, 0.4)], ids=["plain", "all", "unsure"])
+@pytest.mark.parametrize("members", [1, 2])
+def test_eleven_classes_become_ten_and_whether_there_is_a_digit(members, shifts, temperature):
+    network = together([build(*ELEVEN, outputs=11, seed=number) for number in range(members)])
+    predictor = Predictor(network, shifts, temperature=temperature, outputs=11)
+    wanted = expected(predictor, IMAGES[:40])
+    probabilities, is_digit = answers(predictor, IMAGES[:40])
+    assert (probabilities.shape, is_digit.shape) == ((40, 10), (40,))
+    np.testing.assert_allclose(is_digit, 1 - wanted[:, 10], atol=CLOSE)
+    np.testing.assert_allclose(probabilities * is_digit[:, None], wanted[:, :10], atol=CLOSE)
+    assert is_digit.min() < 0.97
+
+
+def test_a_temperature_softens_what_a_network_says():
+    network = build(*SMALL)
+    sharp, soft = (computed(Predictor(network, temperature=each), IMAGES[:40]) for each in (0.5, 2.0))
+    assert (sharp.argmax(axis=1) == soft.argmax(axis=1)).all()
+    assert (sharp.max(axis=1) > soft.max(axis=1)).all()
 
 
 def test_what_two_members_say_is_the_mean_of_what_each_says_alone():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +12,9 @@ from PIL import Image
 
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.imaging import decode
-from digit_recognizer.imaging.decode import MAX_PIXELS
+from pictures import NO_PICTURES, encoded, odd_pictures, written
 
 PAGE = np.add.outer(np.arange(40) * 3, np.arange(60) * 2).astype(np.uint8)  # (40, 60), smooth
-
-
-def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, kind, **options)
-    return stream.getvalue()
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "GIF"])
@@ -79,46 +74,143 @@ def test_black_and_white_and_cmyk_and_the_first_frame_of_an_animation():
     )
 
 
-@pytest.mark.parametrize("content", [b"", b"label,pixel0\n1,2\n", b"\x89PNG\r\n", b"%PDF-1.7"])
-def test_what_is_no_picture_is_refused_by_name(content, tmp_path):
-    (tmp_path / "seven.png").write_bytes(content)
-    with pytest.raises(DigitsError, match="not a picture: expected PNG, JPEG") as error:
-        decode(tmp_path / "seven.png")
-    assert str(tmp_path / "seven.png") in str(error.value)
-
-
-def test_a_format_that_is_not_allowed_is_refused_though_pillow_knows_it():
-    with pytest.raises(DigitsError, match="the upload is not a picture"):
-        decode(encoded(Image.fromarray(PAGE), "PPM"), "the upload")
-
-
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "TIFF", "WEBP"])
-def test_a_truncated_picture_is_refused_by_name(kind):
-    content = encoded(Image.fromarray(np.random.default_rng(3).integers(0, 256, (90, 90), np.uint8)), kind)
-    with pytest.raises(DigitsError, match=r"the upload is (damaged|not a picture)"):
-        decode(content[: len(content) // 2], "the upload")
+@pytest.mark.parametrize("what", NO_PICTURES)
+def test_what_is_no_picture_is_refused_by_name_in_one_sentence(what, tmp_path):
+    content, complaint = NO_PICTURES[what]
+    path = tmp_path / "seven.png"
+    path.write_bytes(content)
+    for picture, name in ((path, str(path)), (content, "the upload"), (io.BytesIO(content), "the upload")):
+        with pytest.raises(DigitsError) as error:
+            decode(picture, "the upload")
+        assert name in str(error.value)
+        assert complaint in str(error.value)
+        assert "\n" not in str(error.value)
 
 
 def test_too_many_pixels_are_refused_before_they_are_decoded():
-    side = int(MAX_PIXELS**0.5) + 1
-    content = encoded(Image.new("1", (side, side)), "PNG")
-    damaged = content[:60]  # the header alone: decoding it would fail otherwise
+    header = NO_PICTURES["too many pixels"][0][:60]  # decoding it would fail otherwise
     with pytest.raises(DigitsError, match="the upload has more than 25 megapixels"):
-        decode(damaged, "the upload")
+        decode(header, "the upload")
 
 
-@pytest.mark.parametrize("side", [10_000, 20_000])  # where Pillow warns, where it refuses
-def test_what_pillow_calls_a_bomb_is_too_large_too(side):
-    header = bytearray(encoded(Image.new("1", (8, 8)), "BMP"))
-    header[18:26] = side.to_bytes(4, "little") * 2
-    with pytest.raises(DigitsError, match="more than 25 megapixels"):
-        decode(bytes(header))
+def test_odd_pictures_show_the_same_page():
+    page = written("752").astype(int)
+    for what, content in odd_pictures().items():
+        found = decode(content)
+        assert found.dtype == np.uint8
+        if what not in ("light on dark", "1 bit", "transparent", "PDF"):
+            assert found.shape == page.shape, what
+            assert np.corrcoef(found.ravel(), page.ravel())[0, 1] > 0.98, what
 
 
-def test_floating_point_pictures_are_refused():
-    content = encoded(Image.fromarray(PAGE.astype(np.float32)), "TIFF")
-    with pytest.raises(DigitsError, match="pixels of float32: expected 8 or 16 bits"):
-        decode(content)
+@pytest.mark.parametrize(
+    "array",
+    [
+        PAGE,
+        PAGE / 255,
+        (PAGE / 255).astype(np.float16),
+        np.dstack([PAGE] * 3),
+        np.dstack([PAGE] * 3 + [np.full_like(PAGE, 255)]),
+        np.asfortranarray(PAGE),
+        PAGE.repeat(2, axis=1)[:, ::2],
+    ],
+    ids=["grey", "floats", "halves", "colours", "opacity", "columns first", "every other"],
+)
+def test_arrays_are_taken_as_they_are_meant(array):
+    found = decode(array)
+    assert (found.dtype, found.shape) == (np.uint8, PAGE.shape)
+    assert np.abs(found.astype(int) - PAGE).max() <= 1
+
+
+def test_an_array_of_truths_is_white_where_it_is_true():
+    assert decode(np.array([[True, False]])).tolist() == [[255, 0]]
+
+
+def test_what_is_not_opaque_in_an_array_is_white_paper():
+    assert decode(np.zeros((2, 3, 4), np.uint8)).tolist() == [[255] * 3] * 2
+
+
+@pytest.mark.parametrize(
+    ("array", "complaint"),
+    [
+        (np.zeros(5, np.uint8), "shape (5,): expected (height, width)"),
+        (np.zeros((2, 2, 2), np.uint8), "shape (2, 2, 2)"),
+        (np.zeros((1, 28, 28, 3), np.uint8), "shape (1, 28, 28, 3)"),
+        (np.zeros((0, 7), np.uint8), "shape (0, 7)"),
+        (np.zeros((2, 2), np.uint16), "values of uint16: expected uint8"),
+        (np.zeros((2, 2), complex), "values of complex128"),
+        (np.array([["7"]]), "values of <U1"),
+        (np.full((2, 2), 255.0), "values beyond 0 to 1"),
+        (np.full((2, 2), 1e300), "values beyond 0 to 1"),
+        (np.array([[-0.1, 1]]), "values beyond 0 to 1"),
+        (np.array([[np.nan, 1]]), "values beyond 0 to 1"),
+        (np.broadcast_to(np.uint8(0), (5001, 5000)), "more than 25 megapixels"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_arrays_that_are_no_page_are_refused(array, complaint):
+    with pytest.raises(DigitsError) as error:
+        decode(array, "the canvas")
+    assert str(error.value).startswith(f"the canvas has {complaint}")
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "I", "I;16"])
+def test_pillow_images_of_every_mode_are_taken(mode):
+    white = Image.new("RGB", (3, 2), "white").convert("L" if mode.startswith("I") else mode[:5])
+    image = white if not mode.startswith("I") else Image.fromarray(np.full((2, 3), 65535, np.uint16))
+    assert decode(image.convert(mode) if mode == "I" else image).tolist() == [[255] * 3] * 2
+
+
+def test_a_pillow_image_that_is_empty_huge_or_damaged_is_refused():
+    lazy = Image.open(io.BytesIO(NO_PICTURES["half a PNG"][0]))
+    for image, complaint in (
+        (Image.new("L", (0, 3)), "has no pixels"),
+        (Image.new("1", (5001, 5000)), "has more than 25 megapixels"),
+        (lazy, "is damaged or incomplete"),
+    ):
+        with pytest.raises(DigitsError, match=f"the canvas {complaint}"):
+            decode(image, "the canvas")
+
+
+def test_a_file_object_is_read_from_where_it_is(tmp_path):
+    path = tmp_path / "picture"
+    path.write_bytes(b"---" + encoded(PAGE, "PNG"))
+    with path.open("rb") as stream:
+        stream.seek(3)
+        assert (decode(stream) == PAGE).all()
+        assert not stream.closed
+
+
+def test_a_file_object_that_reads_text_is_refused():
+    with pytest.raises(DigitsError, match="the upload is open for reading text: expected a file"):
+        decode(io.StringIO("7"), "the upload")
+
+
+def test_files_of_more_than_200_megabytes_are_refused_before_they_are_read(tmp_path):
+    with (tmp_path / "huge.png").open("wb") as stream:
+        stream.truncate(200_000_001)
+    with pytest.raises(DigitsError, match=r"huge\.png has more than 200 MB"):
+        decode(tmp_path / "huge.png")
+
+
+def test_an_endless_stream_is_refused():
+    with (
+        Path("/dev/zero").open("rb") as stream,
+        pytest.raises(DigitsError, match="the picture has more than 200 MB"),
+    ):
+        decode(stream)
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "/dev/null"])
+def test_devices_are_no_files(path):
+    with pytest.raises(DigitsError, match=f"{path} is a pipe or a device: expected a file"):
+        decode(path)
+
+
+def test_a_pipe_that_nobody_writes_to_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(DigitsError, match="is a pipe or a device"):
+        decode(tmp_path / "pipe.png")
 
 
 def test_a_missing_file_and_a_folder_are_refused_by_name(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from digit_recognizer.errors import DigitsError
-from digit_recognizer.imaging import is_dark_on_light, normalise, to_ink
+from digit_recognizer.imaging import normalise
 
 
 def drawn(size: int = 400, width: int = 50) -> np.ndarray:
@@ -104,24 +104,3 @@ def test_blank_ink_is_a_blank_image(shape):
 def test_what_is_no_ink_is_refused(ink, message):
     with pytest.raises(DigitsError, match=message):
         normalise(ink)
-
-
-def test_dark_ink_on_light_paper_is_the_same_ink_as_light_on_dark():
-    page = drawn()
-    assert not is_dark_on_light(page)
-    assert is_dark_on_light(255 - page)
-    assert (to_ink(page) == to_ink(255 - page)).all()
-    assert (to_ink(page) == page).all()
-
-
-def test_grey_paper_with_noise_holds_ink_only_where_something_is_written():
-    noise = np.random.default_rng(2).integers(-6, 7, (400, 400))
-    page = (210 + noise - (drawn() > 0) * 150).astype(np.uint8)
-    ink = to_ink(page)
-    assert (ink[drawn() == 0] == 0).all()
-    assert (ink[drawn() > 0] > 200).all()
-
-
-def test_paper_alone_holds_no_ink():
-    noise = np.random.default_rng(2).integers(-6, 7, (40, 40))
-    assert not to_ink((210 + noise).astype(np.uint8)).any()

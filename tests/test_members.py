@@ -129,11 +129,11 @@ def test_no_two_members_begin_or_are_shown_the_images_alike(tmp_path, monkeypatc
     met: list[tuple[int, bytes, bytes, int]] = []
     step = trainer._train_step
 
-    def note(job, images, labels):
+    def note(job, images, labels, pool):
         weights = next(job.network.parameters()).detach().numpy().tobytes()
         if job.position.step == 0:
             met.append((job.position.member, weights, labels.numpy().tobytes(), torch.initial_seed()))
-        return step(job, images, labels)
+        return step(job, images, labels, pool)
 
     monkeypatch.setattr(trainer, "_train_step", note)
     run_to_the_end(tmp_path / "run", tiny("members=3", "epochs=1"))

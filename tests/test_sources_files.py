@@ -126,7 +126,7 @@ def seven(path, size=(90, 120), paper=235, ink=30) -> None:
     image.save(path)
 
 
-def test_pictures_of_any_size_and_polarity_become_the_same_image(tmp_path):
+def test_pictures_of_any_size_and_polarity_become_nearly_the_same_image(tmp_path):
     seven(tmp_path / "7" / "dark.png")
     seven(tmp_path / "7" / "light.png", paper=20, ink=225)
     seven(tmp_path / "7" / "wide.png", size=(300, 200))
@@ -134,7 +134,8 @@ def test_pictures_of_any_size_and_polarity_become_the_same_image(tmp_path):
     (tmp_path / "readme.txt").write_text("about these pictures")
     loaded = load_digits(tmp_path)
     assert loaded.labels.tolist() == [7, 7, 7]
-    assert (loaded.images == loaded.images[0]).all()
+    dark, *others = loaded.images.reshape(3, -1).astype(float)
+    assert all(np.corrcoef(dark, other)[0, 1] > 0.99 for other in others)
     assert loaded.images[0].max() == 255
     assert not loaded.images[0, [0, -1]].any()
 

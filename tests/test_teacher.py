@@ -14,7 +14,7 @@ import torch
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.recognition import Recognizer
 from digit_recognizer.run_folder import read_fold_rows, read_validation_rows
-from digit_recognizer.training import cross_validate, job, read_history, resume, train, trainer
+from digit_recognizer.training import batches, cross_validate, job, read_history, resume, train, trainer
 from digit_recognizer.training.predictor import scale
 from digit_recognizer.training.preparation import Fold, read_parts
 from digit_recognizer.training.recipe import load_recipe, recipe_from_toml, recipe_to_toml
@@ -115,7 +115,7 @@ def weights_after_wrong_labels(folder: Path, recipe, monkeypatch) -> tuple[dict,
     right = tensors_of(run_to_the_end(folder / "right", recipe) / "model.safetensors")
     step = trainer._train_step
     monkeypatch.setattr(
-        trainer, "_train_step", lambda job, images, labels: step(job, images, (labels + 1) % 10)
+        trainer, "_train_step", lambda job, images, labels, pool: step(job, images, (labels + 1) % 10, pool)
     )
     return right, tensors_of(run_to_the_end(folder / "wrong", recipe) / "model.safetensors")
 
@@ -152,7 +152,7 @@ def test_one_step_is_the_gradient_of_the_cross_entropy_with_the_soft_targets(tea
     targets = 0.7 * answers + 0.3 * torch.eye(10)[labels]
     expected = (logits.softmax(dim=1) - targets).T @ scale(images).flatten(1) / 32
     work.optimizer.step = lambda: None
-    loss, _ = trainer._train_step(work, images, labels)
+    loss, _ = trainer._train_step(work, images, labels, None)
     np.testing.assert_allclose(layer.weight.grad.numpy(), expected.numpy(), atol=1e-6)
     assert loss == pytest.approx(torch.nn.functional.cross_entropy(logits, labels).item())  # of the labels
 
@@ -164,8 +164,8 @@ def test_the_teacher_sees_each_image_as_the_pupil_does(teachers, tmp_path, monke
         seen.append(inputs.clone())
         return soft_targets(teacher, inputs, labels, weight)
 
-    monkeypatch.setattr(trainer, "augment", lambda images, _: torch.full_like(images, 0.25))
-    monkeypatch.setattr(trainer, "soft_targets", note)
+    monkeypatch.setattr(batches, "augment", lambda images, _: torch.full_like(images, 0.25))
+    monkeypatch.setattr(batches, "soft_targets", note)
     run_to_the_end(tmp_path / "run", pupil(teachers / "one", *LINEAR, "augmentation={rotation=10}"))
     assert len(seen) == STEPS
     assert all((inputs == 0.25).all() for inputs in seen)
@@ -245,9 +245,9 @@ def test_a_pupil_is_trained_on_no_image_that_its_teacher_held_out(teachers, tmp_
     held_out = {DIGITS.images[row].tobytes() for row in read_validation_rows(teachers / "one")}
     trained, step = set(), trainer._train_step
 
-    def note(job, images, labels):
+    def note(job, images, labels, pool):
         trained.update(image.numpy().tobytes() for image in images)
-        return step(job, images, labels)
+        return step(job, images, labels, pool)
 
     monkeypatch.setattr(trainer, "_train_step", note)
     run_to_the_end(tmp_path / "run", pupil(teachers / "one", *LINEAR), seed=8)

@@ -149,9 +149,9 @@ def test_validation_images_are_never_trained_on(tmp_path, monkeypatch):
     met: list[int] = []
     step = trainer._train_step
 
-    def note(job, batch, labels):
+    def note(job, batch, labels, pool):
         met.extend(batch[:, 0, 0].tolist())
-        return step(job, batch, labels)
+        return step(job, batch, labels, pool)
 
     monkeypatch.setattr(trainer, "_train_step", note)
     for _ in train(Digits(images, DIGITS.labels), tiny("epochs=2"), tmp_path / "run"):
@@ -244,10 +244,10 @@ def test_one_cycle_changes_the_rate_from_step_to_step(warmup, first, last, tmp_p
     rates: list[float] = []
     step = trainer._train_step
 
-    def note(job, images, labels):
+    def note(job, images, labels, pool):
         (group,) = job.optimizer.param_groups
         rates.append(group["lr"])
-        return step(job, images, labels)
+        return step(job, images, labels, pool)
 
     monkeypatch.setattr(trainer, "_train_step", note)
     recipe = tiny(f"schedule={{name='one-cycle', warmup={warmup}}}")
@@ -296,8 +296,8 @@ def test_a_record_is_the_mean_over_the_images_of_its_epoch(tmp_path, monkeypatch
     steps: list[tuple[int, float, int]] = []
     step = trainer._train_step
 
-    def note(job, images, labels):
-        loss, right = step(job, images, labels)
+    def note(job, images, labels, pool):
+        loss, right = step(job, images, labels, pool)
         steps.append((len(images), loss, right))
         return loss, right
 
@@ -314,9 +314,9 @@ def test_dropout_works_in_every_epoch(tmp_path, monkeypatch):
     modes: list[bool] = []
     step = trainer._train_step
 
-    def note(job, images, labels):
+    def note(job, images, labels, pool):
         modes.append(job.network.training)
-        return step(job, images, labels)
+        return step(job, images, labels, pool)
 
     monkeypatch.setattr(trainer, "_train_step", note)
     list(train(DIGITS, tiny(), tmp_path / "run"))

@@ -71,10 +71,13 @@ class Predictions:
     Attributes
     ----------
     probabilities
-        float32, shape (N, 10): each row sums to 1.
+        float32, shape (N, 10): each row sums to 1. They say which digit it is, given that it is one.
+    is_digit
+        float32, shape (N,), 0 to 1: the probability that it is one; None where the model cannot say.
     """
 
     probabilities: NDArray[np.float32]
+    is_digit: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         probabilities = self.probabilities

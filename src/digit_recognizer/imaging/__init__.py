@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from digit_recognizer.imaging.decode import decode
+from digit_recognizer.imaging.decode import Picture, count_pages, decode
 from digit_recognizer.imaging.normalise import normalise
-from digit_recognizer.imaging.polarity import is_dark_on_light, to_ink
+from digit_recognizer.imaging.paper import is_dark_on_light
+from digit_recognizer.imaging.single import single_image
 
-__all__ = ["decode", "is_dark_on_light", "normalise", "to_ink"]
+__all__ = ["Picture", "count_pages", "decode", "is_dark_on_light", "normalise", "single_image"]

@@ -6,34 +6,47 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import IO
+from stat import S_ISDIR, S_ISREG
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from digit_recognizer.errors import DigitsError
+from digit_recognizer.digits import INK
+from digit_recognizer.errors import DigitsError, first_line
+from digit_recognizer.imaging import pdf
 
-__all__ = ["FORMATS", "MAX_PIXELS", "decode"]
+__all__ = ["FORMATS", "MAX_PIXELS", "Picture", "count_pages", "decode"]
+
+Picture = bytes | str | Path | IO[bytes] | Image.Image | NDArray[Any]
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")  # by content; a file's name plays no part
+EXPECTED = "expected PNG, JPEG, WebP, BMP, GIF, TIFF or PDF"
 MAX_PIXELS = 25_000_000  # a 300 dpi scan of a page has 9 million, a telephone's photo 12 million
+MAX_BYTES = 200_000_000  # of a file; as many pixels of 16 bits and four colours, not compressed
 WHITE = (255, 255, 255, 255)
 SIXTEEN_BITS = 65535
+TOO_LARGE = f"{{}} has more than {MAX_PIXELS // 1_000_000} megapixels: make it smaller first"
 
 
-def decode(picture: bytes | str | Path, name: str = "the picture") -> NDArray[np.uint8]:
+def decode(picture: Picture, name: str = "the picture", *, page: int = 1) -> NDArray[np.uint8]:
     """Decode a picture into a grey page, upright, as a viewer would show it.
 
-    Of several frames or pages the first counts. Transparent parts are white, colours become their
-    luminance (ITU-R 601-2), 16-bit greys their upper eight bits.
+    Of an animation, and of a TIFF with several pages, the first counts. Transparent parts are white, colours
+    become their luminance (ITU-R 601-2), 16-bit greys their upper eight bits.
 
     Parameters
     ----------
     picture
-        The file's bytes, or where it lies: PNG, JPEG, WebP, BMP, GIF or TIFF, at most 25 megapixels.
+        Where the file lies, its bytes, or a file object open for reading bytes: PNG, JPEG, WebP, BMP, GIF,
+        TIFF, or PDF with the extra `pdf`; or a Pillow image; or an array of shape (height, width), (height,
+        width, 3) for red, green and blue, or with a fourth for opacity: uint8, bool, or floats from 0 black
+        to 1 white. At most 25 megapixels and 200 MB; larger pages of a PDF are drawn smaller.
     name
-        What errors call a picture given as bytes; a file is called by its path.
+        What errors call a picture that is no path.
+    page
+        Which page of a PDF, from 1.
 
     Returns
     -------
@@ -43,42 +56,115 @@ def decode(picture: bytes | str | Path, name: str = "the picture") -> NDArray[np
     Raises
     ------
     DigitsError
-        There is no such file, it is no picture in these formats, it is damaged, or too large.
+        There is no such file or page, it is no picture in these formats, it is damaged, empty, or too large.
     """
-    name = name if isinstance(picture, bytes) else str(picture)
+    if isinstance(picture, str | Path):
+        name = str(picture)
+    if isinstance(picture, np.ndarray):
+        picture = _from_array(picture, name)
+    if isinstance(picture, Image.Image):
+        with _described(name):
+            return _decode(picture, page, name)
+    with _opened(picture, name) as stream:
+        if pdf.is_pdf(stream):
+            return pdf.render_page(stream, page, name)
+        with _described(name), Image.open(stream, formats=FORMATS) as image:  # reads the header alone
+            return _decode(image, page, name)
+
+
+def count_pages(picture: bytes | str | Path | IO[bytes], name: str = "the picture") -> int | None:
+    """Return how many pages a PDF has; None for any other file.
+
+    Raises
+    ------
+    DigitsError
+        The file cannot be read, or is a PDF that is damaged, locked by a password or without pages.
+    """
+    if isinstance(picture, str | Path):
+        name = str(picture)
+    with _opened(picture, name) as stream:
+        return pdf.count_pages(stream, name) if pdf.is_pdf(stream) else None
+
+
+@contextmanager
+def _opened(picture: bytes | str | Path | IO[bytes], name: str) -> Iterator[IO[bytes]]:
+    """Give a file's bytes, no more than `MAX_BYTES`."""
     try:
-        with _stream(picture) as stream:
-            return _decode(stream, name)
+        if isinstance(picture, str | Path):
+            _check_file(Path(picture), name)
+            with Path(picture).open("rb") as stream:
+                yield stream
+        else:
+            yield BytesIO(picture if isinstance(picture, bytes) else _read(picture, name))
     except OSError as error:
         raise DigitsError(f"cannot read {name}: {error.strerror or error}") from error
 
 
+def _check_file(path: Path, name: str) -> None:
+    """Raise `DigitsError` for what may go on for ever, as ``/dev/zero`` or a pipe may, and for huge files."""
+    status = path.stat()
+    if not (S_ISREG(status.st_mode) or S_ISDIR(status.st_mode)):
+        raise DigitsError(f"{name} is a pipe or a device: expected a file")
+    _check_bytes(status.st_size, name)
+
+
+def _read(stream: IO[bytes], name: str) -> bytes:
+    content = stream.read(MAX_BYTES + 1)
+    if not isinstance(content, bytes):
+        raise DigitsError(f"{name} is open for reading text: expected a file object of mode 'rb'")
+    _check_bytes(len(content), name)
+    return content
+
+
+def _check_bytes(count: int, name: str) -> None:
+    if count > MAX_BYTES:
+        raise DigitsError(f"{name} has more than {MAX_BYTES // 1_000_000} MB: make it smaller first")
+
+
+def _from_array(array: NDArray[Any], name: str) -> Image.Image:
+    """Return an array as a Pillow image."""
+    shape = array.shape
+    if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] not in (3, 4)) or 0 in shape:
+        raise DigitsError(f"{name} has shape {shape}: expected (height, width), with 3 or 4 colours or none")
+    _check_size((shape[1], shape[0]), name)
+    if array.dtype == bool or array.dtype.kind == "f":
+        if not (array.min() >= 0 and array.max() <= 1):  # NaN is neither
+            raise DigitsError(f"{name} has values beyond 0 to 1: expected 0 black to 1 white, or uint8")
+        array = np.rint(array.astype(np.float32) * INK).astype(np.uint8)
+    if array.dtype != np.uint8:
+        raise DigitsError(f"{name} has values of {array.dtype}: expected uint8, bool, or floats from 0 to 1")
+    return Image.fromarray(np.ascontiguousarray(array))
+
+
+def _check_size(size: tuple[int, int], name: str) -> None:
+    if size[0] * size[1] > MAX_PIXELS:
+        raise DigitsError(TOO_LARGE.format(name))
+    if 0 in size:
+        raise DigitsError(f"{name} has no pixels")
+
+
+def _decode(image: Image.Image, page: int, name: str) -> NDArray[np.uint8]:
+    if page != 1:
+        raise DigitsError(f"{name} has no page {page}: expected 1")
+    _check_size(image.size, name)
+    return _grey(image, name)
+
+
 @contextmanager
-def _stream(picture: bytes | str | Path) -> Iterator[IO[bytes]]:
-    if isinstance(picture, bytes):
-        yield BytesIO(picture)
-        return
-    with Path(picture).open("rb") as stream:
-        yield stream
-
-
-def _decode(stream: IO[bytes], name: str) -> NDArray[np.uint8]:
-    too_large = f"{name} has more than {MAX_PIXELS // 1_000_000} megapixels: make it smaller first"
+def _described(name: str) -> Iterator[None]:
+    """Say in one sentence what is wrong with a picture."""
     try:
-        with Image.open(stream, formats=FORMATS) as image:  # reads the header alone
-            if image.width * image.height > MAX_PIXELS:
-                raise DigitsError(too_large)
-            return _grey(image, name)
+        yield
     except DigitsError:
         raise
     except UnidentifiedImageError as error:
-        raise DigitsError(f"{name} is not a picture: expected PNG, JPEG, WebP, BMP, GIF or TIFF") from error
+        raise DigitsError(f"{name} is not a picture: {EXPECTED}") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DigitsError(too_large) from error
+        raise DigitsError(TOO_LARGE.format(name)) from error
     except Exception as error:  # a damaged file can make Pillow's decoders raise nearly anything
         if isinstance(error, OSError) and error.strerror:  # the disk, not the picture
             raise
-        raise DigitsError(f"{name} is damaged or incomplete: {error}") from error
+        raise DigitsError(f"{name} is damaged or incomplete: {first_line(error)}") from error
 
 
 def _grey(image: Image.Image, name: str) -> NDArray[np.uint8]:

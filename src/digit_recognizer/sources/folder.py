@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from digit_recognizer.digits import CLASSES, INK, SIDE, Digits
 from digit_recognizer.errors import DigitsError
-from digit_recognizer.imaging import decode, is_dark_on_light, normalise, to_ink
+from digit_recognizer.imaging import decode, is_dark_on_light, single_image
 from digit_recognizer.sources.parts import Part, digits_of
 
 __all__ = ["has_classes", "load_folder"]
@@ -74,7 +74,7 @@ def _class_folders(root: Path) -> list[Path]:
 def _image(path: Path) -> NDArray[np.uint8]:
     page = decode(path)
     if page.shape != (SIDE, SIDE):
-        return normalise(to_ink(page))
+        return single_image(page)
     return INK - page if is_dark_on_light(page) else page
 
 

@@ -16,7 +16,7 @@ from torch import nn
 
 from digit_recognizer.digits import CLASSES, INK, SIDE
 from digit_recognizer.training import networks
-from digit_recognizer.training.predictor import MARGIN, Ensemble, Predictor, directions
+from digit_recognizer.training.predictor import LEAST, MARGIN, Ensemble, Predictor, directions
 from digit_recognizer.training.settings import Shifts
 
 __all__ = ["can_be_written", "write_graph"]
@@ -44,14 +44,19 @@ def can_be_written(network: nn.Module) -> bool:
 def write_graph(predictor: Predictor) -> onnx.ModelProto:
     """Return a predictor as an ONNX model from ``images``, uint8 (N, 28, 28), to ``probabilities`` (N, 10).
 
+    Where the network can say that there is no digit, they are given that there is one, and ``is_digit`` (N,)
+    is the probability of that.
+
     Weights are called as in the predictor, such as ``network.conv1.weight``.
     """
     graph = _Graph(predictor)
     graph.write()
     images = helper.make_tensor_value_info("images", TensorProto.UINT8, ["images", SIDE, SIDE])
-    probabilities = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["images", CLASSES])
+    outputs = [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["images", CLASSES])]
+    if predictor.outputs > CLASSES:
+        outputs.append(helper.make_tensor_value_info("is_digit", TensorProto.FLOAT, ["images"]))
     weights = [numpy_helper.from_array(value, name) for name, value in graph.constants.items()]
-    proto = helper.make_graph(graph.nodes, "digits", [images], [probabilities], weights)
+    proto = helper.make_graph(graph.nodes, "digits", [images], outputs, weights)
     return helper.make_model(
         proto,
         opset_imports=[helper.make_opsetid("", OPSET)],
@@ -76,8 +81,22 @@ class _Graph:
         scaled = self._scaled("images")
         probabilities = self._probabilities(scaled)
         if self._predictor.shifts is not None:
-            self._averaged(scaled, probabilities, self._predictor.shifts)
+            probabilities = self._averaged(scaled, probabilities, self._predictor.shifts)
+        if self._predictor.outputs > CLASSES:
+            self._split(probabilities)
+        else:
+            self.nodes[-1].output[0] = "probabilities"
+
+    def _split(self, probabilities: str) -> None:
+        """Tell which digit (N, 10) from whether it is one (N,), out of eleven probabilities (N, 11)."""
+        bounds = self._constant([0]), self._constant([CLASSES])
+        digits = self._add("Slice", probabilities, *bounds, self._constant([1]))
+        total = self._add("ReduceSum", digits, self._constant([1]), keepdims=1)
+        total = self._add("Max", total, self._constant(LEAST, np.float32))
+        self._add("Div", digits, total)
         self.nodes[-1].output[0] = "probabilities"
+        self._add("Reshape", total, self._constant([-1]))
+        self.nodes[-1].output[0] = "is_digit"
 
     def _add(self, operator: str, *inputs: str, **attributes: Any) -> str:
         """Write a node with one output."""
@@ -98,6 +117,13 @@ class _Graph:
         return self._add("Div", floats, self._constant(INK, np.float32))
 
     def _probabilities(self, images: str) -> str:
+        probabilities = self._mean_of_members(images)
+        if self._predictor.temperature == 1:
+            return probabilities
+        temperature = self._constant(self._predictor.temperature, np.float32)
+        return self._add("Softmax", self._add("Div", self._add("Log", probabilities), temperature), axis=1)
+
+    def _mean_of_members(self, images: str) -> str:
         network = self._predictor.network
         if not isinstance(network, Ensemble):
             return self._softmax(network, "network", images)
@@ -190,7 +216,7 @@ class _Graph:
             for corner in directions(pixels)
         ]
         each = self._probabilities(self._add("Concat", *views, axis=0))  # (4 K, 10)
-        parts = self._add("Reshape", each, self._constant([len(views), -1, CLASSES]))
+        parts = self._add("Reshape", each, self._constant([len(views), -1, self._predictor.outputs]))
         shifted = self._add("ReduceSum", parts, self._constant([0]), keepdims=0)
         count = self._constant(len(views) + 1, np.float32)
         return self._add("Div", self._add("Add", probabilities, shifted), count)

@@ -89,7 +89,9 @@ class Job:
         """What the run has come to: its networks on the processor, and how they are used."""
         network = together([*self.trained, self.network.cpu()])
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return Predictor(network, self.recipe.shifts)
+        return Predictor(
+            network, self.recipe.shifts, temperature=self.recipe.temperature, outputs=self.recipe.outputs
+        )
 
     def save(self) -> None:
         """Write the checkpoint and the history."""

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, nll_loss
 
-from digit_recognizer.digits import Digits
+from digit_recognizer.digits import CLASSES, Digits
 from digit_recognizer.intervals import wilson_interval
 from digit_recognizer.training.job import Job
-from digit_recognizer.training.predictor import Predictor, scale
+from digit_recognizer.training.predictor import Predictor, of_digits, scale
 from digit_recognizer.training.preparation import Parts
 from digit_recognizer.training.summary import count_parameters
 
@@ -28,7 +28,7 @@ def validate(
     if not len(validation):
         return None, None
     images, labels = tensors_of(validation, device)
-    logits = _infer(network, images)
+    logits = _infer(network, images)[:, :CLASSES]
     return cross_entropy(logits, labels).item(), int((logits.argmax(1) != labels).sum())
 
 
@@ -67,7 +67,8 @@ def _figures(predictor: Predictor, digits: Digits) -> dict[str, Any] | None:
         return None
     images, labels = tensors_of(digits, torch.device("cpu"))
     with torch.inference_mode():
-        probabilities = torch.cat([predictor(batch) for batch in torch.split(images, INFERENCE_BATCH)])
+        batches = [predictor(batch) for batch in torch.split(images, INFERENCE_BATCH)]
+    probabilities, _ = of_digits(torch.cat(batches))
     right = int((probabilities.argmax(1) == labels).sum())
     return {
         "images": len(digits),

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from digit_recognizer.digits import CLASSES, SIDE
+from digit_recognizer.digits import SIDE
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.training import layers as spec
 from digit_recognizer.training.layers import at_line, parse_layers
@@ -57,11 +57,13 @@ def build_network(recipe: Recipe, member: int = 1) -> nn.Module:
     Raises
     ------
     DigitsError
-        A layer does not fit the one before it, the last one does not give ten logits, or the function
-        that the recipe names cannot be found or fails.
+        A layer does not fit the one before it, the last one does not give as many logits as the recipe
+        needs, or the function that it names cannot be found or fails.
     """
     network: Network = recipe.network_of(member)
-    return _from_function(network) if isinstance(network, str) else _from_lines(network)
+    if isinstance(network, str):
+        return _from_function(network, recipe.outputs)
+    return _from_lines(network, recipe.outputs)
 
 
 class Conv(nn.Conv2d):
@@ -128,7 +130,7 @@ def _same_margins(shape: Shape, layer: spec.Conv) -> tuple[int, int, int, int]:
     return left, right, top, bottom
 
 
-def _from_lines(lines: Sequence[str]) -> Layers:
+def _from_lines(lines: Sequence[str], outputs: int) -> Layers:
     network = Layers()
     shape: Shape = (1, SIDE, SIDE)
     for number, (line, layer) in enumerate(zip(lines, parse_layers(lines), strict=True), start=1):
@@ -138,9 +140,10 @@ def _from_lines(lines: Sequence[str]) -> Layers:
             shape = _append(network, line.lower().split()[0], _module(layer, shape), shape)
         except (DigitsError, RuntimeError) as error:
             raise at_line(number, line, error) from error
-    if shape != (CLASSES,):
+    if shape != (outputs,):
         raise DigitsError(
-            f"the network ends with {_in_words(shape)}; expected {CLASSES} logits: end it with 'dense 10'"
+            f"the network ends with {_in_words(shape)}; expected {outputs} logits: end it with "
+            f"'dense {outputs}'"
         )
     network.apply(_initialise)
     return network
@@ -197,12 +200,12 @@ def _initialise(layer: nn.Module) -> None:
             nn.init.zeros_(layer.bias)
 
 
-def _from_function(name: str) -> nn.Module:
+def _from_function(name: str, outputs: int) -> nn.Module:
     module_name, _, function_name = name.partition(":")
     sys.path.insert(0, str(Path.cwd()))  # a console script does not look there by itself
     try:
         network = getattr(importlib.import_module(module_name), function_name)()
-        problem = _problem_of(network)
+        problem = _problem_of(network, outputs)
     except (Exception, SystemExit) as error:  # whatever the user's code raises
         raise DigitsError(f"network {name!r} failed: {type(error).__name__}: {error}") from error
     finally:
@@ -212,7 +215,7 @@ def _from_function(name: str) -> nn.Module:
     return network  # type: ignore[no-any-return]
 
 
-def _problem_of(network: Any) -> str | None:
+def _problem_of(network: Any, outputs: int) -> str | None:
     """Say what keeps a user's network from being trained and saved; None if nothing does."""
     if not isinstance(network, nn.Module):
         return f"gives {type(network).__name__}; expected a torch.nn.Module"
@@ -225,8 +228,8 @@ def _problem_of(network: Any) -> str | None:
     for training in (False, True):
         with torch.no_grad():
             shape = tuple(probe.train(training)(torch.zeros(2, 1, SIDE, SIDE)).shape)
-        if shape != (2, CLASSES):
-            return f"makes values of shape {shape} of two images; expected (2, {CLASSES})"
+        if shape != (2, outputs):
+            return f"makes values of shape {shape} of two images; expected (2, {outputs})"
     return None
 
 

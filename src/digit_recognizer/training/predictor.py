@@ -8,11 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from digit_recognizer.digits import INK, SIDE
+from digit_recognizer.digits import CLASSES, INK, SIDE
 from digit_recognizer.training.settings import Shifts
 
-__all__ = ["MARGIN", "Ensemble", "Predictor", "directions", "scale", "together"]
+__all__ = ["MARGIN", "Ensemble", "Predictor", "directions", "of_digits", "scale", "together"]
 
+LEAST = 1e-30  # probability that an image is a digit
 MARGIN = 0.1  # of probability below `unsure_below`, within which the average counts in part
 
 
@@ -29,6 +30,19 @@ def directions(pixels: int) -> list[tuple[int, int]]:
 def together(members: Sequence[nn.Module]) -> nn.Module:
     """Return one network for all members: that of a single one itself."""
     return members[0] if len(members) == 1 else Ensemble(members)
+
+
+def of_digits(probabilities: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the probabilities of each digit, given that it is one (N, 10), and that it is one (N,).
+
+    Parameters
+    ----------
+    probabilities
+        float32, shape (N, 10), or (N, 11) where the last is that of no digit.
+    """
+    digits = probabilities[:, :CLASSES]
+    total = digits.sum(dim=1, keepdim=True).clamp_min(LEAST)
+    return digits / total, total[:, 0]
 
 
 class Ensemble(nn.Module):
@@ -60,15 +74,28 @@ class Predictor(nn.Module):
         Maps float32 (N, 1, 28, 28) to logits (N, 10).
     shifts
         Over which shifted images it averages; None: over none.
+    temperature
+        What the network's logits are divided by.
+    outputs
+        How many logits these are: ten, or eleven where the last is for no digit.
     """
 
-    def __init__(self, network: nn.Module, shifts: Shifts | None = None) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        shifts: Shifts | None = None,
+        *,
+        temperature: float = 1.0,
+        outputs: int = CLASSES,
+    ) -> None:
         super().__init__()
         self.network = network
         self.shifts = shifts
+        self.temperature = temperature
+        self.outputs = outputs
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the probabilities: float32 (N, 10)."""
+        """Return the probabilities: float32 (N, 10), or (N, 11) with that of no digit."""
         scaled = scale(images)
         probabilities = self._probabilities(scaled)
         if self.shifts is None:
@@ -84,7 +111,7 @@ class Predictor(nn.Module):
         return torch.stack([self._probabilities(view) for view in views]).sum(dim=0)
 
     def _probabilities(self, images: Tensor) -> Tensor:
-        return self.network(images).float().softmax(dim=1)  # type: ignore[no-any-return]
+        return (self.network(images).float() / self.temperature).softmax(dim=1)  # type: ignore[no-any-return]
 
 
 def _unsureness(probabilities: Tensor, shifts: Shifts) -> Tensor:

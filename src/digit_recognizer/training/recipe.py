@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
+from digit_recognizer.digits import CLASSES
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.training.layers import BatchNorm, parse_layers
 from digit_recognizer.training.settings import (
@@ -24,10 +25,13 @@ from digit_recognizer.training.settings import (
     AdamW,
     Augmentation,
     Constant,
+    Corruption,
     Fraction,
     Muon,
     OneCycle,
+    Outliers,
     Plateau,
+    PositiveFloat,
     PositiveInt,
     RMSprop,
     Shifts,
@@ -67,8 +71,8 @@ class Recipe:
         Passes over the training images, at most; of each member.
     batch_size
         Images a step.
-    optimizer, schedule, split, augmentation, stopping, shifts, teacher
-        See their classes; augmentation, early stopping, shifts at test time and a teacher may be absent.
+    optimizer, schedule, split, augmentation, stopping, shifts, teacher, corruption, outliers
+        See their classes; all but the first three may be absent.
     network
         Layers from top to bottom (see `layers`), or a function ``module:name`` that returns a torch
         module from float32 (N, 1, 28, 28), 0 to 1, to logits (N, 10).
@@ -78,6 +82,9 @@ class Recipe:
         How many networks are trained, one after the other; their probabilities are averaged.
     label_smoothing
         Share of each target that is spread evenly over the ten digits.
+    temperature
+        What the logits are divided by when the model predicts: above 1 it is less sure of itself. Whoever
+        measures on held-out images that the probabilities are too high or too low puts them right by it.
     reached
         What it is known to reach, and where.
     precision
@@ -100,8 +107,16 @@ class Recipe:
     stopping: Stopping | None = None
     shifts: Shifts | None = None
     teacher: Teacher | None = None
+    corruption: Corruption | None = None
+    outliers: Outliers | None = None
+    temperature: PositiveFloat = 1.0
     reached: str = ""
     precision: Literal["auto", "bfloat16", "float32"] = "auto"
+
+    @property
+    def outputs(self) -> int:
+        """How many logits its networks end with: ten, and one for no digit where it learns from outliers."""
+        return CLASSES + (self.outliers is not None)
 
     @property
     def choices(self) -> tuple[Network, ...]:

@@ -13,11 +13,13 @@ __all__ = [
     "AdamW",
     "Augmentation",
     "Constant",
+    "Corruption",
     "Fraction",
     "Monitor",
     "Muon",
     "NotNegative",
     "OneCycle",
+    "Outliers",
     "Plateau",
     "PositiveFloat",
     "PositiveInt",
@@ -64,12 +66,49 @@ class Augmentation:
         Share of the image's side by which it is moved, along rows and columns each on its own.
     shear
         Share of its distance from the middle row by which a row is moved sideways: the slant of writing.
+    elastic
+        Standard deviation, in pixels, of how far each of 5x5 points is moved; between them it is smooth.
     """
 
     rotation: Annotated[float, Field(ge=0, le=180, strict=True)] = 0.0
     zoom: Fraction = 0.0
     shift: Fraction = 0.0
     shear: Fraction = 0.0
+    elastic: NotNegative = 0.0
+
+
+@dataclass(frozen=True, config=STRICT)
+class Corruption:
+    """Change images as pens, cameras and paper do, behind the augmentation; see `corrupt`.
+
+    Attributes
+    ----------
+    share
+        How many of the images of a batch, each in one way.
+    """
+
+    share: Annotated[float, Field(gt=0, le=1, strict=True)]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Outliers:
+    """Learn from images of no digit, too, as an eleventh class; see `outliers`.
+
+    The network ends with eleven logits, and the model says besides which digit it is whether it is one.
+
+    Attributes
+    ----------
+    share
+        How many of them for each digit of a batch.
+    images
+        How many are made, before the training begins.
+    lines
+        How many lines of digits are composed and cut apart; see `pieces`.
+    """
+
+    share: Annotated[float, Field(gt=0, le=1, strict=True)] = 0.4
+    images: PositiveInt = 24_000
+    lines: PositiveInt = 4_000
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -100,7 +100,7 @@ def recorded(recipe: Recipe, parts: Parts) -> Recipe:
 
 
 def soft_targets(teacher: nn.Module, inputs: Tensor, labels: Tensor, weight: float) -> Tensor:
-    """Return what a pupil learns: float32 (B, 10), `weight` of them the teacher's probabilities.
+    """Return what a pupil learns of digits: float32 (B, 10), `weight` of them the teacher's probabilities.
 
     Parameters
     ----------

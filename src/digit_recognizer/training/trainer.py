@@ -20,10 +20,10 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from digit_recognizer import run_folder
-from digit_recognizer.digits import Digits
+from digit_recognizer.digits import CLASSES, Digits
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.files import remove_partial_files, write_json, write_text
-from digit_recognizer.training.augment import augment
+from digit_recognizer.training.batches import Pool, make_pool, prepare
 from digit_recognizer.training.checkpoint import (
     Position,
     save_tensors,
@@ -33,7 +33,6 @@ from digit_recognizer.training.hardware import choose_device, keep_freed_memory,
 from digit_recognizer.training.history import EpochRecord, Progress, history_to_csv
 from digit_recognizer.training.job import Job, new_job, saved_job
 from digit_recognizer.training.judging import metrics_of, tensors_of, validate
-from digit_recognizer.training.predictor import scale
 from digit_recognizer.training.preparation import (
     Fold,
     Parts,
@@ -45,7 +44,7 @@ from digit_recognizer.training.preparation import (
 from digit_recognizer.training.randomness import batches_of, draws_from
 from digit_recognizer.training.recipe import Recipe, as_recipe
 from digit_recognizer.training.schedule import learning_rate
-from digit_recognizer.training.teacher import choose_parts, recorded, soft_targets
+from digit_recognizer.training.teacher import choose_parts, recorded
 
 __all__ = ["DivergedError", "OnStep", "resume", "train"]
 
@@ -174,11 +173,12 @@ def _run(
     keep_freed_memory()
     training, validation = digits[parts.training], digits[parts.validation]
     images, labels = tensors_of(training, job.device)
+    pool = make_pool(job.recipe, images, labels, job.seed, job.teacher)
     try:
         while not job.is_over:
             if job.is_member_over:
                 job.begin_next_member()
-            _train_epoch(job, images, labels, on_step, stop)
+            _train_epoch(job, images, labels, pool, on_step, stop)
             if stop is not None and stop.is_set():
                 job.save()
                 return
@@ -200,7 +200,12 @@ def _run(
 
 
 def _train_epoch(
-    job: Job, images: Tensor, labels: Tensor, on_step: OnStep | None, stop: Event | None
+    job: Job,
+    images: Tensor,
+    labels: Tensor,
+    pool: Pool | None,
+    on_step: OnStep | None,
+    stop: Event | None,
 ) -> None:
     """Train on what is left of the epoch at work, or until `stop` is set."""
     recipe, position = job.recipe, job.position
@@ -212,7 +217,7 @@ def _train_epoch(
         for group in job.optimizer.param_groups:
             group["lr"] = _learning_rate(job, position.step, len(batches))
         with draws_from(job.seed, epoch, position.step + 1, member):
-            loss, right = _train_step(job, images[rows], labels[rows])
+            loss, right = _train_step(job, images[rows], labels[rows], pool)
         _must_be_finite(loss, job)
         position.step += 1
         position.images += len(rows)
@@ -241,31 +246,22 @@ def _must_be_finite(loss: float, job: Job) -> None:
         )
 
 
-def _train_step(job: Job, images: Tensor, labels: Tensor) -> tuple[float, int]:
-    """Change the weights once; return the cross-entropy and the right answers before that."""
-    inputs = scale(images)  # (B, 1, 28, 28)
-    if job.recipe.augmentation is not None:
-        inputs = augment(inputs, job.recipe.augmentation)
-    inputs = inputs.contiguous(memory_format=torch.channels_last)
-    lowered = job.recipe.precision == "bfloat16"
+def _train_step(job: Job, images: Tensor, labels: Tensor, pool: Pool | None) -> tuple[float, int]:
+    """Change the weights once; return the cross-entropy and the right answers of the digits before that."""
+    recipe = job.recipe
+    batch = prepare(images, labels, recipe, job.teacher, pool)
+    lowered = recipe.precision == "bfloat16"
     with torch.autocast(job.device.type, torch.bfloat16, enabled=lowered):
-        logits = job.network(inputs).float()  # (B, 10)
-        targets = _targets(job, inputs, labels)
-    entropy = cross_entropy(logits, labels)
+        logits = job.network(batch.inputs).float()  # (B, 10 or 11)
+    digits = logits[: len(labels)]
+    entropy = cross_entropy(digits, labels)
     loss = entropy
-    if job.recipe.label_smoothing or targets is not labels:
-        loss = cross_entropy(logits, targets, label_smoothing=job.recipe.label_smoothing)
+    if recipe.label_smoothing or batch.targets is not labels:
+        loss = cross_entropy(logits, batch.targets, label_smoothing=recipe.label_smoothing)
     job.optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     job.optimizer.step()
-    return entropy.item(), int((logits.argmax(1) == labels).sum())
-
-
-def _targets(job: Job, inputs: Tensor, labels: Tensor) -> Tensor:
-    """Return what is learned of a batch: its labels, or the answers of a teacher."""
-    if job.teacher is None or job.recipe.teacher is None:
-        return labels
-    return soft_targets(job.teacher, inputs, labels, job.recipe.teacher.weight)
+    return entropy.item(), int((digits[:, :CLASSES].argmax(1) == labels).sum())
 
 
 def _close_epoch(job: Job, validation: Digits) -> EpochRecord:

@@ -1,0 +1,127 @@
+"""What a step learns from: digits, moved and corrupted anew each time, and images of no digit among them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import one_hot, pad
+
+from digit_recognizer.digits import CLASSES, Digits
+from digit_recognizer.training.augment import augment
+from digit_recognizer.training.corrupt import corrupt
+from digit_recognizer.training.outliers import draw_outliers
+from digit_recognizer.training.pieces import draw_pieces
+from digit_recognizer.training.predictor import scale
+from digit_recognizer.training.recipe import Recipe
+from digit_recognizer.training.teacher import soft_targets
+
+__all__ = ["Batch", "Pool", "make_pool", "prepare"]
+
+LIKE_A_DIGIT = 0.8  # a teacher's probability from which an outlier is left out
+SCREENED = 512  # images that a teacher looks at together
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pool:
+    """What comes into batches besides the digits of the data.
+
+    Attributes
+    ----------
+    images
+        uint8, shape (M, 28, 28).
+    classes
+        int64, shape (M,): 0 to 9, or 10 where there is no digit.
+    """
+
+    images: Tensor
+    classes: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """A batch as a network sees it.
+
+    Attributes
+    ----------
+    inputs
+        float32, shape (B, 1, 28, 28): first the digits, then the outliers.
+    targets
+        What is learned: classes, int64 (B,), or probabilities, float32 (B, 10 or 11).
+    """
+
+    inputs: Tensor
+    targets: Tensor
+
+
+def prepare(
+    images: Tensor, labels: Tensor, recipe: Recipe, teacher: nn.Module | None, pool: Pool | None
+) -> Batch:
+    """Make a batch of digits, with draws from torch's generator.
+
+    Parameters
+    ----------
+    images, labels
+        uint8 (N, 28, 28) and int64 (N,).
+    recipe
+        Its augmentation, corruption, outliers and teacher's weight.
+    teacher
+        Answers the digits as the augmentation leaves them, before the corruption.
+    pool
+        Some of it comes in where the recipe learns from outliers.
+    """
+    count = len(images)
+    if pool is not None and recipe.outliers is not None:
+        rows = torch.randint(len(pool.images), (round(recipe.outliers.share * count),), device=images.device)
+        images = torch.cat([images, pool.images[rows]])
+        labels = torch.cat([labels, pool.classes[rows]])
+    inputs = scale(images)
+    if recipe.augmentation is not None:
+        inputs = augment(inputs, recipe.augmentation)
+    inputs = inputs.contiguous(memory_format=torch.channels_last)
+    targets = labels
+    if teacher is not None and recipe.teacher is not None:
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+            answers = soft_targets(teacher, inputs[:count], labels[:count], recipe.teacher.weight)
+        answers = pad(answers, (0, recipe.outputs - CLASSES))
+        targets = torch.cat([answers, one_hot(labels[count:], recipe.outputs).float()])
+    if recipe.corruption is not None:
+        inputs = corrupt(inputs, recipe.corruption.share).contiguous(memory_format=torch.channels_last)
+    return Batch(inputs, targets)
+
+
+def make_pool(
+    recipe: Recipe, images: Tensor, labels: Tensor, seed: int, teacher: nn.Module | None
+) -> Pool | None:
+    """Make the outliers that a run learns from, the same for the same seed; None where it learns from none.
+
+    Parameters
+    ----------
+    images, labels
+        uint8 (N, 28, 28) and int64 (N,): the digits that it is trained on, on the device that computes.
+    teacher
+        Where there is one, outliers that it takes for a digit are left out.
+    """
+    if recipe.outliers is None:
+        return None
+    rng = np.random.default_rng([seed, CLASSES])
+    digits = Digits(images.cpu().numpy(), labels.cpu().numpy())
+    drawn, _ = draw_outliers(recipe.outliers.images, digits.images, rng)
+    pieces, classes = draw_pieces(recipe.outliers.lines, digits, drawn, rng)
+    pool = Pool(
+        torch.from_numpy(np.concatenate([drawn, pieces])).to(images.device),
+        torch.cat([torch.full((len(drawn),), CLASSES), torch.from_numpy(classes)]).to(images.device),
+    )
+    if teacher is None:
+        return pool
+    kept = (pool.classes < CLASSES) | (_likeness(teacher, pool.images) < LIKE_A_DIGIT)
+    return Pool(pool.images[kept], pool.classes[kept])
+
+
+@torch.inference_mode()
+def _likeness(teacher: nn.Module, images: Tensor) -> Tensor:
+    """Return how sure a teacher is of each image: float32 (N,)."""
+    batches = torch.split(images, SCREENED)
+    return torch.cat([teacher(scale(batch)).softmax(dim=1).amax(dim=1) for batch in batches]).clone()

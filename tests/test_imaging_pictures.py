@@ -1,0 +1,139 @@
+"""Photos, scans and drawings of one digit come out as MNIST's digits look, whatever light, paper and pen."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFilter
+
+from digit_recognizer import load_digits
+from digit_recognizer.imaging import is_dark_on_light, normalise, single_image
+from digit_recognizer.imaging.paper import find_ink
+from digit_recognizer.imaging.rules import without_rules
+from digit_recognizer.imaging.strokes import stroke_width
+
+TWO = [(110, 140), (150, 80), (230, 70), (280, 130), (240, 220), (110, 330), (300, 330)]
+
+
+def strokes(size: tuple[int, int] = (400, 400), width: int = 40, points=TWO) -> np.ndarray:
+    """A two, 1 where there is ink: bool (height, width)."""
+    image = Image.new("L", size)
+    ImageDraw.Draw(image).line(points, fill=255, width=width, joint="curve")
+    return np.array(image) > 127
+
+
+def photographed(ink: np.ndarray, *, light=None, contrast: float = 0.6, noise: float = 3) -> np.ndarray:
+    """The ink on paper in some light, 1 full: uint8."""
+    light = np.ones(ink.shape) if light is None else light
+    soft = np.array(Image.fromarray(ink.astype(np.uint8) * 255).filter(ImageFilter.GaussianBlur(2))) / 255
+    grain = np.random.default_rng(0).normal(0, noise, ink.shape)
+    return (210 * light * (1 - contrast * soft) + grain).clip(0, 255).astype(np.uint8)
+
+
+def likeness(first: np.ndarray, second: np.ndarray) -> float:
+    return float(np.corrcoef(first.ravel(), second.ravel())[0, 1])
+
+
+CLEAN = single_image(np.where(strokes(), 0, 255).astype(np.uint8))
+ACROSS, DOWN = np.meshgrid(np.linspace(0, 1, 400), np.linspace(0, 1, 400))
+
+
+def test_a_clean_picture_is_an_image_as_mnist_has_them():
+    rows, columns = (np.flatnonzero((CLEAN > 40).any(axis=axis)) for axis in (1, 0))
+    assert (CLEAN.shape, CLEAN.dtype, CLEAN.max()) == ((28, 28), np.uint8, 255)
+    assert max(np.ptp(rows), np.ptp(columns)) + 1 == 20
+    assert 2 <= stroke_width(CLEAN > 100) <= 4.2
+
+
+@pytest.mark.parametrize(
+    "light",
+    [
+        1 - 0.7 * ACROSS,
+        1 - 0.6 * np.clip((DOWN - 0.5) * 20, 0, 1),
+        1 - 0.6 * np.clip((ACROSS + DOWN - 1.4) * 10, 0, 1),
+        1.1 - 1.2 * ((ACROSS - 0.5) ** 2 + (DOWN - 0.5) ** 2),
+    ],
+    ids=["slope", "shadow's edge", "dark corner", "vignette"],
+)
+def test_light_does_not_count(light):
+    assert likeness(single_image(photographed(strokes(), light=light)), CLEAN) > 0.93
+
+
+@pytest.mark.parametrize("contrast", [0.08, 0.2, 0.9])
+def test_faint_pencil_counts_as_much_as_black_ink(contrast):
+    assert likeness(single_image(photographed(strokes(), contrast=contrast, noise=2)), CLEAN) > 0.93
+
+
+def test_white_on_black_is_the_same_as_black_on_white():
+    page = photographed(strokes())
+    assert is_dark_on_light(page)
+    assert not is_dark_on_light(255 - page)
+    assert likeness(single_image(255 - page), single_image(page)) > 0.98
+
+
+@pytest.mark.parametrize("width", [8, 20, 90])
+def test_thin_and_broad_pens_come_out_with_the_breadth_of_mnist(width):
+    image = single_image(photographed(strokes(width=width)))
+    assert 1.7 <= stroke_width(image > 100) <= 4.5
+    assert likeness(image, CLEAN) > 0.75
+
+
+@pytest.mark.parametrize("zoom", [1, 2, 5, 12])
+@pytest.mark.parametrize("dark_paper", [False, True])
+def test_an_image_like_mnists_comes_back_from_a_corner_of_a_page_nearly_the_same(zoom, dark_paper):
+    for digit in load_digits("bundled").images[:20]:
+        large = Image.fromarray(digit).resize((28 * zoom, 28 * zoom), Image.Resampling.BICUBIC)
+        page = Image.new("L", (60 * zoom, 45 * zoom))
+        page.paste(large, (32 * zoom, 0))
+        found = single_image(np.array(page) if dark_paper else 255 - np.array(page))
+        assert likeness(found, normalise(digit)) > 0.8
+
+
+@pytest.mark.parametrize("level", [True, False])
+def test_ruled_lines_are_no_ink(level):
+    page = photographed(strokes(width=24))
+    for place in range(30, 400, 60):
+        rule = (slice(place, place + 3), slice(None))
+        page[rule if level else rule[::-1]] = 110
+    assert likeness(single_image(page), single_image(photographed(strokes(width=24)))) > 0.85
+
+
+def test_a_rule_leaves_strokes_that_cross_it_and_a_long_stroke_is_no_rule():
+    mask = np.zeros((200, 300), bool)
+    mask[100:103] = True
+    mask[40:160, 150:160] = True
+    mask[60:70, 40:250] = True
+    left = without_rules(mask)
+    assert left[40:160, 152:158].all()
+    assert left[60:70, 40:250].all()
+    assert not left[100:103, :140].any()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 500), (3, 2), (40, 40), (500, 30)])
+@pytest.mark.parametrize("grey", [0, 128, 255])
+def test_blank_pages_of_any_shape_show_nothing(shape, grey):
+    assert not single_image(np.full(shape, grey, np.uint8)).any()
+
+
+def test_paper_with_noise_shows_nothing():
+    assert not single_image(photographed(np.zeros((300, 400), bool), noise=6)).any()
+
+
+def test_specks_and_a_dark_edge_are_not_the_digit():
+    page = photographed(strokes())
+    page[:, 385:] = 30
+    page[20:24, 30:34] = 20
+    assert likeness(single_image(page), CLEAN) > 0.93
+
+
+def test_parts_of_a_broken_digit_stay_together():
+    broken = strokes(width=24)
+    broken[195:215] = False
+    whole = single_image(photographed(strokes(width=24)))
+    assert likeness(single_image(photographed(broken)), whole) > 0.85
+
+
+def test_ink_says_how_large_it_shows_the_page():
+    assert find_ink(photographed(strokes()), longest=200, shortest=100).zoom == 0.5
+    assert find_ink(photographed(strokes()), longest=400, shortest=160).zoom == 1
+    assert find_ink(np.zeros((10, 30), np.uint8), longest=400, shortest=160).contrast.shape == (60, 180)
