@@ -2,6 +2,9 @@
 
 PYTHON ?= python3
 SOURCE ?=
+MODEL ?= runs/reader/reader-of-four-fifths-0
+BESIDE ?=
+PICTURES ?=
 RECIPE ?= standard
 BIN := .venv/bin
 PEERS := .venv-peers/bin
@@ -9,7 +12,7 @@ READY := .venv/.ready
 PEERS_READY := .venv-peers/.ready
 BROWSER_READY := .venv/.ready-browser
 
-.PHONY: run test test-browser browser-programs check bench bench-peers model clean help
+.PHONY: run test test-browser browser-programs check bench bench-peers robustness model clean help
 
 help:
 	@echo "make run           train, evaluate and report, on SOURCE=digit-recognizer.zip, on data/, else on the bundled digits"
@@ -17,8 +20,9 @@ help:
 	@echo "make test-browser  look at reports in Chromium; where missing, apt-get installs it and Java"
 	@echo "make check         ruff, mypy, and the commands and links of the documentation"
 	@echo "make bench         measure everything on SOURCE, beside Keras and torch: an hour"
-	@echo "make model         rebuild the model that comes with the package from SOURCE: two hours"
+	@echo "make model         rebuild the models that come with the package from SOURCE: three hours"
 	@echo "make bench-peers   compare five-layer with Keras on TensorFlow, in an environment of its own"
+	@echo "make robustness    measure corrupted digits, strings, non-digits and speed on SOURCE, by what MODEL held out"
 	@echo "make clean         remove the virtual environments and caches; runs/ and data/ stay"
 
 run: $(READY)
@@ -57,6 +61,10 @@ model: $(READY)
 bench-peers: $(READY) $(PEERS_READY)
 	$(BIN)/python benchmarks/keras_five_layer.py $(SOURCE) \
 	--peers-python $(PEERS)/python -o benchmarks/results-keras-five-layer.json
+
+robustness: $(READY)
+	$(BIN)/python benchmarks/robustness.py $(or $(SOURCE),data/digit-recognizer.zip) --model $(MODEL) \
+	$(if $(BESIDE),--beside $(BESIDE)) $(if $(PICTURES),--pictures $(PICTURES)) -o benchmarks/robustness.json
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

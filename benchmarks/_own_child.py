@@ -22,6 +22,9 @@ TORCH_BATCH = 256  # images, as in `Recognizer`
 INK = 255  # a pixel's value where the ink is full
 MATRIX = 2_048  # rows and columns
 PRODUCTS = 30
+TELEPHONE_NUMBER = 11  # digits
+DRAWING = 280  # pixels along each side
+SINGLES_TO_WARM_UP = 10
 COMPARED = 512  # images whose probabilities are held against Keras's
 
 
@@ -251,6 +254,63 @@ def _speed(predict_all: Any, images: Any) -> dict[str, float]:
     return {"images_per_second": rate, "seconds_for_one": float(np.median(seconds))}
 
 
+def draw_pictures(folder: str, seed: int) -> dict[str, Any]:
+    """Write a photo of a telephone number, a drawing of a digit and a small string; return their paths."""
+    from PIL import Image
+
+    from _pages import photo, string_page
+    from digit_recognizer import load_digits
+
+    digits = load_digits("bundled")
+    rng = np.random.default_rng(seed)
+    drawing = Image.fromarray(INK - digits.images[0]).resize((DRAWING, DRAWING), Image.Resampling.BICUBIC)
+    pictures = {
+        "photo.jpg": Image.fromarray(photo(digits.images[:TELEPHONE_NUMBER], rng)),
+        "drawing.png": drawing,
+        "small.png": Image.fromarray(string_page(digits, 0, rng).page),
+    }
+    for name, picture in pictures.items():
+        picture.save(Path(folder) / name)
+    return {Path(name).stem: str(Path(folder) / name) for name in pictures}
+
+
+def read_photo(model: str | None, photo: str) -> dict[str, Any]:
+    """Return the seconds that ``Recognizer.read`` takes, and the process's peak memory in bytes behind it.
+
+    Parameters
+    ----------
+    model
+        Of which run; of the model that comes with the package if None.
+    photo
+        Its file.
+    """
+    from digit_recognizer import Recognizer
+
+    recognizer = Recognizer(model)
+    recognizer.read(np.full((50, 50), INK, np.uint8))  # imports what reading needs
+    started = time.perf_counter()
+    reading = recognizer.read(photo)
+    seconds = time.perf_counter() - started
+    assert reading.digits, "nothing was read in the photo"
+    return {"seconds": seconds, "peak_bytes": peak_bytes()}
+
+
+def read_drawing(model: str | None, drawing: str, repeats: int) -> dict[str, Any]:
+    """Return the seconds that each call of ``Recognizer.read_single`` takes; arguments as `read_photo`'s."""
+    from PIL import Image
+
+    from digit_recognizer import Recognizer
+
+    recognizer = Recognizer(model)
+    page = np.array(Image.open(drawing))
+    seconds = []
+    for _ in range(repeats + SINGLES_TO_WARM_UP):
+        started = time.perf_counter()
+        recognizer.read_single(page)
+        seconds.append(time.perf_counter() - started)
+    return {"seconds": seconds[SINGLES_TO_WARM_UP:]}
+
+
 def load(source: str) -> dict[str, Any]:
     """Return the seconds that ``load_digits`` takes, and the process's peak memory in bytes behind it."""
     from digit_recognizer import load_digits
@@ -269,7 +329,8 @@ def peak_bytes() -> int:
 
 
 def main() -> None:
-    actions = (train, predict, learn, peak, recognise, recognise_with_torch, load)
+    training = (train, predict, learn, peak, recognise, recognise_with_torch, load)
+    actions = (*training, draw_pictures, read_photo, read_drawing)
     action = {action.__name__: action for action in actions}[sys.argv[1]]
     print(json.dumps(action(**json.loads(Path(sys.argv[2]).read_text("utf-8")))))
 

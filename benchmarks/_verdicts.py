@@ -1,0 +1,139 @@
+"""What a benchmark found ► rows with their 95 % intervals, held against a bar, in an aligned table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digit_recognizer.intervals import Z_95, wilson_interval
+
+__all__ = ["Bar", "Row", "as_json", "at_least", "at_most", "mean", "share", "spread", "table"]
+
+FORMATS = {"%": ".2f", "points": "+.2f", "": ".4f", "s": ".2f", "ms": ".2f", "MB": ".0f"}
+HEADS = ("", "", "measured", "95 % interval", "of", "bar", "met")
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """What a value should reach, or not exceed."""
+
+    value: float
+    is_least: bool
+
+    def is_met(self, value: float) -> bool:
+        return value >= self.value if self.is_least else value <= self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of the table.
+
+    Attributes
+    ----------
+    section, label, unit
+        What it is; `section` and `label` together are found once.
+    value
+        In its unit; shares in per cent.
+    interval
+        Its 95 % interval; the least and the most where seconds or bytes are repeated.
+    right, of
+        How often it went well, of how many; None where nothing is counted.
+    bar
+        What it is held against.
+    """
+
+    section: str
+    label: str
+    unit: str
+    value: float
+    interval: tuple[float, float] | None = None
+    right: int | None = None
+    of: int | None = None
+    bar: Bar | None = None
+
+    @property
+    def is_met(self) -> bool | None:
+        return None if self.bar is None else self.bar.is_met(self.value)
+
+
+def at_least(value: float) -> Bar:
+    return Bar(value, True)
+
+
+def at_most(value: float) -> Bar:
+    return Bar(value, False)
+
+
+def share(section: str, label: str, right: NDArray[np.bool_] | Sequence[bool], bar: Bar | None = None) -> Row:
+    """Return how many of independent trials went well, with Wilson's interval."""
+    successes, trials = int(np.sum(right)), len(right)
+    low, high = wilson_interval(successes, trials)
+    interval = (100 * low, 100 * high)
+    return Row(section, label, "%", 100 * successes / trials, interval, successes, trials, bar)
+
+
+def mean(section: str, label: str, unit: str, values: NDArray[np.float64], bar: Bar | None = None) -> Row:
+    """Return the mean of shares, one of each image, in per cent, with the normal interval over images."""
+    middle = float(values.mean())
+    half = Z_95 * float(values.std()) / len(values) ** 0.5
+    interval = (100 * (middle - half), 100 * (middle + half))
+    return Row(section, label, unit, 100 * middle, interval, of=len(values), bar=bar)
+
+
+def spread(section: str, label: str, unit: str, values: Sequence[float], bar: Bar | None = None) -> Row:
+    """Return the median of repeats, with the least and the most of them."""
+    return Row(section, label, unit, median(values), (min(values), max(values)), None, len(values), bar)
+
+
+def table(rows: Sequence[Row], beside: Iterable[Row] = (), name: str = "") -> str:
+    """Return the rows as text, in aligned columns under their sections.
+
+    Parameters
+    ----------
+    rows
+        In the order shown.
+    beside
+        Rows of another model; the value of the same section and label stands in the last column.
+    name
+        What that column is called.
+    """
+    others = {(row.section, row.label): row for row in beside}
+    cells = [_cells(row, others.get((row.section, row.label))) for row in rows]
+    heads = [*HEADS, name]
+    widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
+    lines = [_line(heads, widths)]
+    section = ""
+    for row, line in zip(rows, cells, strict=True):
+        if row.section != section:
+            section = row.section
+            lines += ["", section]
+        lines.append(_line(line, widths))
+    return "\n".join(lines)
+
+
+def as_json(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Return the rows as JSON's values, verdicts included."""
+    return [{**asdict(row), "is_met": row.is_met} for row in rows]
+
+
+def _cells(row: Row, other: Row | None) -> list[str]:
+    form = FORMATS[row.unit]
+    interval = "" if row.interval is None else " to ".join(format(end, form) for end in row.interval)
+    of = "" if row.of is None else f"{row.of:,}"
+    bar = "" if row.bar is None else f"{'≥' if row.bar.is_least else '≤'} {row.bar.value:g}"
+    met = {None: "", True: "yes", False: "no"}[row.is_met]
+    beside = "" if other is None else format(other.value, form)
+    return [f"  {row.label}", row.unit, format(row.value, form), interval, of, bar, met, beside]
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    padded = (
+        cell.ljust(width) if column < 2 else cell.rjust(width)
+        for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    )
+    return "  ".join(padded).rstrip()

@@ -1,0 +1,179 @@
+r"""How well digits are read that are not as clean as the validation images, held against bars.
+
+    python benchmarks/robustness.py digit-recognizer.zip --model runs/reader-of-four-fifths-0 \
+        --beside runs/five-layer --pictures pictures -o benchmarks/robustness.json
+
+All images of digits are some that the model held out of its training. Measured are:
+
+- these images as they are, and enlarged on pages;
+- the fifteen corruptions of MNIST-C (Mu and Gilmer, 2019, https://arxiv.org/abs/1906.02337), made anew;
+- strings of 2 to 10 of them on pages, apart and with a third of the neighbours in contact;
+- marks that are no digit, of kinds that the training does not have, and which of them are refused;
+- the expected calibration error, of clean and of corrupted images;
+- real pictures, where a folder of them is named;
+- how long reading takes, whole processes included, and its memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from _bench import BenchmarkError, at_least, facts_of_machine, measure_and_write, own_versions, say
+from _judging import Material, judge, prepare
+from _nondigits import KINDS
+from _pictures import Answer, Labelled, picture_rows, read_labels, read_pictures
+from _speed import speed_rows
+from _verdicts import Row, as_json, table
+from digit_recognizer import Digits, Recognizer, load_digits
+from digit_recognizer.run_folder import held_out_rows
+
+IMAGES = 2_000  # of each corruption
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """One model's rows, and what it read in real pictures."""
+
+    rows: list[Row]
+    answers: list[Answer]
+
+
+def main() -> int:
+    return measure_and_write(parse_arguments(), run)
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Measure how well digits are read that are not clean.")
+    parser.add_argument("source", metavar="SOURCE", help="the competition's archive")
+    parser.add_argument(
+        "--model",
+        type=Path,
+        metavar="RUN",
+        help="a run folder, judged by what it held out (default: the model that comes with the package)",
+    )
+    parser.add_argument(
+        "--beside", type=Path, metavar="RUN", help="a run folder of five-layer, to compare with"
+    )
+    parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="real pictures, with a labels.csv")
+    parser.add_argument(
+        "--images",
+        type=at_least(1),
+        default=IMAGES,
+        metavar="N",
+        help="of each corruption; twice as many on pages, half as many non-digits, and a quarter as many "
+        "strings of each kind (default: %(default)s)",
+    )
+    parser.add_argument("--seed", type=at_least(0), default=0, metavar="N", help="default: %(default)s")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the figures as JSON, too")
+    return parser.parse_args()
+
+
+def run(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Measure everything, print the table, and return the report."""
+    started = time.perf_counter()
+    facts = facts_of_machine()
+    print(f"{facts['processor']}; cores: {facts['cores']}; load average: {facts['load_average']:.2f}")
+    pictures = [] if arguments.pictures is None else read_labels(arguments.pictures)
+    say("speed")
+    speed = list(speed_rows(folder, arguments.model, arguments.seed))  # a child's memory counts from ours
+    digits = load_digits(arguments.source)
+    rows = rows_held_out(arguments.model, digits)
+    say("corruptions")
+    material = prepare(digits[rows], arguments.images, arguments.seed)
+    ours = judge_model(arguments.model, material, pictures)
+    report = {**facts, **facts_of_run(arguments, rows, material), **figures_of(ours, speed)}
+    others: list[Row] = []
+    if arguments.beside is not None:
+        others = judge_model(arguments.beside, material, pictures).rows
+        report["beside"] = facts_beside(arguments.beside, digits, rows) | {"rows": as_json(others)}
+    report["seconds"] = round(time.perf_counter() - started)
+    name = "" if arguments.beside is None else name_of(arguments.beside)
+    print(f"\n{table([*ours.rows, *speed], others, name)}\n\n{notes(report)}")
+    return report
+
+
+def judge_model(model: Path | None, material: Material, pictures: Sequence[Labelled]) -> Judged:
+    """Let a model read the material, and real pictures."""
+    say(name_of(model))
+    recognizer = Recognizer(model)
+    rows, threshold = judge(recognizer, material)
+    answers = read_pictures(recognizer, pictures, threshold)
+    return Judged([*rows, *picture_rows(answers)], answers)
+
+
+def rows_held_out(model: Path | None, digits: Digits) -> NDArray[np.int64]:
+    """Return the rows of digits that a model was not trained on.
+
+    Raises
+    ------
+    BenchmarkError
+        It was trained on all of them, or nobody knows on which.
+    """
+    if model is not None:
+        rows = held_out_rows(model, digits)
+    else:
+        rows = np.empty(0, np.int64) if Recognizer().trained_on == digits.sha256() else None
+    if rows is not None and not len(rows):
+        raise BenchmarkError(
+            f"{name_of(model)} was trained on all of these images, or does not say which it was not: name by "
+            "--model the run folder of one that held some out"
+        )
+    return np.arange(len(digits)) if rows is None else rows
+
+
+def facts_of_run(
+    arguments: argparse.Namespace, rows: NDArray[np.int64], material: Material
+) -> dict[str, Any]:
+    return {
+        "source": Path(arguments.source).name,
+        "model": name_of(arguments.model),
+        "versions": own_versions(),
+        "seed": arguments.seed,
+        "images_held_out": len(rows),
+        "images_corrupted": len(material.labels),
+        "kinds_kept_out_of_training": list(KINDS),
+    }
+
+
+def figures_of(judged: Judged, speed: Sequence[Row]) -> dict[str, Any]:
+    wrong = [asdict(answer) for answer in judged.answers if not answer.is_right]
+    return {"rows": as_json([*judged.rows, *speed]), "pictures_read_wrongly": wrong}
+
+
+def facts_beside(model: Path, digits: Digits, rows: NDArray[np.int64]) -> dict[str, Any]:
+    """Return which model it is, and how many of the rows it was trained on: these it may know by heart."""
+    unseen = held_out_rows(model, digits)
+    known = 0 if unseen is None else len(np.setdiff1d(rows, unseen))
+    return {"model": name_of(model), "images_trained_on": known}
+
+
+def name_of(model: Path | None) -> str:
+    return "the model that comes with the package" if model is None else model.name
+
+
+def notes(report: dict[str, Any]) -> str:
+    """Return what must be known to read the table."""
+    held_out = f"{report['images_held_out']:,}"
+    lines = [
+        f"Model: {report['model']}; it was not trained on {held_out} images of {report['source']}. The same "
+        f"{report['images_corrupted']:,} of them are corrupted in each way; seed {report['seed']}.",
+        f"Kinds kept out of training: {', '.join(report['kinds_kept_out_of_training'])}.",
+    ]
+    if "beside" in report:
+        beside = report["beside"]
+        known = f"{beside['images_trained_on']:,} of these {held_out} images"
+        lines.append(f"Beside: {beside['model']}, which was trained on {known} and may know them by heart.")
+    return "\n".join([*lines, f"This took {report['seconds']} s."])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
