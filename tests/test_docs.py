@@ -7,15 +7,21 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+from PIL import Image
 
 from digit_recognizer.cli import main
 from digit_recognizer.digits import Digits
 from digit_recognizer.sources import load_digits
 from helpers import csv_of
+from pictures import written
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
-TESTED = [ROOT / "README.md", ROOT / "docs" / "recipes.md"]  # the others show how figures were measured
+TESTED = [
+    ROOT / "README.md",
+    ROOT / "docs/recipes.md",
+    ROOT / "docs/reading.md",
+]  # the others show how figures were measured
 
 
 def blocks(page, language):
@@ -24,11 +30,14 @@ def blocks(page, language):
 
 @pytest.fixture
 def a_users_folder(tmp_path, monkeypatch):
-    """A reader's folder, with a small archive of the competition's form."""
+    """A reader's folder, with a small archive of the competition's form, and with pictures."""
     digits = load_digits("bundled")[:300]
     with ZipFile(tmp_path / "digit-recognizer.zip", "w") as archive:
         archive.writestr("train.csv", csv_of(digits))
         archive.writestr("test.csv", csv_of(Digits(digits.images[:50])))
+    (tmp_path / "scans").mkdir()
+    for name in ("phone-number.jpg", "scan.png", "form.jpg", "scans/1.png", "scans/2.png", "cell.png"):
+        Image.fromarray(written("7" if name == "cell.png" else "17 42")).save(tmp_path / name)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DIGITS_DATA", raising=False)
     return tmp_path

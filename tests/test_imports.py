@@ -15,17 +15,17 @@ import digit_recognizer
 
 ROOT = Path(digit_recognizer.__file__).parent
 PACKAGE = "digit_recognizer"
-LEAVES = {"digits", "errors", "files", "intervals", "machine", "run_folder"}
+LEAVES = {"digits", "errors", "files", "intervals", "machine", "reading", "run_folder"}
 ROOMS = {
     "imaging": set(),
     "sources": {"imaging"},
-    "training": set(),
-    "recognition": set(),
+    "training": {"imaging"},
+    "recognition": {"imaging"},
     "reporting": {"recognition", "training"},
     "cli": {"imaging", "sources", "training", "recognition", "reporting"},
 }  # which rooms each may import, besides the leaves and itself
 MODULES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
-CORE = {"numpy", "onnxruntime", "PIL", "rich", "typer"}  # installed without any extra
+CORE = {"PIL", "cv2", "numpy", "onnxruntime", "rich", "typer"}  # installed without any extra
 DRAWING = {"jinja2", "markupsafe", "matplotlib", "onnx", "safetensors"}  # what a report needs besides
 AT_HAND = ("reporting/__init__.py", "reporting/evaluation.py")  # of that room: imported to evaluate as well
 

@@ -1,10 +1,11 @@
-"""Rebuild the model that comes with the package, and its card.
+"""Rebuild the models that come with the package, and their card.
 
     python tools/build_reader.py digit-recognizer.zip --work runs/reader
 
 Trains recipe `best` twice, without a fifth of the images and on all of them, and recipe `reader` as the pupil
-of each: three of the first, to be judged by that fifth, and one of the second, which is the model. What is
-there already in the work folder is taken as it is, or gone on with.
+of each: three of the first, to be judged by that fifth, and one of the second, which is the model for single
+digits. The network that reads lines is trained twice likewise. What is there already in the work folder is
+taken as it is, or gone on with.
 """
 
 from __future__ import annotations
@@ -17,15 +18,23 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
 from digit_recognizer import Digits, DigitsError, Recognizer, evaluate, load_digits, load_recipe
 from digit_recognizer import resume as resume_run
 from digit_recognizer import train as train_run
 from digit_recognizer.files import replacing, write_text
 from digit_recognizer.intervals import wilson_interval
+from digit_recognizer.recognition.line_reader import MODEL as LINE_MODEL
 from digit_recognizer.recognition.recognizer import SHIPPED
 from digit_recognizer.run_folder import MODEL, held_out_rows, is_finished, read_environment
+from digit_recognizer.training.lines import LineNetwork, export_lines, line_accuracy, train_lines
 
 SEEDS = (0, 1, 2)
+STEPS = 6_000  # of the network that reads lines
+LINES = 3_840  # that it is judged by
 HELD_OUT = "split.validation=0.2"
 CARD = Path(__file__).with_name("model_card.md")
 
@@ -44,7 +53,7 @@ class Judged:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Rebuild the model that comes with the package.")
+    parser = argparse.ArgumentParser(description="Rebuild the models that come with the package.")
     parser.add_argument("source", metavar="SOURCE", help="the competition's archive")
     parser.add_argument("--work", type=Path, default=Path("runs/reader"), help="default: %(default)s")
     arguments = parser.parse_args()
@@ -67,14 +76,36 @@ def build(source: str, work: Path) -> None:
         trained(work / f"reader-of-four-fifths-{seed}", digits, source, "reader", lessons, seed)
         for seed in SEEDS
     ]
+    unseen = held_out_rows(judged_teacher, digits)
+    seen = np.setdiff1d(np.arange(len(digits)), unseen)
+    right = line_accuracy(
+        trained_lines(work / "lines-of-four-fifths.safetensors", digits[seen]), digits[unseen], LINES, seed=1
+    )
     teacher = trained(work / "best", digits, source, "best", [])
     reader = trained(work / "reader", digits, source, "reader", taught_by(teacher))
+    export_lines(trained_lines(work / "lines.safetensors", digits), LINE_MODEL)
     judged = Judged(*judge(pupils, digits))
     alone = Judged(*judge([judged_teacher], digits))
     with replacing(SHIPPED) as partial:
         shutil.copyfile(reader / MODEL, partial)
-    write_text(SHIPPED.with_name("README.md"), card(reader, judged, alone))
-    print(f"{SHIPPED}: {SHIPPED.stat().st_size:,} bytes; pupils judged: {judged.accuracy:.3%}")
+    write_text(SHIPPED.with_name("README.md"), card(reader, judged, alone, right))
+    print(f"{SHIPPED.name}: pupils {judged.accuracy:.3%}; {LINE_MODEL.name}: {right:.1%} of lines")
+
+
+def trained_lines(target: Path, digits: Digits) -> LineNetwork:
+    """Return the network that reads lines behind its training, from its file where there is one."""
+    torch.manual_seed(0)
+    network = LineNetwork()
+    if target.exists():
+        network.load_state_dict(load_file(target))
+        return network
+    for step in train_lines(network, digits, steps=STEPS, seed=0):
+        if step.number % 100 == 0:
+            print(f"{target.stem}  step {step.number} of {STEPS}  loss {step.loss:.3f}", flush=True)
+    state = {name: value.contiguous() for name, value in network.state_dict().items()}
+    with replacing(target) as partial:
+        save_file(state, partial)
+    return network
 
 
 def taught_by(teacher: Path) -> list[str]:
@@ -108,7 +139,7 @@ def judge(runs: list[Path], digits: Digits) -> tuple[int, tuple[int, ...]]:
     return len(unseen), tuple(evaluation.errors for evaluation in evaluations)
 
 
-def card(reader: Path, judged: Judged, alone: Judged) -> str:
+def card(reader: Path, judged: Judged, alone: Judged, right: float) -> str:
     """Return the model card, its figures filled in."""
     images = judged.images
     low, high = wilson_interval(round(images - mean(judged.errors)), images)
@@ -123,6 +154,9 @@ def card(reader: Path, judged: Judged, alone: Judged) -> str:
         images=f"{data['images']:,}",
         sha256=data["sha256"],
         bytes=f"{SHIPPED.stat().st_size:,}",
+        line_accuracy=f"{100 * right:.1f}",
+        lines=f"{LINES:,}",
+        line_bytes=f"{LINE_MODEL.stat().st_size:,}",
     )
 
 

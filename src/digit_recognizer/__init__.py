@@ -4,6 +4,7 @@
 >>> for record in train(load_digits("bundled"), "five-layer", "runs/mine"):
 ...     print(record.epoch, record.validation_accuracy)
 >>> Recognizer("runs/mine").predict(images).labels
+>>> Recognizer().read("phone-number.jpg").text
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from digit_recognizer.digits import Digits, Predictions
     from digit_recognizer.errors import DigitsError
+    from digit_recognizer.reading import Reading, SingleDigit
     from digit_recognizer.recognition import Recognizer
     from digit_recognizer.reporting import Evaluation, evaluate, write_comparison, write_report
     from digit_recognizer.sources import load_digits, write_submission
@@ -27,8 +29,10 @@ __all__ = [
     "EpochRecord",
     "Evaluation",
     "Predictions",
+    "Reading",
     "Recipe",
     "Recognizer",
+    "SingleDigit",
     "evaluate",
     "load_digits",
     "load_recipe",
@@ -42,6 +46,7 @@ __all__ = [
 _HOMES = {
     "digits": ("Digits", "Predictions"),
     "errors": ("DigitsError",),
+    "reading": ("Reading", "SingleDigit"),
     "recognition": ("Recognizer",),
     "reporting": ("Evaluation", "evaluate", "write_comparison", "write_report"),
     "sources": ("load_digits", "write_submission"),

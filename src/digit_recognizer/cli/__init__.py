@@ -7,7 +7,7 @@ import sys
 
 from digit_recognizer.errors import DigitsError
 
-__all__ = ["main"]
+__all__ = ["USER_ERROR", "main"]
 
 EXTRAS = {"optuna": "tune", "sqlalchemy": "tune"}  # what to install for a package, where not ``train``
 USER_ERROR = 2  # exit status for what the user can put right, as for wrong options

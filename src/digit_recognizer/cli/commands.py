@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from digit_recognizer import __version__, run_folder
+from digit_recognizer.cli.options import Device, Json, Model, OfPart, OfRun, Part, Settings, Source
 from digit_recognizer.errors import DigitsError
 
 __all__ = ["app"]
@@ -22,35 +22,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-
-class Part(StrEnum):
-    """The parts of a source."""
-
-    TRAIN = "train"
-    TEST = "test"
-
-
-SOURCE_HELP = (
-    "The competition's archive, train.csv (also .gz), an IDX file, an .npz, a folder of these or of pictures "
-    "by class, or one of the words bundled, mnist. Nothing named: $DIGITS_DATA, then data/, then bundled."
-)
-OF_RUN_HELP = f"{SOURCE_HELP.partition(' Nothing')[0]} Nothing named: what the run was trained on."
-OfRun = Annotated[str | None, typer.Argument(metavar="SOURCE", help=OF_RUN_HELP, show_default=False)]
-Source = Annotated[str | None, typer.Argument(metavar="SOURCE", help=SOURCE_HELP, show_default=False)]
-Model = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="[RUN]",
-        help="A run folder, or a model.onnx. None named: the model that comes with the package.",
-        show_default=False,
-    ),
-]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe; may be repeated."),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
 def _show_version(wanted: bool) -> None:
@@ -90,9 +61,7 @@ def train(
     resume: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Go on with a run that was interrupted.")
     ] = None,
-    device: Annotated[
-        str, typer.Option(help="cpu, cuda or cuda:1; auto takes a GPU if there is one.")
-    ] = "auto",
+    device: Device = "auto",
     folds: Annotated[
         int | None,
         typer.Option(min=2, help="Cross-validate: train as often, each time judged by another part."),
@@ -160,9 +129,7 @@ def tune(
         Path | None,
         typer.Option("--out", "-o", help=r"Where the study is, or is made.  \[default: runs/tune-<recipe>]"),
     ] = None,
-    device: Annotated[
-        str, typer.Option(help="cpu, cuda or cuda:1; auto takes a GPU if there is one.")
-    ] = "auto",
+    device: Device = "auto",
     json: Json = False,
 ) -> None:
     """Search a recipe's settings; the study goes on where it was left, and best.toml is what it found."""
@@ -177,7 +144,7 @@ def tune(
 def evaluate(
     model: Model = None,
     source: OfRun = None,
-    part: Annotated[Part, typer.Option(help="Which part of the source.")] = Part.TRAIN,
+    part: OfPart = Part.TRAIN,
     json: Json = False,
 ) -> None:
     """Compare a run's predictions with labels: accuracy, per digit, confusion.
@@ -236,6 +203,55 @@ def submit(
 
 
 @app.command()
+def read(
+    pictures: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PICTURE",
+            help="Photos, scans, drawings: PNG, JPEG, WebP, BMP, GIF, TIFF, PDF; or folders of them.",
+            show_default=False,
+        ),
+    ],
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help=r"A run folder, or a model.onnx.  \[default: the model that comes with the package]",
+        ),
+    ] = None,
+    single: Annotated[
+        bool, typer.Option("--single", help="Each picture shows exactly one digit, or none.")
+    ] = False,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, help=r"With --single: less sure than this is 'not sure'.  \[default: 0.5]"
+        ),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print an object for each picture.")] = False,
+    show: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write the picture, .png or .jpg, with boxes and digits drawn over it."
+        ),
+    ] = None,
+    table: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Write the numbers and their places.")
+    ] = None,
+) -> None:
+    """Read the numbers in pictures, line by line."""
+    from digit_recognizer.cli.reading import read_pictures
+    from digit_recognizer.recognition import THRESHOLD
+
+    if threshold is not None and not single:
+        raise DigitsError("--threshold is for --single: give both, or take the probabilities of --json")
+    if show is not None and single:
+        raise DigitsError("--show draws all that is read in a picture: leave --single away")
+    least = threshold if threshold is not None or not single else THRESHOLD
+    read_pictures(pictures, model, threshold=least, as_json=json, show=show, table=table)
+
+
+@app.command()
 def report(
     names: Annotated[
         list[str],
@@ -246,7 +262,7 @@ def report(
             show_default=False,
         ),
     ],
-    part: Annotated[Part, typer.Option(help="Which part of the source.")] = Part.TRAIN,
+    part: OfPart = Part.TRAIN,
     digit: Annotated[
         int | None,
         typer.Option(min=0, max=9, help=r"Show the feature maps of an image of this digit.  \[default: 7]"),

@@ -1,5 +1,5 @@
 """Digits ► predictions, with ONNX Runtime and without torch."""
 
-from digit_recognizer.recognition.recognizer import Recognizer
+from digit_recognizer.recognition.recognizer import THRESHOLD, Recognizer
 
-__all__ = ["Recognizer"]
+__all__ = ["THRESHOLD", "Recognizer"]

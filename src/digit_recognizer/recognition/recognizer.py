@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnxruntime
@@ -11,10 +13,17 @@ from numpy.typing import NDArray
 from digit_recognizer import run_folder
 from digit_recognizer.digits import CLASSES, SIDE, Predictions, check_images
 from digit_recognizer.errors import DigitsError, first_line
+from digit_recognizer.reading import Reading, SingleDigit
+from digit_recognizer.recognition.line_reader import LineReader
 
-__all__ = ["Recognizer"]
+if TYPE_CHECKING:
+    from digit_recognizer.imaging import Picture
+
+__all__ = ["THRESHOLD", "Recognizer"]
 
 SHIPPED = Path(__file__).with_name("models") / "digits.onnx"
+OUTPUTS = ("probabilities", "is_digit")  # that a model has: the first, or both
+THRESHOLD = 0.5  # confidence from which a single digit is given
 BATCH = 256  # images; larger batches leave the processor's caches and are slower
 
 
@@ -38,6 +47,11 @@ class Recognizer:
     def __init__(self, model: str | Path | None = None, *, threads: int | None = None) -> None:
         self.path = SHIPPED if model is None else _find_model(Path(model))
         self._session = _open_session(self.path, threads)
+        self._threads = threads
+
+    @cached_property
+    def _line_reader(self) -> LineReader:
+        return LineReader(self._threads)
 
     @property
     def trained_on(self) -> str | None:
@@ -49,6 +63,52 @@ class Recognizer:
     def held_out(self) -> int:
         """How many of those digits it was not trained on."""
         return int(self._session.get_modelmeta().custom_metadata_map.get("held_out", 0))
+
+    def read(self, picture: Picture, *, page: int = 1) -> Reading:
+        """Read all numbers in a picture.
+
+        Parameters
+        ----------
+        picture
+            A path, bytes, a file object, a Pillow image or an array; see `imaging.decode`. Of any size, dark
+            on light or light on dark.
+        page
+            Which page of a PDF, from 1; `imaging.count_pages` tells how many there are.
+
+        Raises
+        ------
+        DigitsError
+            It is no picture, damaged, or larger than 25 megapixels; or it has no such page.
+        """
+        from digit_recognizer.imaging import decode
+        from digit_recognizer.recognition.page import read_page
+
+        return read_page(decode(picture, page=page), self.predict, self._line_reader.find_digits)
+
+    def read_single(self, picture: Picture, threshold: float = THRESHOLD, *, page: int = 1) -> SingleDigit:
+        """Read a picture of exactly one digit.
+
+        Parameters
+        ----------
+        picture, page
+            As for `read`.
+        threshold
+            The confidence, 0 to 1, that a digit needs to be given.
+
+        Raises
+        ------
+        DigitsError
+            As for `read`.
+        """
+        from digit_recognizer.imaging import decode, single_image
+
+        image = single_image(decode(picture, page=page))
+        predictions = self.predict(image[None])
+        row = predictions.probabilities[0]
+        is_digit = 1.0 if predictions.is_digit is None else float(predictions.is_digit[0])
+        confidence = is_digit * float(row.max()) if image.any() else 0.0  # no ink, no digit
+        digit = int(row.argmax()) if confidence >= threshold else None
+        return SingleDigit(digit, confidence, tuple(map(float, row)))
 
     def predict(self, images: NDArray[np.uint8]) -> Predictions:
         """Return what the model makes of images of single digits.
@@ -64,9 +124,10 @@ class Recognizer:
             The array has another dtype or shape.
         """
         check_images(images)
-        starts = range(0, len(images), BATCH)
-        batches = [self._session.run(["probabilities"], {"images": images[i : i + BATCH]})[0] for i in starts]
-        return Predictions(np.concatenate(batches) if batches else np.empty((0, CLASSES), np.float32))
+        names = [name for name in OUTPUTS if name in {each.name for each in self._session.get_outputs()}]
+        starts = range(0, max(len(images), 1), BATCH)  # an empty batch, too, for its shapes
+        batches = [self._session.run(names, {"images": images[i : i + BATCH]}) for i in starts]
+        return Predictions(*map(np.concatenate, zip(*batches, strict=True)))
 
 
 def _find_model(path: Path) -> Path:

@@ -1,0 +1,77 @@
+"""Which pictures the names on a command line mean, and what is read in each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from digit_recognizer.errors import DigitsError
+from digit_recognizer.imaging import count_pages
+from digit_recognizer.reading import Reading, SingleDigit
+
+__all__ = ["Entry", "Page", "find_pages"]
+
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pdf", ".png", ".tif", ".tiff", ".webp")  # of those in a folder
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A picture, or a page of a PDF; `number` is the page's, from 1, and None for a picture."""
+
+    path: Path
+    number: int | None = None
+
+    @property
+    def name(self) -> str:
+        """What the output calls it."""
+        return str(self.path) if self.number is None else f"{self.path}, page {self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A page and what was read on it, or why nothing could be."""
+
+    page: Page
+    found: Reading | SingleDigit | None
+    error: str | None = None
+
+
+def find_pages(names: Sequence[Path]) -> list[Page]:
+    """Find the pages of all files named, and of those in folders named, each file once.
+
+    Raises
+    ------
+    DigitsError
+        A folder holds no pictures.
+    """
+    files = dict.fromkeys(path for name in names for path in _files(name))
+    return [page for path in files for page in _pages(path)]
+
+
+def _files(name: Path) -> list[Path]:
+    if not _is_folder(name):
+        return [name]
+    found = sorted(path for path in name.iterdir() if _looks_like_a_picture(path))
+    if not found:
+        raise DigitsError(f"{name} holds no pictures: expected files that end in {', '.join(SUFFIXES)}")
+    return found
+
+
+def _is_folder(name: Path) -> bool:
+    try:
+        return name.is_dir()
+    except OSError:  # said when it is read
+        return False
+
+
+def _looks_like_a_picture(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
+def _pages(path: Path) -> Iterable[Page]:
+    try:
+        count = count_pages(path)
+    except DigitsError:  # said when it is read
+        count = None
+    return [Page(path)] if count is None else (Page(path, number + 1) for number in range(count))

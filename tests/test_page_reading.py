@@ -1,0 +1,109 @@
+"""Numbers on pages, written with digits that the model reads rightly where each stands alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from digit_recognizer import Predictions, Recognizer
+from digit_recognizer.errors import DigitsError
+from digit_recognizer.recognition.line_reader import Found
+from digit_recognizer.recognition.page import read_page
+from pictures import odd_pictures, pdf_of, written
+
+NUMBERS = ["68084", "56290", "23541", "10019", "16722", "42918", "78136", "46660", "95923", "81036"]
+
+
+@pytest.fixture(scope="module")
+def recognizer() -> Recognizer:
+    return Recognizer(threads=1)
+
+
+def test_nine_of_ten_numbers_are_read_line_by_line(recognizer):
+    found = recognizer.read(written(*NUMBERS, seed=40))
+    lines = found.text.splitlines()
+    assert len(lines) == len(NUMBERS)
+    assert sum(read == number for read, number in zip(lines, NUMBERS, strict=True)) >= 9
+
+
+def test_numbers_of_a_line_are_told_apart_and_the_boxes_lie_on_the_digits(recognizer):
+    page = written("17 42", "2035", seed=3)
+    found = recognizer.read(page)
+    assert found.text == "17 42\n2035"
+    for digit in found.digits:
+        box = digit.box
+        inside = page[box.y : box.y + box.height, box.x : box.x + box.width]
+        assert 36 <= box.height <= 48
+        assert inside.min() < 100
+        assert inside.mean() < page.mean() - 30
+        assert sum(digit.probabilities) == pytest.approx(1, abs=1e-5)
+    lefts = [digit.box.x for digit in found.digits]
+    assert lefts[:4] == sorted(lefts[:4])
+
+
+@pytest.mark.parametrize("what", ["light on dark", "1 bit", "transparent", "PDF"])
+def test_what_is_odd_about_a_picture_does_not_count(what, recognizer):
+    assert recognizer.read(odd_pictures()[what]).text == "752"
+
+
+def test_a_page_of_a_pdf_is_read(recognizer):
+    content = pdf_of(written("472"), written("81"))
+    assert recognizer.read_single(content, page=2) != recognizer.read_single(content)
+    assert recognizer.read(content, page=2).text == "81"
+    with pytest.raises(DigitsError, match="has no page 3"):
+        recognizer.read_single(content, page=3)
+
+
+@pytest.mark.parametrize(
+    ("shape", "grey"), [((1, 1), 0), ((1, 20_000), 9), ((20_000, 1), 90), ((90, 70), 255)]
+)
+def test_blank_pages_of_any_shape_hold_nothing(shape, grey, recognizer):
+    page = np.full(shape, grey, np.uint8)
+    assert (recognizer.read(page).lines, recognizer.read_single(page).digit) == ((), None)
+
+
+def test_a_single_digit_is_given_from_the_threshold_on(recognizer):
+    page = written("7")
+    found = recognizer.read_single(page)
+    assert found.digit == 7
+    assert found.confidence == pytest.approx(max(found.probabilities), rel=0.5)
+    assert recognizer.read_single(page, found.confidence - 0.01).digit == 7
+    assert recognizer.read_single(page, found.confidence + 0.01).digit is None
+    assert recognizer.read_single(page, 1).confidence == found.confidence
+
+
+def test_a_blank_picture_has_no_digit_whatever_the_threshold(recognizer):
+    found = recognizer.read_single(np.full((50, 50), 255, np.uint8), 0.01)
+    assert (found.digit, found.confidence) == (None, 0)
+
+
+def sevens(is_digit: float | None):
+    """Return a model that takes everything for a 7."""
+
+    def predict(images: np.ndarray) -> Predictions:
+        probabilities = np.full((len(images), 10), 0.01, np.float32)
+        probabilities[:, 7] = 0.91
+        said = None if is_digit is None else np.full(len(images), is_digit, np.float32)
+        return Predictions(probabilities, said)
+
+    return predict
+
+
+@pytest.mark.parametrize(("is_digit", "text"), [(0.95, "777"), (0.7, ""), (None, "")])
+def test_what_the_line_does_not_show_counts_where_its_own_image_is_sure(is_digit, text):
+    found = read_page(written("472"), sevens(is_digit), lambda _strip: [])
+    assert found.text == text
+    assert len(found.digits) + len(found.rejected) == 3
+
+
+def test_line_and_image_decide_together():
+    def find(strip: np.ndarray) -> list[Found]:
+        places = np.flatnonzero(np.diff((strip > 100).any(axis=0).astype(int)))
+        torn = np.full(10, 0.02, np.float32)
+        torn[[1, 7]] = 0.44, 0.4
+        return [Found(float(middle), torn, 0.8) for middle in places.reshape(-1, 2).mean(axis=1)]
+
+    found = read_page(written("472"), sevens(0.1), find)
+    assert found.text == "777"
+    assert [digit.is_digit for digit in found.digits] == [0.8] * 3
+    assert all(0.4 < digit.probabilities[7] < 0.91 for digit in found.digits)
