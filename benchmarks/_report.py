@@ -10,6 +10,7 @@ from typing import Any
 __all__ = [
     "Measured",
     "Summary",
+    "aligned",
     "as_json",
     "neighbour_ratios",
     "ratios_in_turn",
@@ -80,16 +81,19 @@ def ratios_in_turn(figures: Sequence[Measured], first: str, second: str) -> tupl
 
 def table(rows: Sequence[Summary]) -> str:
     """Return the rows as text: label, unit, median, least and most, in aligned columns."""
-    cells = [_cells(row) for row in rows if row.values]
-    heads = ["", "", "median", "min", "max"]
-    widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
+    shown = [row for row in rows if row.values]
+    return aligned(["", "", "median", "min", "max"], [(row.section, _cells(row)) for row in shown])
+
+
+def aligned(heads: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> str:
+    """Return rows, each a section and its cells, as text: in columns, under their sections' names."""
+    widths = [max(map(len, column)) for column in zip(heads, *(cells for _, cells in rows), strict=True)]
     lines = [_line(heads, widths)]
-    section = ""
-    for row, line in zip((row for row in rows if row.values), cells, strict=True):
-        if row.section != section:
-            section = row.section
-            lines += ["", section]
-        lines.append(_line(line, widths))
+    before = ""
+    for section, cells in rows:
+        lines += ["", section] if section != before else []
+        lines.append(_line(cells, widths))
+        before = section
     return "\n".join(lines)
 
 

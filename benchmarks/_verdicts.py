@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from _report import aligned
 from digit_recognizer.intervals import Z_95, wilson_interval
 
 __all__ = ["Bar", "Row", "as_json", "at_least", "at_most", "mean", "share", "spread", "table"]
@@ -103,17 +104,8 @@ def table(rows: Sequence[Row], beside: Iterable[Row] = (), name: str = "") -> st
         What that column is called.
     """
     others = {(row.section, row.label): row for row in beside}
-    cells = [_cells(row, others.get((row.section, row.label))) for row in rows]
-    heads = [*HEADS, name]
-    widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
-    lines = [_line(heads, widths)]
-    section = ""
-    for row, line in zip(rows, cells, strict=True):
-        if row.section != section:
-            section = row.section
-            lines += ["", section]
-        lines.append(_line(line, widths))
-    return "\n".join(lines)
+    shown = [(row.section, _cells(row, others.get((row.section, row.label)))) for row in rows]
+    return aligned([*HEADS, name], shown)
 
 
 def as_json(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -129,11 +121,3 @@ def _cells(row: Row, other: Row | None) -> list[str]:
     met = {None: "", True: "yes", False: "no"}[row.is_met]
     beside = "" if other is None else format(other.value, form)
     return [f"  {row.label}", row.unit, format(row.value, form), interval, of, bar, met, beside]
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    padded = (
-        cell.ljust(width) if column < 2 else cell.rjust(width)
-        for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
-    )
-    return "  ".join(padded).rstrip()
