@@ -27,7 +27,12 @@ GAP, WIDEST = 0.08, (0.25, 0.6, 1.5)  # likewise, where they do not
 STRANGERS = (0.0, 0.05, 0.25), (0.4, 0.4, 0.2)  # shares of marks that are no digits, and how often
 UNSTEADY = 0.06  # of the size, standard deviation above and below the line
 SLOPE = 0.03  # rows for each column, standard deviation; a strip is level, more or less
-JOINED = 0.06  # share of near neighbours with a stroke between them
+JOINED = 0.1  # share of near neighbours with a stroke between them
+REPEATED = 0.15  # share of digits that are the same as the one before
+PRICES = 0.15  # share of lines that end in noughts
+NOUGHTS = 0.45, 1.0  # size of these, of the other digits'
+NEVER = 10**6  # digits
+TRIES = 60  # digits of the data that are looked at for one of a label
 NOWHERE = -(10**6)  # column left of everything
 
 
@@ -82,8 +87,8 @@ def write_line(
     edge = np.full(height, NOWHERE)  # of each row: the last column of ink
     left, before = round(rng.uniform(2, 20) * zoom), None
     for _ in range(rng.integers(1, 13)):
-        row = int(rng.integers(len(digits)))
-        is_digit = rng.random() >= hand.strangers
+        row = hand.choose(digits.labels)
+        is_digit = hand.in_noughts or rng.random() >= hand.strangers
         tile = hand.digit(digits.images[row]) if is_digit else hand.stranger(strangers)
         tile = tile[: height - 1]
         top = int(np.clip(hand.top(left - width / 2, len(tile)), 0, height - len(tile)))
@@ -114,12 +119,29 @@ class _Hand:
         self._aspect = rng.uniform(*ASPECT)
         self._touching = rng.choice(TOUCHING)
         self._widest = rng.choice(WIDEST)
+        self._label: int | None = None  # of the digit before
+        self._first_nought = int(rng.integers(1, 6)) if rng.random() < PRICES else NEVER
+        self._small = rng.uniform(*NOUGHTS)
+        self.in_noughts = False
+
+    def choose(self, labels: NDArray[np.int64]) -> int:
+        """Return which digit of the data is written next: any, the same one again, or a nought of a price."""
+        self._first_nought -= 1
+        self.in_noughts = self._first_nought < 0
+        rows = self._rng.integers(len(labels), size=TRIES)
+        wanted = 0 if self.in_noughts else self._label
+        if wanted is not None and (self.in_noughts or self._rng.random() < REPEATED):
+            rows = rows[np.argsort(labels[rows] != wanted, kind="stable")]
+        self._label = int(labels[rows[0]])
+        return int(rows[0])
 
     def digit(self, image: NDArray[np.uint8]) -> Tile:
         """Return a digit in this hand's size."""
         rng = self._rng
         zoom = self.size / BOX * (1 + rng.uniform(-self._uneven, self._uneven))
-        if rng.random() < SMALL[0]:
+        if self.in_noughts:
+            zoom *= self._small
+        elif rng.random() < SMALL[0]:
             zoom *= rng.uniform(*SMALL[1:])
         return _resized(_cropped(image), zoom, self._aspect * rng.uniform(0.85, 1.15))
 
