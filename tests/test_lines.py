@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import onnxruntime
 import pytest
@@ -13,6 +15,7 @@ from digit_recognizer.imaging.segment import find_lines
 from digit_recognizer.imaging.strip import make_strip
 from digit_recognizer.imaging.strokes import Mark
 from digit_recognizer.training import lines as training_lines
+from digit_recognizer.training import strings
 from digit_recognizer.training.lines import LineNetwork, export_lines, line_accuracy, train_lines
 from digit_recognizer.training.outliers import draw_outliers
 from digit_recognizer.training.strings import write_line
@@ -134,6 +137,27 @@ def test_the_same_seed_composes_the_same_lines():
     first, second = (write_line(REAL, STRANGERS, np.random.default_rng(6), width=192) for _ in range(2))
     assert (first.image == second.image).all()
     assert [digit.label for digit in first.digits] == [digit.label for digit in second.digits]
+
+
+def test_lines_repeat_digits_and_some_end_in_noughts():
+    rng = np.random.default_rng(1)
+    lines = [
+        [digit.label for digit in write_line(REAL, STRANGERS, rng, width=192).digits] for _ in range(300)
+    ]
+    pairs = [pair for labels in lines for pair in pairwise(labels)]
+    assert np.mean([first == second for first, second in pairs]) > 0.15
+    assert any(labels[-3:] == [0, 0, 0] and labels[0] != 0 for labels in lines)
+
+
+@pytest.mark.parametrize(("label", "draw"), [(1, strings._with_upstroke), (7, strings._crossed)])
+def test_a_european_form_is_the_digit_and_a_stroke_more(label, draw):
+    rng = np.random.default_rng(2)
+    for image in REAL.images[REAL.labels == label][:20]:
+        drawn = draw(image, rng)
+        assert drawn.shape == (28 + 2 * strings.ROOM,) * 2
+        inner = drawn[strings.ROOM : -strings.ROOM, strings.ROOM : -strings.ROOM]
+        assert (inner >= image).all()
+        assert (drawn > 100).sum() > (image > 100).sum()
 
 
 def trained(steps: int, seed: int = 0) -> tuple[LineNetwork, list[float]]:

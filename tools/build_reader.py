@@ -33,7 +33,7 @@ from digit_recognizer.run_folder import MODEL, held_out_rows, is_finished, read_
 from digit_recognizer.training.lines import LineNetwork, export_lines, line_accuracy, train_lines
 
 SEEDS = (0, 1, 2)
-STEPS = 6_000  # of the network that reads lines
+STEPS = 9_500  # of the network that reads lines
 LINES = 3_840  # that it is judged by
 HELD_OUT = "split.validation=0.2"
 CARD = Path(__file__).with_name("model_card.md")

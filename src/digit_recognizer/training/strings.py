@@ -8,11 +8,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digit_recognizer.digits import INK, Digits
+from digit_recognizer.digits import INK, SIDE, Digits
 from digit_recognizer.imaging.strip import HEIGHT
 
 __all__ = ["EDGE", "Placed", "WrittenLine", "write_line"]
 
+Place = tuple[float, float]
 Tile = NDArray[np.uint8]  # (h, w): one digit, 0 background to 255 ink
 
 EDGE = 90  # grey level at the edge of a stroke
@@ -28,6 +29,8 @@ STRANGERS = (0.0, 0.05, 0.25), (0.4, 0.4, 0.2)  # shares of marks that are no di
 UNSTEADY = 0.06  # of the size, standard deviation above and below the line
 SLOPE = 0.03  # rows for each column, standard deviation; a strip is level, more or less
 JOINED = 0.1  # share of near neighbours with a stroke between them
+EUROPEAN = 0.3  # share of lines in which a 1 has an upstroke and a 7 a bar
+ROOM = 14  # pixels around an image, for strokes that are drawn on
 REPEATED = 0.15  # share of digits that are the same as the one before
 PRICES = 0.15  # share of lines that end in noughts
 NOUGHTS = 0.45, 1.0  # size of these, of the other digits'
@@ -89,7 +92,9 @@ def write_line(
     for _ in range(rng.integers(1, 13)):
         row = hand.choose(digits.labels)
         is_digit = hand.in_noughts or rng.random() >= hand.strangers
-        tile = hand.digit(digits.images[row]) if is_digit else hand.stranger(strangers)
+        tile = (
+            hand.digit(digits.images[row], int(digits.labels[row])) if is_digit else hand.stranger(strangers)
+        )
         tile = tile[: height - 1]
         top = int(np.clip(hand.top(left - width / 2, len(tile)), 0, height - len(tile)))
         if before is not None:
@@ -123,6 +128,7 @@ class _Hand:
         self._first_nought = int(rng.integers(1, 6)) if rng.random() < PRICES else NEVER
         self._small = rng.uniform(*NOUGHTS)
         self.in_noughts = False
+        self._european = rng.random() < EUROPEAN
 
     def choose(self, labels: NDArray[np.int64]) -> int:
         """Return which digit of the data is written next: any, the same one again, or a nought of a price."""
@@ -135,9 +141,11 @@ class _Hand:
         self._label = int(labels[rows[0]])
         return int(rows[0])
 
-    def digit(self, image: NDArray[np.uint8]) -> Tile:
-        """Return a digit in this hand's size."""
+    def digit(self, image: NDArray[np.uint8], label: int) -> Tile:
+        """Return a digit in this hand's size, and perhaps as it is written in Europe."""
         rng = self._rng
+        if self._european and label in (1, 7):
+            image = _with_upstroke(image, rng) if label == 1 else _crossed(image, rng)
         zoom = self.size / BOX * (1 + rng.uniform(-self._uneven, self._uneven))
         if self.in_noughts:
             zoom *= self._small
@@ -177,6 +185,44 @@ class _Hand:
         near = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1).max(axis=1)
         apart = int((near[top : top + len(tile)] - _first(tile)).max())
         return int(max(apart, 0) + rng.uniform(GAP, self._widest) * self.size)
+
+
+def _with_upstroke(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Draw the stroke that leads up to the top of a 1."""
+    rows, columns = np.nonzero(image > EDGE)
+    if not rows.size:
+        return image
+    top, height = int(rows.min()), int(np.ptp(rows)) + 1
+    start = ROOM + float(columns[rows <= top + 1].mean()), ROOM + top + 0.5
+    length, angle = rng.uniform(0.3, 0.85) * height, rng.uniform(0.35, 1.1)
+    end = start[0] - length * np.sin(angle), start[1] + length * np.cos(angle)
+    return _stroked(image, start, end, rng)
+
+
+def _crossed(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Draw the bar through the middle of a 7."""
+    rows, columns = np.nonzero(image > EDGE)
+    if not rows.size:
+        return image
+    level = int(rows.min() + rng.uniform(0.4, 0.65) * np.ptp(rows))
+    across = columns[np.abs(rows - level) <= 1]
+    middle = float(across.mean()) if across.size else SIDE / 2
+    half, slope = rng.uniform(3, 6), rng.uniform(-0.3, 0.3)
+    start, end = ((ROOM + middle + way * half, ROOM + level - way * half * slope) for way in (-1, 1))
+    return _stroked(image, start, end, rng)
+
+
+def _stroked(
+    image: NDArray[np.uint8], start: Place, end: Place, rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    """Draw a stroke from one place, column and row, to another over an image with `ROOM` pixels around it."""
+    page = np.pad(image, ROOM)
+    inked = image > EDGE
+    breadth = round(0.8 * inked.sum() / max(1, np.ptp(np.nonzero(inked)[0])))
+    points = [(round(4 * column), round(4 * row)) for column, row in (start, end)]
+    level, breadth = int(rng.uniform(200, INK)), min(4, max(1, breadth))
+    stroke = cv2.line(np.zeros_like(page), points[0], points[1], level, breadth, cv2.LINE_AA, shift=2)
+    return np.asarray(np.maximum(page, stroke), np.uint8)
 
 
 def _resized(tile: Tile, zoom: float, aspect: float) -> Tile:
