@@ -14,8 +14,7 @@ from digit_recognizer.imaging.cuts import across, cut
 from digit_recognizer.imaging.segment import find_lines
 from digit_recognizer.imaging.strip import make_strip
 from digit_recognizer.imaging.strokes import Mark
-from digit_recognizer.training import lines as training_lines
-from digit_recognizer.training import strings
+from digit_recognizer.training import export, strings
 from digit_recognizer.training.lines import LineNetwork, export_lines, line_accuracy, train_lines
 from digit_recognizer.training.outliers import draw_outliers
 from digit_recognizer.training.strings import write_line
@@ -190,7 +189,7 @@ def test_the_file_says_what_the_network_says(count, width, tmp_path):
 
 
 def test_a_file_that_would_differ_is_not_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(training_lines, "TOLERANCE", -1)
+    monkeypatch.setattr(export, "TOLERANCE", -1)
     with pytest.raises(DigitsError, match="would differ from the network"):
         export_lines(LineNetwork(), tmp_path / "lines.onnx")
     assert not list(tmp_path.iterdir())

@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digit_recognizer.digits import SIDE
 from digit_recognizer.imaging.normalise import BOX, normalise
 from digit_recognizer.imaging.paper import Ink
 from digit_recognizer.imaging.strokes import Mark, stroke_width
@@ -34,8 +33,6 @@ def to_image(ink: Ink, mark: Mark) -> NDArray[np.uint8]:
     NDArray[np.uint8]
         Shape (28, 28), 0 background to 255 ink.
     """
-    if not len(mark):
-        return np.zeros((SIDE, SIDE), np.uint8)
     fine = np.pad(_enlarged(_levels(ink, mark), mark), MARGIN)
     soft = cv2.GaussianBlur(_with_breadth(fine), (0, 0), SOFT * FINE)
     soft[soft < PALE] = 0

@@ -81,7 +81,7 @@ class TextLine:
             shares = [0.0 if digit is None else _shared(stray, digit) for digit in digits]
             best = int(np.argmax(shares)) if shares else 0
             digit = digits[best] if shares else None
-            if digit is not None and shares[best] > ABOVE and not _is_dash(stray, digit):
+            if digit is not None and shares[best] > ABOVE and not _is_dash(stray, digit.top, digit.height):
                 digits[best] = join([digit, stray])
             else:
                 rest.append(stray)
@@ -105,7 +105,7 @@ def lines_of(ink: Ink) -> tuple[list[TextLine], list[Mark]]:
     lines = []
     for row in rows:
         own = _beside(row, rest)
-        rest = [mark for mark in rest if not any(mark is each for each in own)]
+        rest = [mark for mark in rest if mark not in own]
         lines.append(_line([*row, *own], float(np.percentile([mark.height for mark in row], 60))))
     return sorted(lines, key=lambda line: min(mark.top for mark in line.marks)), rest
 
@@ -157,7 +157,7 @@ def _beside(row: Sequence[Mark], marks: Sequence[Mark]) -> list[Mark]:
         and mark.bottom > top - 0.3 * height
         and left - 2 * height < mark.left
         and mark.right < right + 2 * height
-        and not (mark.width > FLAT * mark.height and mark.top > top + LOW * height)
+        and not _is_dash(mark, top, height)
     ]
 
 
@@ -181,6 +181,6 @@ def _shared(mark: Mark, other: Mark) -> float:
     return (min(mark.right, other.right) - max(mark.left, other.left)) / mark.width
 
 
-def _is_dash(mark: Mark, digit: Mark) -> bool:
-    """Return whether a mark is a rule under a digit rather than a part of it."""
-    return mark.width > FLAT * mark.height and mark.top > digit.top + LOW * digit.height
+def _is_dash(mark: Mark, top: float, height: float) -> bool:
+    """Return whether a mark is a rule under a digit, or a row of them, rather than a part of it."""
+    return mark.width > FLAT * mark.height and mark.top > top + LOW * height

@@ -47,6 +47,8 @@ class Recognizer:
     def __init__(self, model: str | Path | None = None, *, threads: int | None = None) -> None:
         self.path = SHIPPED if model is None else _find_model(Path(model))
         self._session = _open_session(self.path, threads)
+        has = {each.name for each in self._session.get_outputs()}
+        self._outputs = [name for name in OUTPUTS if name in has]
         self._threads = threads
 
     @cached_property
@@ -124,9 +126,8 @@ class Recognizer:
             The array has another dtype or shape.
         """
         check_images(images)
-        names = [name for name in OUTPUTS if name in {each.name for each in self._session.get_outputs()}]
         starts = range(0, max(len(images), 1), BATCH)  # an empty batch, too, for its shapes
-        batches = [self._session.run(names, {"images": images[i : i + BATCH]}) for i in starts]
+        batches = [self._session.run(self._outputs, {"images": images[i : i + BATCH]}) for i in starts]
         return Predictions(*map(np.concatenate, zip(*batches, strict=True)))
 
 

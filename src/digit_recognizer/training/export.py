@@ -10,8 +10,9 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -28,7 +29,7 @@ from digit_recognizer.run_folder import FORMAT
 from digit_recognizer.training.graph import can_be_written, write_graph
 from digit_recognizer.training.predictor import Predictor, of_digits
 
-__all__ = ["export_onnx", "quiet", "without_traces"]
+__all__ = ["export_onnx", "to_onnx", "write_checked"]
 
 TOLERANCE = 1e-4  # of a probability, between torch and ONNX Runtime in float32
 
@@ -66,16 +67,35 @@ def export_onnx(
     predictor = predictor.eval()
     images = torch.from_numpy(probe)
     with torch.inference_mode():
-        expected = torch.column_stack(of_digits(predictor(images))).numpy()
+        outputs = of_digits(predictor(images))[: _count_outputs(predictor)]
+    expected = [output.numpy() for output in outputs]
     proto = write_graph(predictor) if can_be_written(predictor.network) else _by_torch(predictor, images)
     metadata = {"format": str(FORMAT), "recipe": name, "version": __version__}
     if trained_on is not None:
         metadata |= {"trained_on": trained_on, "held_out": str(held_out)}
     onnx.helper.set_model_props(proto, metadata)
+    write_checked(proto, {"images": probe}, expected, target)
+
+
+def write_checked(
+    proto: onnx.ModelProto,
+    inputs: dict[str, NDArray[np.uint8]],
+    expected: Sequence[NDArray[np.float32]],
+    target: Path,
+) -> None:
+    """Write a model if ONNX Runtime makes of the inputs what torch does: `expected`, an array an output.
+
+    Raises
+    ------
+    DigitsError
+        A probability differs by more than 1e-4, or the file cannot be written.
+    """
     serialised = proto.SerializeToString()
     session = onnxruntime.InferenceSession(serialised, providers=["CPUExecutionProvider"])
-    found = np.column_stack(session.run(None, {"images": probe}))
-    difference = float(np.abs(found - expected[:, : found.shape[1]]).max())
+    found = session.run(None, inputs)
+    difference = float(
+        np.max([np.abs(one - other).max() for one, other in zip(found, expected, strict=True)])
+    )
     if not difference <= TOLERANCE:
         raise DigitsError(f"{target} would differ from the network by {difference:.2g} in a probability")
     with replacing(target) as path:
@@ -97,24 +117,37 @@ def _by_torch(predictor: Predictor, images: Tensor) -> onnx.ModelProto:
     """Return a predictor around a user's own function as an ONNX model."""
     batch = torch.export.Dim("images", min=1, max=2**20)
     example = images[:2] if len(images) > 1 else images.repeat(2, 1, 1)  # one alone would fix the batch size
+    count = _count_outputs(predictor)
+    network = _Parted(predictor) if count > 1 else predictor
     try:
-        with quiet():
-            program = torch.onnx.export(
-                _Parted(predictor) if predictor.outputs > CLASSES else predictor,
-                (example,),
-                input_names=["images"],
-                output_names=["probabilities", "is_digit"][: 1 + (predictor.outputs > CLASSES)],
-                dynamic_shapes=({0: batch},),
-                external_data=False,
-                verbose=False,
-            )
+        return to_onnx(network, example, {"images": {0: batch}}, ["probabilities", "is_digit"][:count])
     except Exception as error:  # the exporter raises whatever it meets in the network
         raise DigitsError(f"this network cannot be written as ONNX: {first_line(error)}") from error
-    return without_traces(program.model_proto)  # type: ignore[union-attr]
 
 
-def without_traces(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """Take out of a graph where in somebody's files its nodes come from, as torch writes it."""
+def _count_outputs(predictor: Predictor) -> int:
+    """Return 1, or 2 where a predictor says whether there is a digit."""
+    return 1 + (predictor.outputs > CLASSES)
+
+
+def to_onnx(
+    network: nn.Module, example: Tensor, inputs: dict[str, dict[int, Any]], outputs: list[str]
+) -> onnx.ModelProto:
+    """Return a network of one input, whose name and dynamic axes are given, as torch writes it in ONNX.
+
+    Where in somebody's files its nodes come from is left out.
+    """
+    with _quiet():
+        program = torch.onnx.export(
+            network,
+            (example,),
+            input_names=list(inputs),
+            output_names=outputs,
+            dynamic_shapes=tuple(inputs.values()),
+            external_data=False,
+            verbose=False,
+        )
+    proto = program.model_proto  # type: ignore[union-attr]
     for part in (proto.graph, *proto.graph.node, *proto.graph.value_info, *proto.graph.initializer):
         del part.metadata_props[:]
         part.doc_string = ""
@@ -122,7 +155,7 @@ def without_traces(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def _quiet() -> Iterator[None]:
     """Keep the exporter's progress, its advice and its deprecation warnings to itself."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level

@@ -73,8 +73,10 @@ def _cut_apart(written: WrittenLine, rng: np.random.Generator) -> Iterator[tuple
     for line in lines:
         marks, _ = line.digits_at(_centres(line, masks, rng))
         for mark in marks:
-            digit, share = (0, 0.5) if mark is None else _owner(mark, masks)
-            if mark is not None and not BROKEN <= share < WHOLE:
+            if mark is None:
+                continue
+            digit, share = _owner(mark, masks)
+            if not BROKEN <= share < WHOLE:
                 yield to_image(ink, mark), written.digits[digit].label if share >= WHOLE else CLASSES
 
 

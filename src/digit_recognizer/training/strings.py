@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digit_recognizer.digits import INK, SIDE, Digits
+from digit_recognizer.imaging.normalise import BOX
 from digit_recognizer.imaging.strip import HEIGHT
 
 __all__ = ["EDGE", "Placed", "WrittenLine", "write_line"]
@@ -17,7 +18,6 @@ Place = tuple[float, float]
 Tile = NDArray[np.uint8]  # (h, w): one digit, 0 background to 255 ink
 
 EDGE = 90  # grey level at the edge of a stroke
-BOX = 20  # pixels of MNIST's digits
 SIZES = 17.0, 28.0  # pixels of a strip's digit; a strip is made for 22
 UNEVEN = (0.05, 0.15, 0.3)  # shares by which the digits of a line differ in size
 ASPECT = 0.8, 1.25  # times as broad, all digits of a line
