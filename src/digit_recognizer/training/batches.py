@@ -12,7 +12,7 @@ from torch.nn.functional import one_hot, pad
 from digit_recognizer.digits import CLASSES, Digits
 from digit_recognizer.training.augment import augment
 from digit_recognizer.training.corrupt import corrupt
-from digit_recognizer.training.outliers import draw_outliers
+from digit_recognizer.training.outliers import CERTAIN, draw_outliers
 from digit_recognizer.training.pieces import draw_pieces
 from digit_recognizer.training.predictor import scale
 from digit_recognizer.training.recipe import Recipe
@@ -102,13 +102,13 @@ def make_pool(
     images, labels
         uint8 (N, 28, 28) and int64 (N,): the digits that it is trained on, on the device that computes.
     teacher
-        Where there is one, outliers that it takes for a digit are left out.
+        Where there is one, outliers that it takes for a digit are left out, but for those of `CERTAIN` kinds.
     """
     if recipe.outliers is None:
         return None
     rng = np.random.default_rng([seed, CLASSES])
     digits = Digits(images.cpu().numpy(), labels.cpu().numpy())
-    drawn, _ = draw_outliers(recipe.outliers.images, digits.images, rng)
+    drawn, kinds = draw_outliers(recipe.outliers.images, digits.images, rng)
     pieces, classes = draw_pieces(recipe.outliers.lines, digits, drawn, rng)
     pool = Pool(
         torch.from_numpy(np.concatenate([drawn, pieces])).to(images.device),
@@ -117,6 +117,7 @@ def make_pool(
     if teacher is None:
         return pool
     kept = (pool.classes < CLASSES) | (_likeness(teacher, pool.images) < LIKE_A_DIGIT)
+    kept[: len(drawn)] |= torch.from_numpy(np.isin(kinds, CERTAIN)).to(images.device)
     return Pool(pool.images[kept], pool.classes[kept])
 
 

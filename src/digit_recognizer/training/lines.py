@@ -43,6 +43,8 @@ SLANT = 0.35  # columns for each row, at most
 STRETCH = 0.05  # share, standard deviation
 BENT = 0.6, (4, 12)  # pixels, standard deviation, at as many points along a line's height and width
 LITTERED = 0.3  # share of lines with rules, frames or rests of a pattern
+RESIDUAL = 2  # convolutions along the line that are added, so that a column knows its neighbours
+LITTLE = 0.1  # how much these add at first
 CONVOLUTION = 4  # axes of its weights
 
 
@@ -52,6 +54,19 @@ class Step:
 
     number: int
     loss: float
+
+
+class _Residual(nn.Module):
+    """What is added to its input: a convolution's features, faint ones at first."""
+
+    def __init__(self, channels: int, kernel: tuple[int, int]) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*_convolution(channels, channels, kernel))
+        nn.init.constant_(self.layers[1].weight, LITTLE)  # type: ignore[arg-type]
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return (N, C, H, W) as it came."""
+        return inputs + self.layers(inputs)  # type: ignore[no-any-return]
 
 
 class LineNetwork(nn.Module):
@@ -67,6 +82,7 @@ class LineNetwork(nn.Module):
             *_convolution(64, 96, (3, 3)),
             *_convolution(96, 128, (5, 3), padding=(0, 1)),  # 1
             *_convolution(128, 128, (1, 5)),
+            *(_Residual(128, (1, 5)) for _ in range(RESIDUAL)),
             nn.Conv2d(128, CLASSES + 1, 1),
         )
 
@@ -151,20 +167,25 @@ def export_lines(network: LineNetwork, target: Path) -> None:
 @torch.no_grad()
 def _folded(network: LineNetwork) -> LineNetwork:
     """Return a network with its normalisation in its convolutions, and these rounded to 16 bits."""
-    layers = list(copy.deepcopy(network).eval().to(memory_format=torch.contiguous_format).layers)  # type: ignore[call-overload]
-    folded = LineNetwork()
-    folded.layers = nn.Sequential(*_without_normalisation(layers))
+    folded = copy.deepcopy(network).eval()
+    folded.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    folded.layers = _without_normalisation(folded.layers)
     for weights in folded.parameters():
         weights.copy_(weights.half().float())
     return folded.eval()
 
 
-def _without_normalisation(layers: list[nn.Module]) -> Iterator[nn.Module]:
-    for layer, behind in zip(layers, [*layers[1:], None], strict=True):
+def _without_normalisation(layers: nn.Sequential) -> nn.Sequential:
+    kept: list[nn.Module] = []
+    every = list(layers)
+    for layer, behind in zip(every, [*every[1:], None], strict=True):
+        if isinstance(layer, _Residual):
+            layer.layers = _without_normalisation(layer.layers)
         if isinstance(layer, nn.Conv2d) and isinstance(behind, nn.BatchNorm2d):
-            yield fuse_conv_bn_eval(layer, behind)
+            kept.append(fuse_conv_bn_eval(layer, behind))
         elif not isinstance(layer, nn.BatchNorm2d):
-            yield layer
+            kept.append(layer)
+    return nn.Sequential(*kept)
 
 
 def _written(network: LineNetwork) -> onnx.ModelProto:

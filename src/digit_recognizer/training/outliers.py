@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 from digit_recognizer.digits import INK, SIDE
 from digit_recognizer.imaging import normalise
 
-__all__ = ["KINDS", "draw_outliers"]
+__all__ = ["CERTAIN", "KINDS", "draw_outliers"]
 
 Page = NDArray[np.uint8]
 Points = NDArray[np.float64]
@@ -155,6 +155,40 @@ def _blot(rng: np.random.Generator, _digits: Page) -> Page:
     return page
 
 
+def _outline(rng: np.random.Generator, _digits: Page) -> Page:
+    """Draw a closed curve: angular, or with lobes between which it may turn sharply."""
+    return _distorted(_draw([_closed_curve(rng, _SOLID)], _pen(rng)), rng)
+
+
+def _filled_outline(rng: np.random.Generator, _digits: Page) -> Page:
+    """Draw a closed curve with dots, strokes and arcs in it: faces, clocks, wheels, windows."""
+    around = _closed_curve(rng, _CALM)
+    within = [_inside(rng) for _ in range(rng.integers(1, 3))]
+    for _ in range(rng.integers(1, 3)):  # pairs, at the same height
+        eye = _inside(rng, small=True)
+        within += [eye, eye * (-1, 1) + (CANVAS, 0)]
+    return _distorted(_draw([around, *within], int(rng.integers(3, 10))), rng)
+
+
+def _heart(rng: np.random.Generator, _digits: Page) -> Page:
+    """Draw a heart, whose lobes and point are more or less pronounced."""
+    along = np.linspace(0, 2 * np.pi, 60)
+    second, third, fourth = np.array([5, 2, 1]) * rng.uniform(0.7, 1.5, 3)
+    height = 13 * np.cos(along) - second * np.cos(2 * along) - third * np.cos(3 * along)
+    height -= fourth * np.cos(4 * along)
+    heart = np.stack([16 * np.sin(along) ** 3, -height], axis=1) * rng.uniform(0.8, 1.2, 2)
+    return _distorted(_draw([2.4 * heart + CANVAS / 2], _pen(rng)), rng)
+
+
+def _spiral(rng: np.random.Generator, _digits: Page) -> Page:
+    """Draw a curve that goes around at least twice, ever nearer to its middle."""
+    turns = np.linspace(rng.uniform(0.05, 0.3), 1, 120)
+    angles = rng.uniform(0, 2 * np.pi) + rng.choice([-1, 1]) * 2 * np.pi * rng.uniform(2, 4.5) * turns
+    spiral = turns[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    curve = CANVAS / 2 + 48 * spiral * rng.uniform(0.7, 1, 2)
+    return _distorted(_draw([curve], int(rng.integers(3, 9))), rng)
+
+
 def _texture(rng: np.random.Generator, _digits: Page) -> Page:
     """Fill the image: clouds, specks, stripes, a slope of grey."""
     rows, columns = np.mgrid[:CANVAS, :CANVAS]
@@ -177,15 +211,21 @@ def _texture(rng: np.random.Generator, _digits: Page) -> Page:
 
 
 KINDS: dict[str, tuple[Callable[[np.random.Generator, Page], Page], float]] = {
-    "strokes": (_strokes, 0.30),
-    "letters": (_letter, 0.27),
-    "several": (_several, 0.15),
+    "strokes": (_strokes, 0.26),
+    "letters": (_letter, 0.25),
+    "several": (_several, 0.12),
     "parts": (_part, 0.08),
-    "dashes": (_dash, 0.06),
+    "dashes": (_dash, 0.05),
     "blots": (_blot, 0.05),
     "textures": (_texture, 0.05),
     "crossed-out": (_crossed_out, 0.04),
+    "outlines": (_outline, 0.04),
+    "filled outlines": (_filled_outline, 0.03),
+    "hearts": (_heart, 0.015),
+    "spirals": (_spiral, 0.015),
 }  # what there is, and how often
+CERTAIN = ("filled outlines", "hearts", "spirals")  # kinds that are no digits, whatever a network says
+_SOLID, _CALM = 0.45, 0.15  # how deep the lobes of an outline go
 
 
 def _line(rng: np.random.Generator) -> Points:
@@ -238,6 +278,35 @@ def _chain(rng: np.random.Generator) -> list[Points]:
         curves.append(np.clip(curve - curve[0] + place, EDGE, CANVAS - EDGE))
         place = curves[-1][-1]
     return curves
+
+
+def _closed_curve(rng: np.random.Generator, depth: float) -> Points:
+    """Return a curve around the canvas's middle that ends where it begins."""
+    if rng.random() < 0.4:
+        corners = int(rng.integers(4, 9))
+        angles = 2 * np.pi * (np.arange(corners + 1) + rng.uniform(0, 1)) / corners
+        radii = 1 - depth * rng.random(corners + 1)
+        radii[-1] = radii[0]
+    else:
+        angles = np.linspace(0, 2 * np.pi, 90)
+        lobes = np.cos(rng.integers(2, 7) * angles / 2 + rng.uniform(0, np.pi))
+        lobes = np.abs(lobes) if rng.random() < 0.5 else lobes**2
+        radii = 1 - rng.uniform(0, 1.3 * depth) * lobes
+    curve = radii[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1) * rng.uniform(0.75, 1, 2)
+    points: Points = CANVAS / 2 + 48 * curve
+    return points
+
+
+def _inside(rng: np.random.Generator, *, small: bool = False) -> Points:
+    """Return a dot, a stroke or an arc near the canvas's middle."""
+    middle, size = CANVAS / 2 + rng.uniform(-24, 24, 2), rng.uniform(1, 6) if small else rng.uniform(6, 24)
+    start, turned = rng.uniform(0, 2 * np.pi), rng.uniform(0.8, 3.5)
+    if rng.random() < 0.5:
+        ahead = size * np.array([np.cos(start), np.sin(start)])
+        return np.stack([middle - ahead, middle + ahead])
+    angles = np.linspace(start, start + turned, 16)
+    points: Points = middle + size * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    return points
 
 
 def _pen(rng: np.random.Generator) -> int:
