@@ -71,6 +71,17 @@ def test_white_on_black_is_the_same_as_black_on_white():
     assert likeness(single_image(255 - page), single_image(page)) > 0.98
 
 
+@pytest.mark.parametrize("paper", [255, 230, 0, 30])
+def test_a_drawing_on_even_paper_is_like_a_photo_of_it(paper):
+    ink = strokes()
+    page = np.where(ink, 0 if paper > 128 else 255, paper).astype(np.uint8)
+    found = find_ink(page, longest=400, shortest=160)
+    assert found.noise == 0
+    assert (found.contrast[~ink] == 0).all()
+    assert (found.contrast[ink] > 0.8).all()
+    assert likeness(single_image(page), CLEAN) > 0.93
+
+
 @pytest.mark.parametrize("width", [8, 20, 90])
 def test_thin_and_broad_pens_come_out_with_the_breadth_of_mnist(width):
     image = single_image(photographed(strokes(width=width)))

@@ -26,6 +26,7 @@ QUIET = 2.5  # times the noise; what differs from the paper by less is paper
 FAINTEST = 0.02  # of the paper's light, likewise
 SMALL = 64  # pixels of the longer side, in which the paper's light is looked for
 AROUND = 1 / 30  # of the longer side, standard deviation: how near bare paper is to tell of the paper's light
+EVEN = 0.7  # share of a page that has one grey level where its paper has no light and shade
 SAMPLE = 5_000  # points that tell how much noise there is
 SIGMA_OF_MAD = 1.4826  # standard deviation of normal noise, over its median absolute deviation
 
@@ -66,11 +67,22 @@ def find_ink(page: NDArray[np.uint8], *, longest: int, shortest: int) -> Ink:
     """
     zoom = _zoom(page.shape, longest, shortest)
     grey = _resize(page, zoom)
-    if not is_dark_on_light(grey):
-        grey = WHITE - grey
-    contrast, noise = _contrast(grey)
+    even = _even_paper(page)
+    dark_on_light = is_dark_on_light(grey) if even is None else page.mean() <= even
+    if not dark_on_light:
+        grey, even = WHITE - grey, None if even is None else WHITE - even
+    contrast, noise = _contrast(grey) if even is None else (_missing(grey, np.float32(even)), 0.0)
     smooth = _blurred(contrast, 1.2 if zoom >= 2 else 1.0)
     return Ink(contrast, smooth, noise, zoom)
+
+
+def _even_paper(page: NDArray[np.uint8]) -> float | None:
+    """Return the one grey level of the paper, as drawing programs leave it; None where it has more."""
+    counts = np.bincount(page.ravel(), minlength=int(WHITE) + 1)
+    level = int(counts.argmax())
+    edges = (page[0], page[-1], page[:, 0], page[:, -1])
+    around = sum(int((edge == level).sum()) for edge in edges) / sum(map(len, edges))
+    return float(level) if min(around, counts[level] / page.size) >= EVEN else None
 
 
 def is_dark_on_light(page: NDArray[Any]) -> bool:
@@ -126,7 +138,7 @@ def _contrast(grey: Grey) -> tuple[Grey, float]:
     return contrast, _deviation(contrast[bare] if bare.any() else contrast)
 
 
-def _missing(grey: Grey, paper: Grey) -> Grey:
+def _missing(grey: Grey, paper: Grey | np.float32) -> Grey:
     """Return the share of the paper's light that is missing."""
     return np.asarray((paper - grey) / np.maximum(paper, DARKEST_PAPER), np.float32)
 

@@ -94,9 +94,11 @@ def join(marks: Sequence[Mark]) -> Mark:
 def connected(mask: Mask) -> list[Mark]:
     """Return the connected parts of a mask, (H, W); points hang together at corners, too."""
     count, numbers = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
-    order = np.argsort(numbers, axis=None, kind="stable")
-    bounds = np.searchsorted(numbers.ravel()[order], np.arange(1, count + 1))
-    parts = [order[first:behind] for first, behind in pairwise(bounds)]
+    points = np.flatnonzero(mask)
+    owners = numbers.ravel()[points]
+    order = np.argsort(owners, kind="stable")
+    bounds = np.searchsorted(owners[order], np.arange(1, count + 1))
+    parts = [points[order[first:behind]] for first, behind in pairwise(bounds)]
     return [Mark(*np.divmod(part, mask.shape[1])) for part in parts]
 
 
@@ -118,7 +120,7 @@ def _strokes(ink: Ink) -> Mask:
     likely = ink.smooth > max(LIKELY * noise, LIKELY_SHARE * own, LIKELY_LEAST)
     count, numbers = cv2.connectedComponents(likely.astype(np.uint8), connectivity=8)
     sure = np.zeros(count, bool)
-    sure[np.unique(numbers[likely & (ink.smooth > clear)])] = True
+    sure[numbers[likely & (ink.smooth > clear)]] = True
     strokes: Mask = sure[numbers] & likely
     return strokes
 
