@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from _mnist_c import CORRUPTIONS, corrupted
-from _nondigits import KINDS, nondigit_pages
+from _nondigits import KINDS, TRAINED_ALIKE, nondigit_pages
 from _pages import digit_pages, string_pages
 from _verdicts import Bar, Row, at_least, at_most, mean, share
 from digit_recognizer import Digits, Predictions, Recognizer
@@ -134,7 +134,7 @@ def _string_rows(recognizer: Recognizer, material: Material) -> Iterator[Row]:
 
 def _rejection_rows(recognizer: Recognizer, material: Material, threshold: float) -> Iterator[Row]:
     """Read pages of no digit; what is less sure than a threshold is rejected."""
-    section = "No digit, of kinds kept out of training: rejected"
+    section = "No digit: rejected"
     yield Row(section, f"threshold, which {100 * LOST:g} % of the images as they are miss", "", threshold)
     pages = list(nondigit_pages(material.nondigits, material.clean.images, material.seed))
     kinds = np.array([kind for kind, _ in pages])
@@ -142,8 +142,11 @@ def _rejection_rows(recognizer: Recognizer, material: Material, threshold: float
     for kind in KINDS:
         of_kind = unsure[kinds == kind]
         if of_kind.size:
-            yield share(section, kind, of_kind < threshold)
+            alike = " (training has some)" if kind in TRAINED_ALIKE else ""
+            yield share(section, kind + alike, of_kind < threshold)
+    kept_out = ~np.isin(kinds, TRAINED_ALIKE)
     yield share(section, "all", unsure < threshold, REJECTED)
+    yield share(section, "kinds kept out of training", unsure[kept_out] < threshold, REJECTED)
     yield share(section, f"all, at the default threshold {THRESHOLD}", unsure < THRESHOLD)
 
 

@@ -1,4 +1,4 @@
-"""Pages with what is no digit: kinds of marks that the training's outliers do not have."""
+"""Pages with no digit: marks of kinds that the outliers of the training do not have, and of a few that they have."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from digit_recognizer.digits import INK
 from digit_recognizer.training.outliers import CYRILLIC, LETTERS, SIGNS
 from digit_recognizer.training.outliers import KINDS as TRAINED
 
-__all__ = ["KINDS", "nondigit_pages"]
+__all__ = ["KINDS", "TRAINED_ALIKE", "nondigit_pages"]
 
 Page = NDArray[np.uint8]
 Points = NDArray[np.float64]  # (N, 2): column and row, -1 to 1
@@ -187,7 +187,8 @@ KINDS: dict[str, Callable[[np.random.Generator, Page], Page]] = {
     "two digits in a box": _framed,
     "blank paper": _blank,
 }
-assert not set(KINDS) & set(TRAINED)
+TRAINED_ALIKE = ("spirals", "hearts", "faces")  # kinds that the outliers have, drawn another way
+assert set(KINDS) & set(TRAINED) <= set(TRAINED_ALIKE)
 
 
 def _polar(angles: Points, radii: Points | float) -> Points:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw, ImageFont
 
-from digit_recognizer import Predictions, Recognizer
+from digit_recognizer import Predictions, Reading, Recognizer
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.recognition.line_reader import Found
 from digit_recognizer.recognition.page import read_page
@@ -60,6 +61,26 @@ def test_a_page_of_a_pdf_is_read(recognizer):
 def test_blank_pages_of_any_shape_hold_nothing(shape, grey, recognizer):
     page = np.full(shape, grey, np.uint8)
     assert (recognizer.read(page).lines, recognizer.read_single(page).digit) == ((), None)
+
+
+@pytest.mark.parametrize("breadth", [1, 2, 5])
+def test_squared_paper_holds_nothing_and_a_number_on_it_is_read(breadth, recognizer):
+    page = written("42", height=60, margin=170)
+    squared = np.random.default_rng(1).normal(230, 3, page.shape).astype(np.uint8)
+    for first in range(17, max(page.shape), 45):
+        squared[first : first + breadth] -= 60
+        squared[:, first : first + breadth] -= 60
+    assert recognizer.read(squared) == Reading(())
+    assert recognizer.read(np.minimum(page, squared)).text == "42"
+
+
+def test_of_printed_text_little_is_taken_for_numbers(recognizer):
+    page = Image.new("L", (1400, 500), 250)
+    text = "Looking for numbers among words, one finds none here and\n"
+    ImageDraw.Draw(page).multiline_text((40, 40), 5 * text, 20, ImageFont.load_default(46))
+    reading = recognizer.read(page)
+    assert len(reading.digits) < 0.1 * 5 * len(text.replace(" ", ""))
+    assert len(reading.rejected) > 50
 
 
 def test_a_single_digit_is_given_from_the_threshold_on(recognizer):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import radians, tan
+from math import ceil, radians, tan
+from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,7 +33,8 @@ class _Rule:
     middle: float
     thickness: int
 
-    def row_at(self, column: float, width: int) -> float:
+    def row_at(self, column: Any, width: int) -> Any:
+        """Return where the rule is at a column, or at several."""
         return self.middle + self.slope * (column - width / 2)
 
 
@@ -45,9 +48,11 @@ def without_rules(mask: Mask) -> Mask:
     mask
         bool, shape (H, W): where there is ink.
     """
-    level = _erased(mask, _find_rules(mask))
-    upright = _erased(mask.T, _find_rules(mask.T)).T
-    return level & upright
+    level, upright = _find_rules(mask), _find_rules(mask.T)
+    left = _erased(mask, level) & _erased(mask.T, upright).T
+    if not (level and upright):
+        return left
+    return _without_crossings(left, _on_rules(mask.shape, level) & _on_rules(mask.T.shape, upright).T)
 
 
 def _find_rules(mask: Mask) -> list[_Rule]:
@@ -133,24 +138,61 @@ def _reaches_both_edges(mask: Mask, rule: _Rule) -> bool:
 
 
 def _erased(mask: Mask, rules: list[_Rule]) -> Mask:
-    """Take rules away, column by column, where the ink on them is no higher than they are thick."""
+    """Take rules away, in each column where the ink on them is no higher than they are thick."""
     left = mask.copy()
     for rule in rules:
-        for column in range(mask.shape[1]):
-            _erase(mask[:, column], left[:, column], rule, rule.row_at(column, mask.shape[1]))
+        _erase(mask, left, rule)
     return left
 
 
-def _erase(column: Mask, left: Mask, rule: _Rule, row: float) -> None:
-    reach = rule.thickness / 2 + 2
-    first, behind = max(0, round(row - reach)), max(0, round(row + reach) + 1)
-    inked = np.flatnonzero(column[first:behind])
-    if not inked.size:
-        return
-    top, bottom = first + int(inked[0]), first + int(inked[-1])
-    bare = np.flatnonzero(~column)
-    above, below = bare[bare < top], bare[bare > bottom]
-    top = int(above[-1]) + 1 if above.size else 0
-    bottom = int(below[0]) - 1 if below.size else len(column) - 1
-    if bottom - top + 1 <= CROSSING * rule.thickness + 3:
-        left[top : bottom + 1] = False
+def _erase(mask: Mask, left: Mask, rule: _Rule) -> None:
+    """Take one rule away from `left`.
+
+    Of each column, the rows around the rule are looked at: those as near as its ink may lie, and beyond them
+    as many as it takes to see whether that ink goes on.
+    """
+    height, width = mask.shape
+    longest = int(CROSSING * rule.thickness + 3)
+    near = ceil(rule.thickness / 2 + 2)
+    columns = np.arange(width)
+    middles = np.rint(rule.row_at(columns, width)).astype(np.intp)
+    away = np.arange(-near - longest, near + longest + 1)[:, None]
+    rows = middles + away  # (rows around the rule, W)
+    inked = mask[rows.clip(0, height - 1), columns] & (rows >= 0) & (rows < height)
+    runs = _runs_through(inked, slice(longest, -longest))
+    runs &= runs.sum(axis=0) <= longest
+    found, where = np.nonzero(runs)
+    left[rows[found, where], columns[where]] = False
+
+
+def _runs_through(inked: Mask, near: slice) -> Mask:
+    """Return each column's ink from the first to the last in the rows `near`, and what goes on from it."""
+    places = np.arange(len(inked))[:, None]
+    band = np.zeros_like(inked)
+    band[near] = inked[near]
+    first, last = band.argmax(axis=0), len(inked) - 1 - band[::-1].argmax(axis=0)
+    above = np.where(~inked & (places < first), places, -1).max(axis=0)
+    below = np.where(~inked & (places > last), places, len(inked)).min(axis=0)
+    return np.asarray(inked & (places > above) & (places < below) & band.any(axis=0))
+
+
+def _on_rules(shape: tuple[int, int], rules: list[_Rule]) -> Mask:
+    """Return the rows of each column, (H, W), that lie on a rule or next to it."""
+    height, width = shape
+    on = np.zeros(shape, bool)
+    columns = np.arange(width)
+    for rule in rules:
+        reach = ceil(CROSSING * rule.thickness / 2 + 2)
+        middles = np.rint(rule.row_at(columns, width)).astype(np.intp)
+        rows = middles + np.arange(-reach, reach + 1)[:, None]
+        inside = (rows >= 0) & (rows < height)
+        on[rows[inside], np.broadcast_to(columns, rows.shape)[inside]] = True
+    return on
+
+
+def _without_crossings(mask: Mask, crossings: Mask) -> Mask:
+    """Take away what lies where rules cross and nowhere else."""
+    count, numbers = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
+    beyond = np.zeros(count, bool)
+    beyond[numbers[mask & ~crossings]] = True
+    return np.asarray(mask & beyond[numbers])

@@ -15,6 +15,7 @@ from digit_recognizer.imaging.strokes import Mark, find_marks, join
 __all__ = ["TextLine", "find_lines", "lines_of"]
 
 LONGEST, SHORTEST = 1600, 600  # pixels of the longer side, in which writing is looked for
+LEAST = 7  # pixels; smaller marks could not be read
 SPECK = 0.1  # of a digit's height; smaller marks are none
 PALE = 0.4  # of the contrast that digits have; paler marks are the paper's
 TALL = 0.4  # of a digit's height; lower marks are points, dashes or parts
@@ -96,7 +97,7 @@ def find_lines(page: NDArray[np.uint8]) -> tuple[Ink, list[TextLine], list[Mark]
 
 def lines_of(ink: Ink) -> tuple[list[TextLine], list[Mark]]:
     """Find the lines that ink is written in, from top to bottom, and the marks that are in none."""
-    marks = find_marks(ink)
+    marks = [mark for mark in find_marks(ink) if mark.longest >= LEAST]
     if not marks:
         return [], []
     height = _height_of_digits(marks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 
 import cv2
 import numpy as np
@@ -22,6 +23,7 @@ EDGE = 1.0  # pixels of the ink around its strokes that belong to their soft edg
 STEEPEST = 0.3  # rows for each column by which a line may slope
 LONG = 2.0  # of the line's height; shorter lines have no slope that could be measured
 TALL = 0.5  # of the line's height; lower marks say nothing about its slope
+AROUND = 4  # standard deviations of both blurs that a line is cut out with around it
 ALIAS = 0.35  # pixels of the strip, standard deviation of the blur before it is made smaller
 
 
@@ -55,11 +57,9 @@ def make_strip(ink: Ink, line: TextLine) -> Strip:
     first, last = min(mark.left for mark in line.marks), max(mark.right for mark in line.marks)
     left = first - MARGIN / zoom
     width = round((last - first) * zoom) + 2 * MARGIN
-    levels = _levels(ink, line)
-    if zoom < 1:
-        levels = np.asarray(cv2.GaussianBlur(levels, (0, 0), ALIAS / zoom), np.float32)
+    above, before, levels = _levels(ink, line, ALIAS / zoom if zoom < 1 else 0.0)
     top = middle + slope * left - HEIGHT / 2 / zoom
-    to_page = np.array([[1 / zoom, 0, left], [slope / zoom, 1 / zoom, top]], np.float32)
+    to_page = np.array([[1 / zoom, 0, left - before], [slope / zoom, 1 / zoom, top - above]], np.float32)
     how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     strip = cv2.warpAffine(levels, to_page, (width, HEIGHT), flags=how)
     return Strip(np.rint(INK * strip.clip(0, 1)).astype(np.uint8), left, zoom)
@@ -79,11 +79,20 @@ def _course(line: TextLine) -> tuple[float, float]:
     return slope, float(np.average(rows - slope * columns, weights=sizes))
 
 
-def _levels(ink: Ink, line: TextLine) -> NDArray[np.float32]:
-    """Return the ink of a line, 0 to 1, without what is around its marks."""
-    mask = np.zeros(ink.contrast.shape, np.uint8)
+def _levels(ink: Ink, line: TextLine, blur: float) -> tuple[int, int, NDArray[np.float32]]:
+    """Return the ink of a line, 0 to 1, without what is around its marks; and its first row and column."""
+    margin = ceil(AROUND * (EDGE + blur))
+    above = max(0, min(mark.top for mark in line.marks) - margin)
+    before = max(0, min(mark.left for mark in line.marks) - margin)
+    below = max(mark.bottom for mark in line.marks) + margin
+    behind = max(mark.right for mark in line.marks) + margin
+    contrast = ink.contrast[above:below, before:behind]
+    mask = np.zeros(contrast.shape, np.uint8)
     for mark in line.marks:
-        mask[mark.rows, mark.columns] = 1
-    full = max(float(np.percentile(ink.contrast[mask > 0], DARK)), 1e-6)
+        mask[mark.rows - above, mark.columns - before] = 1
+    full = max(float(np.percentile(contrast[mask > 0], DARK)), 1e-6)
     near = cv2.GaussianBlur(cv2.dilate(mask, np.ones((3, 3), np.uint8)).astype(np.float32), (0, 0), EDGE)
-    return np.asarray(near * np.clip(ink.contrast / full, 0, 1), np.float32)
+    levels = near * np.clip(contrast / full, 0, 1)
+    if blur:
+        levels = cv2.GaussianBlur(levels, (0, 0), blur)
+    return above, before, np.asarray(levels, np.float32)

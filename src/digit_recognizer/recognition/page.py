@@ -21,12 +21,16 @@ __all__ = ["read_page"]
 
 Predict = Callable[[NDArray[np.uint8]], Predictions]
 FindDigits = Callable[[NDArray[np.uint8]], list[Found]]
+_Seen = tuple[Mark, ReadDigit | None]
 
 SURE = 0.5  # probability from which something is taken for a digit
 STRAY = 0.8  # likewise, where the line shows none
 TALL = 0.5  # of the line's height; lower marks that the line shows no digit in are none
 ALONE = 0.25  # weight of what a digit's own image says about which it is, beside what its line says
 SPACE = 0.9  # of the line's height: numbers are as far apart
+LETTERS = 6  # tall marks of a line that are no digits; with as many it may be a line of text
+TALLEST, AS_TALL = 80, 0.85  # percentile of a text's tall marks, and how tall numbers are beside them
+GAP = 0.35  # of the line's height, at most, between the letters of a word
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,37 +57,77 @@ def read_page(page: NDArray[np.uint8], predict: Predict, find_digits: FindDigits
     read = []
     for line in lines:
         guesses, rest = _guesses(line, ink, find_digits)
-        digits, no_digits = _recognised(guesses, ink, predict)
-        rejected += [*rest, *no_digits]
+        seen = _without_words(_recognised(guesses, ink, predict), rest, line.height)
+        rejected += [mark for mark, digit in seen if digit is None]
+        digits = [digit for _, digit in seen if digit is not None]
         if digits:
             read.append(Line(tuple(_numbers(digits, line.height / ink.zoom))))
     return Reading(tuple(read), tuple(_box(mark, ink) for mark in rejected))
 
 
 def _guesses(line: TextLine, ink: Ink, find_digits: FindDigits) -> tuple[list[_Guess], list[Mark]]:
-    """Return what may be digits in a line, from left to right, and the marks that are none."""
+    """Return what may be digits in a line, from left to right, and the marks that are none.
+
+    Tall marks that the line shows no digit in may be some, but not where most of a line is such: it is text.
+    """
     strip = make_strip(ink, line)
     found = find_digits(strip.image)
     marks, rest = line.digits_at(strip.column(np.array([each.centre for each in found])))
     guesses = [_Guess(each, mark) for each, mark in zip(found, marks, strict=True) if mark is not None]
-    tall = [mark.height > TALL * line.height for mark in rest]
-    guesses += [_Guess(None, mark) for mark, is_tall in zip(rest, tall, strict=True) if is_tall]
-    guesses.sort(key=lambda guess: guess.mark.left + guess.mark.right)
-    return guesses, [mark for mark, is_tall in zip(rest, tall, strict=True) if not is_tall]
+    tall = [mark for mark in rest if _is_tall(mark, line.height)]
+    if len(tall) < LETTERS or len(tall) < len(guesses):
+        guesses += [_Guess(None, mark) for mark in tall]
+        rest = [mark for mark in rest if not _is_tall(mark, line.height)]
+    return sorted(guesses, key=lambda guess: _middle(guess.mark)), rest
 
 
-def _recognised(guesses: Sequence[_Guess], ink: Ink, predict: Predict) -> tuple[list[ReadDigit], list[Mark]]:
-    """Return the digits that are some, and the marks of those that are none."""
+def _recognised(guesses: Sequence[_Guess], ink: Ink, predict: Predict) -> list[_Seen]:
+    """Return each mark with the digit that it is; None where it is none."""
     images = [to_image(ink, guess.mark) for guess in guesses]
     predictions = predict(np.array(images, np.uint8).reshape(-1, SIDE, SIDE))
-    digits, rest = [], []
-    for number, guess in enumerate(guesses):
-        digit = _digit(guess, predictions, number, ink)
-        if digit.is_digit >= (STRAY if guess.found is None else SURE):
-            digits.append(digit)
-        else:
-            rest.append(guess.mark)
-    return digits, rest
+    digits = [_digit(guess, predictions, number, ink) for number, guess in enumerate(guesses)]
+    return [
+        (guess.mark, digit if digit.is_digit >= (STRAY if guess.found is None else SURE) else None)
+        for guess, digit in zip(guesses, digits, strict=True)
+    ]
+
+
+def _without_words(seen: Sequence[_Seen], rest: Sequence[Mark], height: float) -> list[_Seen]:
+    """Return all marks of a line, and no digit of words: where most of it is text, an o is no 0."""
+    everything = sorted([*seen, *((mark, None) for mark in rest)], key=lambda each: _middle(each[0]))
+    heights = [mark.height for mark, _ in everything if _is_tall(mark, height)]
+    letters = sum(digit is None and _is_tall(mark, height) for mark, digit in everything)
+    if letters < LETTERS or 2 * letters < len(everything):
+        return everything
+    least = AS_TALL * float(np.percentile(heights, TALLEST))
+    kept: list[_Seen] = []
+    for word in _words(everything, height):
+        digits = [mark.height for mark, digit in word if digit is not None]
+        others = sum(digit is None and _is_tall(mark, height) for mark, digit in word)
+        is_number = len(digits) > others and np.median(digits) >= least
+        kept += word if is_number else [(mark, None) for mark, _ in word]
+    return kept
+
+
+def _words(seen: Sequence[_Seen], height: float) -> Iterator[list[_Seen]]:
+    """Part a line's marks, from left to right, wherever there is a gap."""
+    word: list[_Seen] = []
+    right = 0
+    for each in seen:
+        if word and each[0].left - right > GAP * height:
+            yield word
+            word = []
+        right = max(right, each[0].right) if word else each[0].right
+        word.append(each)
+    yield word
+
+
+def _is_tall(mark: Mark, height: float) -> bool:
+    return mark.height > TALL * height
+
+
+def _middle(mark: Mark) -> float:
+    return (mark.left + mark.right) / 2
 
 
 def _digit(guess: _Guess, predictions: Predictions, number: int, ink: Ink) -> ReadDigit:

@@ -16,12 +16,9 @@ from digit_recognizer.training.outliers import CERTAIN, draw_outliers
 from digit_recognizer.training.pieces import draw_pieces
 from digit_recognizer.training.predictor import scale
 from digit_recognizer.training.recipe import Recipe
-from digit_recognizer.training.teacher import soft_targets
+from digit_recognizer.training.teacher import are_strange, soft_targets
 
 __all__ = ["Batch", "Pool", "make_pool", "prepare"]
-
-LIKE_A_DIGIT = 0.8  # a teacher's probability from which an outlier is left out
-SCREENED = 512  # images that a teacher looks at together
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,13 +113,6 @@ def make_pool(
     )
     if teacher is None:
         return pool
-    kept = (pool.classes < CLASSES) | (_likeness(teacher, pool.images) < LIKE_A_DIGIT)
+    kept = (pool.classes < CLASSES) | are_strange(pool.images, teacher)
     kept[: len(drawn)] |= torch.from_numpy(np.isin(kinds, CERTAIN)).to(images.device)
     return Pool(pool.images[kept], pool.classes[kept])
-
-
-@torch.inference_mode()
-def _likeness(teacher: nn.Module, images: Tensor) -> Tensor:
-    """Return how sure a teacher is of each image: float32 (N,)."""
-    batches = torch.split(images, SCREENED)
-    return torch.cat([teacher(scale(batch)).softmax(dim=1).amax(dim=1) for batch in batches]).clone()

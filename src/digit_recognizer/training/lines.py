@@ -26,17 +26,19 @@ from digit_recognizer.imaging.strip import HEIGHT
 from digit_recognizer.run_folder import FORMAT
 from digit_recognizer.training.corrupt import corrupt
 from digit_recognizer.training.export import to_onnx, write_checked
-from digit_recognizer.training.outliers import draw_outliers
+from digit_recognizer.training.outliers import CERTAIN, KINDS, draw_outliers
 from digit_recognizer.training.strings import write_line
+from digit_recognizer.training.teacher import are_strange
 
-__all__ = ["LineNetwork", "Step", "export_lines", "line_accuracy", "train_lines"]
+__all__ = ["LineNetwork", "Step", "draw_strangers", "export_lines", "line_accuracy", "train_lines"]
 
 WIDTH = 192  # pixels of a line
 BATCH = 64  # lines
 WARMUP = 0.15  # share of the steps in which the learning rate rises
 WEIGHT_DECAY = 0.01
 STEEPEST = 5.0  # norm of the gradient, at most
-OUTLIERS = 8_000
+OUTLIERS = 12_000
+NO_STRANGERS = ("several", "parts")  # kinds of outliers that hold a digit, or may be taken for one in a line
 WAYS = ("thicker", "thinner", "blurred", "noisy", "bent")  # in which a line may be corrupted
 CORRUPTED = 0.6  # share of lines
 SLANT = 0.35  # columns for each row, at most
@@ -95,8 +97,33 @@ class LineNetwork(nn.Module):
         return self.logits(strips.unsqueeze(1).float() / INK).softmax(dim=2)
 
 
+def draw_strangers(digits: Digits, teacher: nn.Module, seed: int) -> NDArray[np.uint8]:
+    """Draw what stands between the digits of lines and is none: uint8 (N, 28, 28).
+
+    Parameters
+    ----------
+    digits
+        Some are scribbled over.
+    teacher
+        As `load_teacher` gives it; what it takes for a digit is left out, or lines would teach to pass over
+        digits.
+    seed
+        Decides everything.
+    """
+    kinds = tuple(kind for kind in KINDS if kind not in NO_STRANGERS)
+    drawn, names = draw_outliers(OUTLIERS, digits.images, np.random.default_rng([seed, CLASSES]), kinds)
+    strange = are_strange(torch.from_numpy(drawn), teacher).numpy()
+    return drawn[strange | np.isin(names, CERTAIN)]
+
+
 def train_lines(
-    network: LineNetwork, digits: Digits, *, steps: int, seed: int, learning_rate: float = 4e-3
+    network: LineNetwork,
+    digits: Digits,
+    strangers: NDArray[np.uint8],
+    *,
+    steps: int,
+    seed: int,
+    learning_rate: float = 4e-3,
 ) -> Iterator[Step]:
     """Train a network, and give an account of each step.
 
@@ -106,6 +133,8 @@ def train_lines(
         Is changed in place.
     digits
         What lines are composed of; with labels.
+    strangers
+        As `draw_strangers` gives them.
     steps
         How many, of 64 lines each.
     seed
@@ -114,7 +143,6 @@ def train_lines(
         Its peak; it rises and falls in one cycle.
     """
     rng = np.random.default_rng([seed, HEIGHT])
-    strangers, _ = draw_outliers(OUTLIERS, digits.images, rng)
     torch.manual_seed(seed)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(network.parameters(), learning_rate, (0.9, 0.98), weight_decay=WEIGHT_DECAY)
@@ -132,10 +160,11 @@ def train_lines(
         yield Step(number, loss.item())
 
 
-def line_accuracy(network: LineNetwork, digits: Digits, count: int, seed: int) -> float:
+def line_accuracy(
+    network: LineNetwork, digits: Digits, strangers: NDArray[np.uint8], count: int, seed: int
+) -> float:
     """Return the share of lines of digits, which the network may not know, that it reads without an error."""
     rng = np.random.default_rng([seed, count])
-    strangers, _ = draw_outliers(1_000, digits.images, rng)
     right, batches = 0, -(-count // BATCH)
     for _ in range(batches):
         images, labels = _write(digits, strangers, rng, BATCH)

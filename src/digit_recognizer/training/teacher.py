@@ -18,12 +18,15 @@ from digit_recognizer.digits import CLASSES, Digits
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.training.checkpoint import load_weights
 from digit_recognizer.training.networks import build_network
-from digit_recognizer.training.predictor import together
+from digit_recognizer.training.predictor import scale, together
 from digit_recognizer.training.preparation import Fold, Parts, check_batch, read_parts, split_rows
 from digit_recognizer.training.recipe import Recipe, load_recipe
 from digit_recognizer.training.settings import Split
 
-__all__ = ["check_teacher", "choose_parts", "load_teacher", "recorded", "soft_targets"]
+__all__ = ["are_strange", "check_teacher", "choose_parts", "load_teacher", "recorded", "soft_targets"]
+
+LIKE_A_DIGIT = 0.8  # a teacher's probability from which an outlier may be a digit
+SCREENED = 512  # images that a teacher looks at together
 
 
 def load_teacher(recipe: Recipe, device: torch.device) -> nn.Module | None:
@@ -117,3 +120,11 @@ def soft_targets(teacher: nn.Module, inputs: Tensor, labels: Tensor, weight: flo
         answers = teacher(inputs).float().softmax(dim=1)
     targets: Tensor = weight * answers + (1 - weight) * one_hot(labels, CLASSES)
     return targets
+
+
+@torch.inference_mode()
+def are_strange(images: Tensor, teacher: nn.Module) -> Tensor:
+    """Return which images, uint8 (N, 28, 28), a teacher takes for no digit that it is sure of: bool (N,)."""
+    batches = torch.split(images, SCREENED)
+    likeness = [teacher(scale(batch)).softmax(dim=1).amax(dim=1) for batch in batches]
+    return (torch.cat(likeness) < LIKE_A_DIGIT).clone()
