@@ -39,8 +39,10 @@ WEIGHT_DECAY = 0.01
 STEEPEST = 5.0  # norm of the gradient, at most
 OUTLIERS = 12_000
 NO_STRANGERS = ("several", "parts")  # kinds of outliers that hold a digit, or may be taken for one in a line
-WAYS = ("thicker", "thinner", "blurred", "noisy", "bent")  # in which a line may be corrupted
-CORRUPTED = 0.6  # share of lines
+PENS = ("thicker", "thinner", "thinner", "thinner")  # beside MNIST's, which is broad for a strip
+PEN = 0.7  # share of lines written with one of these
+WAYS = ("blurred", "noisy", "bent")  # in which a line may be corrupted
+CORRUPTED = 0.4  # share of lines
 SLANT = 0.35  # columns for each row, at most
 STRETCH = 0.05  # share, standard deviation
 BENT = 0.6, (4, 12)  # pixels, standard deviation, at as many points along a line's height and width
@@ -298,7 +300,7 @@ def _changed(images: NDArray[np.uint8]) -> Tensor:
     bends = interpolate(moves, size=(height, width), mode="bicubic", align_corners=True).permute(0, 2, 3, 1)
     grid = grid + bends / torch.tensor([width / 2, height / 2])
     moved = grid_sample(inputs, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-    return corrupt(moved, CORRUPTED, WAYS).contiguous(memory_format=torch.channels_last)
+    return corrupt(corrupt(moved, PEN, PENS), CORRUPTED, WAYS).contiguous(memory_format=torch.channels_last)
 
 
 def _loss(network: LineNetwork, inputs: Tensor, labels: list[list[int]]) -> Tensor:

@@ -21,21 +21,22 @@ Tile = NDArray[np.uint8]  # (h, w): one digit, 0 background to 255 ink
 SIZES = 17.0, 28.0  # pixels of a strip's digit; a strip is made for 22
 UNEVEN = (0.05, 0.15, 0.3)  # shares by which the digits of a line differ in size
 ASPECT = 0.8, 1.25  # times as broad, all digits of a line
-SMALL = 0.1, 0.5, 0.8  # share of digits that are small, and how small, of the others' size
+SMALL = 0.15, 0.45, 0.8  # share of digits that are small, and how small, of the others' size
 TOUCHING = (0.0, 0.3, 0.8)  # shares of neighbours that touch
 OVERLAP = -0.02, 0.18  # of the size, where they do
 GAP, WIDEST = 0.08, (0.25, 0.6, 1.5)  # likewise, where they do not
 STRANGERS = (0.0, 0.05, 0.25, 0.9), (0.4, 0.35, 0.15, 0.1)  # shares of marks that are none, and how often
 UNSTEADY = 0.06  # of the size, standard deviation above and below the line
 SLOPE = 0.03  # rows for each column, standard deviation; a strip is level, more or less
-JOINED = (0.0, 0.05, 0.5), (0.5, 0.3, 0.2)  # shares of neighbours with a stroke between them, and how often
+JOINED = (0.0, 0.1, 0.5), (0.4, 0.35, 0.25)  # shares of neighbours with a stroke between them, and how often
 SAG = 0.35  # of its length, standard deviation: how far such a stroke is from straight
 EUROPEAN = 0.4  # share of lines in which a 1 has an upstroke and a 7 a bar
 FLOURISHED = 0.15  # share of lines in which the last strokes of 2 and 5 are long
-BROADER = 0.75, 1.35  # times, each digit on its own
+BROADER, BROADER_NOUGHT = (0.75, 1.35), (0.7, 1.9)  # times, each digit on its own
+LOWERED = -0.3, 1.0  # how far a small digit comes down to where the others end; 0 is their middle
 REPEATED = 0.2  # share of digits that are the same as the one before
-PRICES = 0.15  # share of lines that end in noughts
-NOUGHTS = 0.45, 1.0  # size of these, of the other digits'
+PRICES = 0.2  # share of lines that end in noughts
+NOUGHTS = 0.4, 1.0  # size of these, of the other digits'
 NEVER = 10**6  # digits
 TRIES = 60  # digits of the data that are looked at for one of a label
 NOWHERE = -(10**6)  # column left of everything
@@ -159,7 +160,8 @@ class _Hand:
             zoom *= self._small
         elif rng.random() < SMALL[0]:
             zoom *= rng.uniform(*SMALL[1:])
-        return _resized(_cropped(image), zoom, self._aspect * rng.uniform(*BROADER))
+        broader = rng.uniform(*(BROADER if label else BROADER_NOUGHT))
+        return _resized(_cropped(image), zoom, self._aspect * broader)
 
     def stranger(self, images: NDArray[np.uint8]) -> Tile:
         """Return a point, a dash or one of some images, at most as large as a digit."""
@@ -179,9 +181,9 @@ class _Hand:
 
     def top(self, away: float, height: int) -> int:
         """Return the first row of what is `away` columns from the middle of the line."""
-        low = self._rng.uniform(-0.1, 0.5) if height < self.size / 3 else 0.0
-        course = self._middle + self._slope * away + self.size * (low + self._rng.normal(0, UNSTEADY))
-        return round(course - height / 2)
+        lower = self._rng.uniform(*LOWERED) * max(0.0, self.size - height) / 2
+        course = self._middle + self._slope * away + self.size * self._rng.normal(0, UNSTEADY)
+        return round(course + lower - height / 2)
 
     def left(self, edge: NDArray[np.int_], tile: Tile, top: int) -> int:
         """Return the column at which a tile touches what is before it, or keeps a distance.
