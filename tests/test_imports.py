@@ -19,7 +19,7 @@ LEAVES = {"digits", "errors", "files", "intervals", "machine", "reading", "run_f
 ROOMS = {
     "imaging": set(),
     "sources": {"imaging"},
-    "training": {"imaging"},
+    "training": {"imaging", "sources"},
     "recognition": {"imaging"},
     "reporting": {"recognition", "training"},
     "cli": {"imaging", "sources", "training", "recognition", "reporting"},

@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 
 from digit_recognizer.digits import CLASSES, PIXELS, SIDE, Digits, check_images
 from digit_recognizer.errors import DigitsError
-from digit_recognizer.files import make_directory
+from digit_recognizer.files import make_directory, replacing
 
-__all__ = ["CORRECTIONS", "Correction", "Corrections"]
+__all__ = ["CORRECTIONS", "Corrected", "Correction", "Corrections", "load_corrected", "save_corrected"]
 
 CORRECTIONS = Path("runs") / "corrections.sqlite"  # where they are unless said otherwise
 
@@ -76,6 +76,48 @@ class Correction:
     read_as: int | None
     model: str
     time: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Corrected:
+    """What can be learned from corrections.
+
+    Attributes
+    ----------
+    digits
+        With the labels that are right; N may be 0.
+    others
+        Images of no digit: uint8, shape (M, 28, 28); M may be 0.
+    """
+
+    digits: Digits
+    others: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.digits) + len(self.others)
+
+    @property
+    def images(self) -> NDArray[np.uint8]:
+        """All images, those of no digit last: uint8, shape (N + M, 28, 28)."""
+        return np.concatenate([self.digits.images, self.others])
+
+    @property
+    def classes(self) -> NDArray[np.int64]:
+        """What each is: int64, shape (N + M,), 0 to 9, or 10 for no digit."""
+        labels = np.empty(0, np.int64) if self.digits.labels is None else self.digits.labels
+        return np.concatenate([labels, np.full(len(self.others), CLASSES, np.int64)])
+
+    def chosen(self, rows: NDArray[Any]) -> Corrected:
+        """Return those of the given rows of `images`: an index array or a mask."""
+        images, classes = self.images[rows], self.classes[rows]
+        is_digit = classes < CLASSES
+        return Corrected(Digits(images[is_digit], classes[is_digit]), images[~is_digit])
+
+    def sha256(self) -> str:
+        """Return a checksum, the same in whatever order they were made."""
+        pairs = zip(self.images, self.classes.tolist(), strict=True)
+        lines = sorted(image.tobytes() + bytes([number]) for image, number in pairs)
+        return hashlib.sha256(b"".join(lines)).hexdigest()
 
 
 class Corrections:
@@ -176,19 +218,16 @@ class Corrections:
         by_image = {each.image.tobytes(): each for each in self.all()}
         return sorted(by_image.values(), key=lambda each: each.id)
 
+    def corrected(self) -> Corrected:
+        """Return what can be learned from `latest`."""
+        latest = self.latest()
+        digits = [each for each in latest if each.label is not None]
+        labels = np.array([each.label for each in digits], np.int64)
+        return Corrected(Digits(_images(digits), labels), _images([e for e in latest if e.label is None]))
+
     def digits(self) -> Digits:
         """Return those of `latest` that are digits, with their labels; N may be 0."""
-        chosen = [each for each in self.latest() if each.label is not None]
-        return Digits(_images(chosen), np.array([each.label for each in chosen], np.int64))
-
-    def others(self) -> NDArray[np.uint8]:
-        """Return those of `latest` that are no digits: uint8, shape (M, 28, 28); M may be 0."""
-        return _images([each for each in self.latest() if each.label is None])
-
-    def sha256(self) -> str:
-        """Return a checksum of `latest`, the same in whatever order and when they were made."""
-        lines = sorted(each.image.tobytes() + str(each.label).encode() for each in self.latest())
-        return hashlib.sha256(b"".join(lines)).hexdigest()
+        return self.corrected().digits
 
     @property
     def _reading(self) -> str:
@@ -230,6 +269,42 @@ class Corrections:
             database.execute("BEGIN IMMEDIATE")
             with database:
                 yield database
+
+
+def load_corrected(path: Path) -> Corrected:
+    """Read what can be learned from a file of corrections, or from what `save_corrected` wrote.
+
+    Raises
+    ------
+    DigitsError
+        It is missing, damaged, or something else.
+    """
+    if path.suffix != ".npz":
+        return Corrections(path, create=False).corrected()
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            images, labels, others = (arrays[name] for name in ("images", "labels", "others"))
+        check_images(others)
+        return Corrected(Digits(images, labels), others)
+    except Exception as error:  # damage makes zipfile, zlib and numpy's parser raise nearly anything
+        raise DigitsError(f"{path} is damaged, or holds no corrections ({error}): bring it back") from error
+
+
+def save_corrected(path: Path, corrected: Corrected) -> None:
+    """Write corrections as an .npz archive, which `load_digits` reads too.
+
+    Its arrays are ``images``, uint8 (N, 28, 28), and ``labels``, int64 (N,), of the digits, and ``others``,
+    uint8 (M, 28, 28).
+
+    Raises
+    ------
+    DigitsError
+        The file cannot be written.
+    """
+    digits = corrected.digits
+    assert digits.labels is not None
+    with replacing(path) as partial, partial.open("wb") as file:
+        np.savez_compressed(file, images=digits.images, labels=digits.labels, others=corrected.others)
 
 
 def _set_up(database: sqlite3.Connection) -> None:
