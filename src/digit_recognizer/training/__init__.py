@@ -9,7 +9,7 @@ from digit_recognizer.training.history import EpochRecord, Progress, history_to_
 from digit_recognizer.training.recipe import Recipe, load_recipe, recipe_names, recipe_text
 
 if TYPE_CHECKING:
-    from digit_recognizer.training.corrections import fine_tuning
+    from digit_recognizer.training.corrections import fine_tuning, with_corrections
     from digit_recognizer.training.folds import (
         FoldRun,
         cross_validate,
@@ -40,10 +40,11 @@ __all__ = [
     "resume",
     "resume_folds",
     "train",
+    "with_corrections",
 ]
 
 _NEEDING_TORCH = {
-    "corrections": ("fine_tuning",),
+    "corrections": ("fine_tuning", "with_corrections"),
     "folds": ("FoldRun", "cross_validate", "read_plan", "resume_folds"),
     "summary": ("LayerSummary", "Outline", "outline"),
     "preview": ("preview_augmentation",),

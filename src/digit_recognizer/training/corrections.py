@@ -43,6 +43,7 @@ __all__ = [
     "fine_tuning",
     "pool_of",
     "settle",
+    "with_corrections",
 ]
 
 EPOCHS = 3
@@ -130,6 +131,13 @@ def fine_tuning(run: str | Path, corrections: str | Path, settings: list[str]) -
         corrections=Corrections(str(corrections), run=str(run)),
     )
     return recipe_from_toml(recipe_to_toml(recipe), f"the recipe of {folder}", settings)
+
+
+def with_corrections(recipe: Recipe, corrections: str | Path) -> Recipe:
+    """Return a recipe that learns from a file of corrections, too, with what it says of them otherwise."""
+    old = recipe.corrections
+    new = Corrections(str(corrections)) if old is None else replace(old, file=str(corrections))
+    return replace(recipe, corrections=new)
 
 
 def choose_corrections(recipe: Recipe, digits: Digits, parts: Parts) -> Chosen | None:
