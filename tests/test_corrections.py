@@ -27,6 +27,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 DIGITS = make_digits(400)
 LEARNING = ("epochs=6", 'network=["maxpool 2", "dense 24 relu", "dense 10"]')
+REAL = ("conv 8 3x3 relu", "maxpool 2", "conv 16 3x3 relu", "maxpool 2", "dense 32 relu", "dense 10")
 ELEVEN = ("maxpool 2", "dense 24 relu", "dense 11")
 FEW = Outliers(images=60, lines=10)
 MIRRORED = (2, 3, 7)  # digits that our user writes the other way round
@@ -80,21 +81,22 @@ def tune(start: Path, file: Path, target: Path, *settings: str, **options) -> di
 
 
 def test_handwriting_that_was_corrected_is_read_afterwards_and_nothing_is_forgotten(tmp_path):
+    """On real digits: of mirrored ones 30 are corrected, and others are read."""
     digits = load_digits("bundled")
-    follow(train(digits, tiny(*LEARNING, "epochs=12"), tmp_path / "before"))
+    follow(
+        train(digits, tiny("epochs=8", "optimizer.learning_rate=0.003", network=REAL), tmp_path / "before")
+    )
     held_out = digits[read_validation_rows(tmp_path / "before")]
     hand = mirrored(held_out)
     file = fill(tmp_path / "corrections.sqlite", hand[:30])
-    recipe = fine_tuning(tmp_path / "before", file, [])
-    follow(train(digits, recipe, tmp_path / "after"))
+    follow(train(digits, fine_tuning(tmp_path / "before", file, ["epochs=4"]), tmp_path / "after"))
     others = hand[30:]
-    assert len(others) > 50
     gained = right(tmp_path / "after", others) - right(tmp_path / "before", others)
-    assert gained > len(others) / 4
+    assert gained > len(others) / 5
     lost = right(tmp_path / "before", held_out) - right(tmp_path / "after", held_out)
     assert lost <= 0.001 * len(held_out)
     unseen = read_json(tmp_path / "after/metrics.json")["corrections"]["unseen"]["right"]
-    assert abs(unseen / 30 - right(tmp_path / "after", others) / len(others)) < 0.3
+    assert abs(unseen / 30 - right(tmp_path / "after", others) / len(others)) < 0.25
 
 
 def test_the_metrics_say_what_was_gained_and_what_it_cost(start, file, tmp_path):
@@ -110,9 +112,8 @@ def test_the_metrics_say_what_was_gained_and_what_it_cost(start, file, tmp_path)
     assert len(said["unseen"]["answers"]) == 20
     compared = said["validation"]
     before = read_json(start / "metrics.json")["validation"]
-    assert compared["before"] == pytest.approx(before) | {
-        "accuracy_interval_95": pytest.approx(before["accuracy_interval_95"])
-    }
+    for name in before:
+        assert compared["before"][name] == pytest.approx(before[name])
     assert compared["allowed"] == 0
     errors = metrics["validation"]["errors"]
     assert errors == before["errors"] - compared["newly_right"] + compared["newly_wrong"]

@@ -32,7 +32,8 @@ def folder(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def test_list_shows_a_row_for_each(folder, run_command):
+@pytest.mark.usefixtures("folder")
+def test_list_shows_a_row_for_each(run_command):
     status, output, _ = run_command("corrections list")
     assert status == 0
     rows = [line.split() for line in output.splitlines() if line.split()[:1] and line.split()[0].isdecimal()]
@@ -67,13 +68,15 @@ def test_what_is_no_digit_is_in_the_npz_and_said_of_the_csv(folder, run_command)
     assert "1 of no digit left out" in output
 
 
-def test_another_ending_is_refused(folder, run_command):
+@pytest.mark.usefixtures("folder")
+def test_another_ending_is_refused(run_command):
     status, _, error = run_command("corrections export mine.txt")
     assert (status, error.count("\n")) == (2, 1)
     assert "neither .npz nor .csv" in error
 
 
-def test_nothing_is_written_where_there_is_nothing(folder, run_command):
+@pytest.mark.usefixtures("folder")
+def test_nothing_is_written_where_there_is_nothing(run_command):
     run_command("corrections clear --yes")
     status, _, error = run_command("corrections export mine.csv")
     assert status == 2
@@ -101,7 +104,8 @@ def test_clear_deletes_nothing_where_nobody_answers(folder):
 
 
 @pytest.mark.parametrize("action", ["list", "export mine.csv", "clear --yes"])
-def test_a_file_that_is_missing_or_something_else_is_one_sentence(folder, run_command, action):
+@pytest.mark.usefixtures("folder")
+def test_a_file_that_is_missing_or_something_else_is_one_sentence(run_command, action):
     with closing(sqlite3.connect("foreign.sqlite")) as other:
         other.execute("CREATE TABLE notes (text TEXT)")
     Path("damaged.sqlite").write_bytes(b"SQLite format 3\0" + b"nonsense" * 500)
@@ -137,7 +141,8 @@ def test_clear_waits_for_nobody_for_ever(folder, run_command, monkeypatch):
         ("--with-corrections --corrections-file missing.sqlite", "there are no corrections"),
     ],
 )
-def test_options_that_do_not_go_together_are_said(folder, run_command, options, sentence):
+@pytest.mark.usefixtures("folder")
+def test_options_that_do_not_go_together_are_said(run_command, options, sentence):
     status, _, error = run_command(f"train bundled {options} --out runs/new")
     assert (status, error.count("\n")) == (2, 1)
     assert sentence in error
