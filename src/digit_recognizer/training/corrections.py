@@ -56,7 +56,7 @@ MOVED = Augmentation(rotation=10.0, zoom=0.1, shift=0.07, shear=0.05)  # where t
 
 FOLDS = 5  # parts of the corrections that are held back in turn
 ROUNDING = 1e-9  # of products of floats
-STEPS_BACK = (1.0, 0.75, 0.5, 0.25, 0.0)  # how much of the change of the weights is kept
+STEPS_BACK = (1.0, 0.85, 0.7, 0.55, 0.4, 0.25, 0.0)  # how much of the change of the weights is kept
 
 Train = Callable[[Pool], Predictor]
 
