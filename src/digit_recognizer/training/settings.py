@@ -283,7 +283,7 @@ class Corrections:
     """
 
     file: str
-    share: Annotated[float, Field(gt=0, le=1, strict=True)] = 0.25
+    share: Annotated[float, Field(gt=0, le=1, strict=True)] = 0.1
     run: str = ""
     images: PositiveInt = 4_000
     cost: NotNegative = 0.001
