@@ -282,7 +282,7 @@ def load_corrected(path: Path) -> Corrected:
     if path.suffix != ".npz":
         return Corrections(path, create=False).corrected()
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             images, labels, others = (arrays[name] for name in ("images", "labels", "others"))
         check_images(others)
         return Corrected(Digits(images, labels), others)

@@ -20,6 +20,7 @@ from digit_recognizer.training.checkpoint import load_weights
 from digit_recognizer.training.networks import build_network
 from digit_recognizer.training.predictor import together
 from digit_recognizer.training.preparation import Fold, Parts, check_batch, read_parts, split_rows
+from digit_recognizer.training.randomness import draws_from
 from digit_recognizer.training.recipe import Recipe, load_recipe
 from digit_recognizer.training.settings import Split
 
@@ -60,7 +61,8 @@ def load_members(folder: Path) -> list[nn.Module]:
     run_folder.read_environment(folder)
     run_folder.check_finished(folder)
     found = load_recipe(folder / run_folder.RECIPE)
-    members = [build_network(found, member) for member in range(1, count_members(folder, found) + 1)]
+    with draws_from(seed=0, epoch=0, step=0):  # what is built before the weights come in draws some
+        members = [build_network(found, member) for member in range(1, count_members(folder, found) + 1)]
     load_weights(folder / run_folder.WEIGHTS, together(members))
     return members
 
