@@ -12,6 +12,7 @@ from PIL import Image
 from digit_recognizer.cli import main
 from digit_recognizer.digits import Digits
 from digit_recognizer.sources import load_digits
+from digit_recognizer.sources.corrections import Corrections
 from helpers import csv_of
 from pictures import written
 
@@ -21,6 +22,7 @@ TESTED = [
     ROOT / "README.md",
     ROOT / "docs/recipes.md",
     ROOT / "docs/reading.md",
+    ROOT / "docs/corrections.md",
 ]  # the others show how figures were measured
 
 
@@ -30,11 +32,14 @@ def blocks(page, language):
 
 @pytest.fixture
 def a_users_folder(tmp_path, monkeypatch):
-    """A reader's folder, with a small archive of the competition's form, and with pictures."""
+    """A reader's folder: a small archive of the competition's form, pictures, a file of corrections."""
     digits = load_digits("bundled")[:300]
     with ZipFile(tmp_path / "digit-recognizer.zip", "w") as archive:
         archive.writestr("train.csv", csv_of(digits))
         archive.writestr("test.csv", csv_of(Digits(digits.images[:50])))
+    store = Corrections(tmp_path / "runs/corrections.sqlite")
+    for image, label in zip(digits.images[:6], digits.labels[1:7], strict=True):
+        store.add(image, int(label), None, "shipped")
     (tmp_path / "scans").mkdir()
     for name in ("phone-number.jpg", "scan.png", "form.jpg", "scans/1.png", "scans/2.png", "cell.png"):
         Image.fromarray(written("7" if name == "cell.png" else "17 42")).save(tmp_path / name)

@@ -99,6 +99,13 @@ CASES = {
     "confusion in percent": (figures.draw_confusion_rates, DRAWN.integers(0, 5_000, (10, 10))),
     "confusion in percent, nothing": (figures.draw_confusion_rates, np.zeros((10, 10), np.int64)),
     "confusion in percent, no errors": (figures.draw_confusion_rates, np.diag(np.arange(10) % 2)),
+    "corrections": (
+        figures.draw_corrections,
+        images(7),
+        ["1 → 7", *["none → 7, is 1"] * 6],
+        np.arange(7) < 1,
+    ),
+    "corrections, one": (figures.draw_corrections, images(1), ["7"], np.array([True])),
     "error rates": (figures.draw_error_rates, np.arange(10), np.full(10, 400)),
     "error rates, no errors": (figures.draw_error_rates, NOTHING, np.full(10, 5)),
     "error rates, errors only": (figures.draw_error_rates, np.full(10, 5), np.full(10, 5)),

@@ -2,7 +2,8 @@
 
 A run folder holds ``recipe.toml`` (the recipe as it ran), ``environment.json`` (format, versions, seed,
 data, machine), ``validation.npy`` (int64 row numbers that were held out), in cross-validation
-``fold.npy`` (those that nothing looked at before the end), ``checkpoint/`` (to resume),
+``fold.npy`` (those that nothing looked at before the end), with corrections ``corrections.npz`` (those that
+it learned from), ``checkpoint/`` (to resume),
 ``history.csv``, and at the end ``model.safetensors`` (weights), ``model.onnx`` (what every reader uses) and
 ``metrics.json``, which is written last; and ``.lock``, which is held while it is trained. Nothing in it is
 a pickle.
@@ -24,6 +25,7 @@ from digit_recognizer.errors import DigitsError
 
 __all__ = [
     "CHECKPOINT",
+    "CORRECTIONS",
     "ENVIRONMENT",
     "FOLD",
     "FOLDS",
@@ -59,6 +61,7 @@ HISTORY = "history.csv"
 WEIGHTS = "model.safetensors"
 MODEL = "model.onnx"
 METRICS = "metrics.json"
+CORRECTIONS = "corrections.npz"  # that a run learned from, where it did
 FOLDS = "folds.json"  # of a cross-validation, whose folder holds a run for each fold
 
 

@@ -8,7 +8,18 @@ from typing import Annotated
 import typer
 
 from digit_recognizer import __version__, run_folder
-from digit_recognizer.cli.options import Device, Json, Model, OfPart, OfRun, Part, Settings, Source
+from digit_recognizer.cli.corrections import corrections
+from digit_recognizer.cli.options import (
+    CorrectionsFile,
+    Device,
+    Json,
+    Model,
+    OfPart,
+    OfRun,
+    Part,
+    Settings,
+    Source,
+)
 from digit_recognizer.errors import DigitsError
 
 __all__ = ["app"]
@@ -22,6 +33,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(corrections)
 
 
 def _show_version(wanted: bool) -> None:
@@ -61,6 +73,20 @@ def train(
     resume: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Go on with a run that was interrupted.")
     ] = None,
+    with_corrections: Annotated[
+        bool,
+        typer.Option("--with-corrections", help="Learn from what was corrected on the page, too."),
+    ] = False,
+    corrections_file: CorrectionsFile = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="RUN",
+            help="With --with-corrections: fine-tune this finished run, in seconds; its recipe, split and "
+            "source are kept.",
+        ),
+    ] = None,
     device: Device = "auto",
     folds: Annotated[
         int | None,
@@ -74,10 +100,19 @@ def train(
     """Train a network and write a run folder."""
     from digit_recognizer.cli.folds import cross_validate_anew, go_on_with_folds
     from digit_recognizer.cli.runs import go_on, train_anew
+    from digit_recognizer.sources.corrections import CORRECTIONS
 
     changes = settings or []
     if report and (folds or (resume and run_folder.is_cross_validation(resume))):
         raise DigitsError("--report is for one run: leave it away, and give a fold's run to 'digits report'")
+    if not with_corrections and (start or corrections_file):
+        given = "--from" if start else "--corrections-file"
+        raise DigitsError(f"{given} is for fine-tuning: give --with-corrections, too")
+    if with_corrections and (folds or resume):
+        other = "--folds" if folds else "--resume"
+        raise DigitsError(f"--with-corrections begins one run: leave {other} away")
+    if start is not None and recipe:
+        raise DigitsError(f"--from keeps the recipe of {start}: leave --recipe away, or change it by --set")
     if folds is not None and resume is None:
         name = recipe or DEFAULT_RECIPE
         cross_validate_anew(
@@ -94,6 +129,8 @@ def train(
             device=device,
             report=report,
             as_json=json,
+            corrections=corrections_file or CORRECTIONS if with_corrections else None,
+            start=start,
         )
         return
     if recipe or out or folds or seed is not None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-__all__ = ["Device", "Json", "Model", "OfPart", "OfRun", "Part", "Settings", "Source"]
+__all__ = ["CorrectionsFile", "Device", "Json", "Model", "OfPart", "OfRun", "Part", "Settings", "Source"]
 
 SOURCE_HELP = (
     "The competition's archive, train.csv (also .gz), an IDX file, an .npz, a folder of these or of pictures "
@@ -37,6 +38,14 @@ Model = Annotated[
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe; may be repeated."),
+]
+CorrectionsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--corrections-file",
+        metavar="FILE",
+        help=r"The file of corrections.  \[default: runs/corrections.sqlite]",
+    ),
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:1; auto takes a GPU if there is one.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]

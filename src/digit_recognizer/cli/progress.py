@@ -16,6 +16,8 @@ from rich.text import Text
 
 from digit_recognizer.cli.phrases import (
     accuracy_in_words,
+    corrected_in_words,
+    corrections_in_words,
     epochs_in_words,
     errors_in_words,
     make_console,
@@ -43,6 +45,9 @@ class Reporter(Protocol):
 
     def begin(self, folder: Path, recipe: Recipe, images: int) -> None:
         """Say what is going to be trained, on what, and where it is written."""
+
+    def correcting(self, corrections: dict[str, Any]) -> None:
+        """Say which corrections it learns from, and from which run it starts."""
 
     def step(self, progress: Progress) -> None:
         """Show where an epoch is."""
@@ -94,6 +99,9 @@ class _JsonReporter:
 
     def begin(self, folder: Path, recipe: Recipe, images: int) -> None:
         print_json({"event": "begin", "run": str(folder), "recipe": recipe.name, "images": images})
+
+    def correcting(self, corrections: dict[str, Any]) -> None:
+        print_json({"event": "corrections", **corrections})
 
     def step(self, progress: Progress) -> None:
         pass
@@ -152,6 +160,20 @@ class _PlainReporter:
             f"{epochs_in_words(recipe.epochs)}, in {folder}."
         )
 
+    def correcting(self, corrections: dict[str, Any]) -> None:
+        start = f", starting from {corrections['from']['run']}" if "from" in corrections else ""
+        count = corrections_in_words(corrections["digits"] + corrections["others"])
+        self._print(f"Learning from {count} in {corrections['file']}{start}.")
+        left_out = corrections["left_out"]
+        if left_out["no_digit"]:
+            self._print(
+                f"Left out: {corrections_in_words(left_out['no_digit'])} of no digit, for this recipe has no "
+                "class for these; one with [outliers] has."
+            )
+        if left_out["held_out"]:
+            count = corrections_in_words(left_out["held_out"])
+            self._print(f"Left out: {count} of images that the run is judged by.")
+
     def step(self, progress: Progress) -> None:
         pass
 
@@ -176,6 +198,8 @@ class _PlainReporter:
         validation = metrics["validation"]
         how = self._how_it_answers() if validation else ""
         self._row("Validation", accuracy_in_words(validation) + how, "bold green")
+        for name, value in corrected_in_words(metrics.get("corrections")):
+            self._row(name, value)
         self._row("Next", command, "cyan")
 
     def _how_it_answers(self) -> str:

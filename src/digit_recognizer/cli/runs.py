@@ -41,11 +41,19 @@ def train_anew(
     device: str,
     report: bool,
     as_json: bool,
+    corrections: Path | None = None,
+    start: Path | None = None,
 ) -> None:
-    """Train, and show how it goes and what to type next."""
+    """Train, and show how it goes and what to type next; from a run, its recipe is kept."""
     from digit_recognizer import training
 
-    loaded = training.load_recipe(recipe, settings)
+    if start is not None and corrections is not None:
+        loaded = training.fine_tuning(start, corrections, settings)
+        source = source_of_run(start, source)
+    else:
+        loaded = training.load_recipe(recipe, settings)
+        if corrections is not None:
+            loaded = training.with_corrections(loaded, corrections)
     folder = folder or run_folder.free_folder(loaded.name)
     with session(as_json=as_json) as (reporter, stop):
         named = choose_source(source, reporter)
@@ -63,6 +71,8 @@ def train_anew(
             stop=stop,
         )
         show_beginning(folder, digits, reporter)
+        if "corrections" in (environment := run_folder.read_environment(folder)):
+            reporter.correcting(environment["corrections"])
         _follow(records, folder, reporter, stop)
     if report:
         report_run(folder, digits, named, as_json=as_json)

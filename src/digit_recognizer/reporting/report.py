@@ -26,6 +26,7 @@ from digit_recognizer.reporting.figures import as_png, as_svg, mosaic
 from digit_recognizer.reporting.sections import (
     Choice,
     compare,
+    show_corrections,
     show_data,
     show_inside,
     show_mistakes,
@@ -99,6 +100,8 @@ def write_report(
         ("the training", lambda: show_training(study.run)),
         ("the mistakes", lambda: show_mistakes(study)),
     ]
+    if "corrections" in study.run.metrics:
+        steps.insert(2, ("the corrections", lambda: show_corrections(study.run)))
     sections = []
     for title, make in steps:
         tell(title)

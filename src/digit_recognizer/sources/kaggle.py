@@ -34,6 +34,7 @@ __all__ = [
     "tables_in",
     "write_probabilities",
     "write_submission",
+    "write_training_csv",
 ]
 
 ARCHIVE = "digit-recognizer.zip"  # as Kaggle names its download
@@ -125,6 +126,28 @@ def write_submission(labels: NDArray[np.int64], target: Path) -> None:
         raise DigitsError(f"expected labels 0 to 9 of shape (N,), got {labels.dtype} {labels.shape}")
     rows = (f"{number},{label}" for number, label in enumerate(labels.tolist(), start=1))
     write_text(target, "\n".join(["ImageId,Label", *rows]) + "\n")
+
+
+def write_training_csv(digits: Digits, target: Path) -> None:
+    """Write digits in the form of the competition's train.csv.
+
+    Parameters
+    ----------
+    digits
+        With labels.
+    target
+        Where to: a line ``label,pixel0,…``, then a row for each image.
+
+    Raises
+    ------
+    DigitsError
+        They have no labels, or the file cannot be written.
+    """
+    if digits.labels is None:
+        raise DigitsError("the digits have no labels, of which train.csv has a column")
+    table = np.column_stack([digits.labels, digits.images.reshape(len(digits), PIXELS)])
+    rows = (",".join(map(str, row)) for row in table.tolist())
+    write_text(target, "\n".join([",".join((LABEL, *PIXEL_NAMES)), *rows]) + "\n")
 
 
 def write_probabilities(predictions: Predictions, target: Path) -> None:

@@ -9,6 +9,7 @@ from digit_recognizer.training.history import EpochRecord, Progress, history_to_
 from digit_recognizer.training.recipe import Recipe, load_recipe, recipe_names, recipe_text
 
 if TYPE_CHECKING:
+    from digit_recognizer.training.corrections import fine_tuning, with_corrections
     from digit_recognizer.training.folds import (
         FoldRun,
         cross_validate,
@@ -27,6 +28,7 @@ __all__ = [
     "Progress",
     "Recipe",
     "cross_validate",
+    "fine_tuning",
     "history_to_csv",
     "load_recipe",
     "outline",
@@ -38,9 +40,11 @@ __all__ = [
     "resume",
     "resume_folds",
     "train",
+    "with_corrections",
 ]
 
 _NEEDING_TORCH = {
+    "corrections": ("fine_tuning", "with_corrections"),
     "folds": ("FoldRun", "cross_validate", "read_plan", "resume_folds"),
     "summary": ("LayerSummary", "Outline", "outline"),
     "preview": ("preview_augmentation",),

@@ -54,7 +54,12 @@ class Batch:
 
 
 def prepare(
-    images: Tensor, labels: Tensor, recipe: Recipe, teacher: nn.Module | None, pool: Pool | None
+    images: Tensor,
+    labels: Tensor,
+    recipe: Recipe,
+    teacher: nn.Module | None,
+    pool: Pool | None,
+    corrections: Pool | None = None,
 ) -> Batch:
     """Make a batch of digits, with draws from torch's generator.
 
@@ -68,12 +73,14 @@ def prepare(
         Answers the digits as the augmentation leaves them, before the corruption.
     pool
         Some of it comes in where the recipe learns from outliers.
+    corrections
+        Some of them come in where the recipe learns from corrections.
     """
     count = len(images)
     if pool is not None and recipe.outliers is not None:
-        rows = torch.randint(len(pool.images), (round(recipe.outliers.share * count),), device=images.device)
-        images = torch.cat([images, pool.images[rows]])
-        labels = torch.cat([labels, pool.classes[rows]])
+        images, labels = _joined(images, labels, pool, round(recipe.outliers.share * count))
+    if corrections is not None and recipe.corrections is not None:
+        images, labels = _joined(images, labels, corrections, max(1, round(recipe.corrections.share * count)))
     inputs = scale(images)
     if recipe.augmentation is not None:
         inputs = augment(inputs, recipe.augmentation)
@@ -87,6 +94,12 @@ def prepare(
     if recipe.corruption is not None:
         inputs = corrupt(inputs, recipe.corruption.share).contiguous(memory_format=torch.channels_last)
     return Batch(inputs, targets)
+
+
+def _joined(images: Tensor, labels: Tensor, pool: Pool, count: int) -> tuple[Tensor, Tensor]:
+    """Return images and labels with `count` of a pool behind them, each drawn anew."""
+    rows = torch.randint(len(pool.images), (count,), device=images.device)
+    return torch.cat([images, pool.images[rows]]), torch.cat([labels, pool.classes[rows]])
 
 
 def make_pool(

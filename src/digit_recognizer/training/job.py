@@ -11,6 +11,7 @@ from torch import nn
 from digit_recognizer import run_folder
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.files import write_text
+from digit_recognizer.training.batches import Pool
 from digit_recognizer.training.checkpoint import (
     Position,
     load_checkpoint,
@@ -26,7 +27,7 @@ from digit_recognizer.training.predictor import Predictor, together
 from digit_recognizer.training.randomness import draws_from
 from digit_recognizer.training.recipe import Recipe, load_recipe, recipe_to_toml
 from digit_recognizer.training.schedule import has_stopped
-from digit_recognizer.training.teacher import check_teacher, load_teacher
+from digit_recognizer.training.teacher import check_teacher, load_members, load_teacher
 
 __all__ = ["Job", "new_job", "saved_job"]
 
@@ -51,6 +52,8 @@ class Job:
         The networks of the members before, on the processor.
     teacher
         What the network learns from besides the labels, on `device`.
+    corrections
+        What comes into batches besides digits and outliers, on `device`.
     """
 
     folder: Path
@@ -62,6 +65,7 @@ class Job:
     device: torch.device
     trained: list[nn.Module] = field(default_factory=list)
     teacher: nn.Module | None = None
+    corrections: Pool | None = None
 
     @property
     def history(self) -> list[EpochRecord]:
@@ -98,10 +102,11 @@ class Job:
         save_checkpoint(self.folder / run_folder.CHECKPOINT, self.network, self.optimizer, self.position)
         write_text(self.folder / run_folder.HISTORY, history_to_csv(self.position.history))
 
-    def begin_next_member(self) -> None:
+    def begin_next_member(self, *, save: bool = True) -> None:
         """Keep the network that is trained, and go to the first weights of the next."""
         member = self.position.member
-        save_tensors(_file_of(self.folder, member), dict(self.network.state_dict()), {"member": member})
+        if save:
+            save_tensors(_file_of(self.folder, member), dict(self.network.state_dict()), {"member": member})
         self.trained.append(self.network.cpu())
         self.position = Position(self.position.history, member=member + 1)
         self.network, self.optimizer = _begin(self.recipe, self.seed, self.device, member + 1)
@@ -164,8 +169,19 @@ def _begin(
     """Return a member's network with its first weights, and its optimizer."""
     with draws_from(seed, epoch=0, step=0, member=member):
         network = build_network(recipe, member)
+    if recipe.start:
+        _start(network, Path(recipe.start), member)
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network, build_optimizer(recipe, network)
+
+
+def _start(network: nn.Module, run: Path, member: int) -> None:
+    """Give a network the weights of a run's member."""
+    members = load_members(run)
+    try:
+        network.load_state_dict(members[member - 1].state_dict())
+    except (IndexError, RuntimeError) as error:
+        raise DigitsError(f"the weights of {run} do not fit the recipe: its network is another") from error
 
 
 def _file_of(folder: Path, member: int) -> Path:

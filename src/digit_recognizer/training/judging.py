@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, nll_loss
 
@@ -15,9 +17,10 @@ from digit_recognizer.training.predictor import Predictor, of_digits, scale
 from digit_recognizer.training.preparation import Parts
 from digit_recognizer.training.summary import count_parameters
 
-__all__ = ["metrics_of", "tensors_of", "validate"]
+__all__ = ["answers_in", "figures_in", "metrics_of", "probabilities_of", "tensors_of", "validate"]
 
 INFERENCE_BATCH = 512  # images; about 100 MB of activations for the recipes here
+EVEN = 0.5  # probability that there is a digit, below which the answer is that there is none
 LEAST = 1e-12  # probability, lest its logarithm is infinite
 
 
@@ -43,6 +46,21 @@ def _infer(network: nn.Module, images: Tensor) -> Tensor:
         return torch.cat([network(batch) for batch in batches]).float()
 
 
+def probabilities_of(predictor: Predictor, images: NDArray[np.uint8]) -> Tensor:
+    """Return what all members together, shifts included, make of images: float32 (N, 10 or 11)."""
+    batches = torch.split(torch.from_numpy(images), INFERENCE_BATCH)
+    with torch.inference_mode():
+        return torch.cat([predictor(batch) for batch in batches])
+
+
+def answers_in(probabilities: Tensor) -> NDArray[np.int64]:
+    """Return what images are taken for: int64 (N,), 0 to 9, or 10 for no digit."""
+    digits, is_digit = of_digits(probabilities)
+    answers: NDArray[np.int64] = digits.argmax(1).numpy()
+    answers[is_digit.numpy() < EVEN] = CLASSES
+    return answers
+
+
 def metrics_of(job: Job, predictor: Predictor, digits: Digits, parts: Parts) -> dict[str, Any]:
     """Return what ``metrics.json`` says of a run."""
     history = job.position.history
@@ -63,19 +81,20 @@ def metrics_of(job: Job, predictor: Predictor, digits: Digits, parts: Parts) -> 
 
 def _figures(predictor: Predictor, digits: Digits) -> dict[str, Any] | None:
     """Return how well all members together, shifts included, do on digits; None where there are none."""
-    if not len(digits):
-        return None
-    images, labels = tensors_of(digits, torch.device("cpu"))
-    with torch.inference_mode():
-        batches = [predictor(batch) for batch in torch.split(images, INFERENCE_BATCH)]
-    probabilities, _ = of_digits(torch.cat(batches))
-    right = int((probabilities.argmax(1) == labels).sum())
+    return figures_in(probabilities_of(predictor, digits.images), digits) if len(digits) else None
+
+
+def figures_in(probabilities: Tensor, digits: Digits) -> dict[str, Any]:
+    """Return how good these probabilities of digits are."""
+    labels = torch.from_numpy(digits.labels)
+    likely, _ = of_digits(probabilities)
+    right = int((likely.argmax(1) == labels).sum())
     return {
         "images": len(digits),
         "errors": len(digits) - right,
         "accuracy": 1 - (len(digits) - right) / len(digits),
         "accuracy_interval_95": wilson_interval(right, len(digits)),
-        "loss": nll_loss(probabilities.clamp_min(LEAST).log(), labels).item(),
+        "loss": nll_loss(likely.clamp_min(LEAST).log(), labels).item(),
     }
 
 

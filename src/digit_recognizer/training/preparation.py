@@ -21,6 +21,7 @@ from digit_recognizer.digits import Digits
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.files import PARTIAL, replacing, write_json, write_text
 from digit_recognizer.machine import processor_name
+from digit_recognizer.sources.corrections import Corrected, save_corrected
 from digit_recognizer.training.recipe import Recipe, recipe_to_toml
 
 __all__ = [
@@ -116,7 +117,13 @@ def check_free(folder: Path) -> None:
         raise DigitsError(f"{folder} is there already: choose another folder, or go on by --resume {folder}")
 
 
-def make_folder(folder: Path, recipe: Recipe, environment: Mapping[str, Any], parts: Parts) -> None:
+def make_folder(
+    folder: Path,
+    recipe: Recipe,
+    environment: Mapping[str, Any],
+    parts: Parts,
+    corrected: Corrected | None = None,
+) -> None:
     """Make a run folder with what is known before the training, under a temporary name at first.
 
     Raises
@@ -132,6 +139,8 @@ def make_folder(folder: Path, recipe: Recipe, environment: Mapping[str, Any], pa
         _write_rows(partial / run_folder.VALIDATION, parts.validation)
         if parts.fold is not None:
             _write_rows(partial / run_folder.FOLD, parts.fold)
+        if corrected is not None:
+            save_corrected(partial / run_folder.CORRECTIONS, corrected)
         write_json(partial / run_folder.ENVIRONMENT, environment)
         partial.rename(folder)
     except OSError as error:

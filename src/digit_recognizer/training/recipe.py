@@ -25,6 +25,7 @@ from digit_recognizer.training.settings import (
     AdamW,
     Augmentation,
     Constant,
+    Corrections,
     Corruption,
     Fraction,
     Muon,
@@ -71,7 +72,7 @@ class Recipe:
         Passes over the training images, at most; of each member.
     batch_size
         Images a step.
-    optimizer, schedule, split, augmentation, stopping, shifts, teacher, corruption, outliers
+    optimizer, schedule, split, augmentation, stopping, shifts, teacher, corruption, outliers, corrections
         See their classes; all but the first three may be absent.
     network
         Layers from top to bottom (see `layers`), or a function ``module:name`` that returns a torch
@@ -109,6 +110,7 @@ class Recipe:
     teacher: Teacher | None = None
     corruption: Corruption | None = None
     outliers: Outliers | None = None
+    corrections: Corrections | None = None
     temperature: PositiveFloat = 1.0
     reached: str = ""
     precision: Literal["auto", "bfloat16", "float32"] = "auto"
@@ -117,6 +119,11 @@ class Recipe:
     def outputs(self) -> int:
         """How many logits its networks end with: ten, and one for no digit where it learns from outliers."""
         return CLASSES + (self.outliers is not None)
+
+    @property
+    def start(self) -> str:
+        """The folder of the run whose weights are the first; nothing where it starts from none."""
+        return "" if self.corrections is None else self.corrections.run
 
     @property
     def choices(self) -> tuple[Network, ...]:
@@ -144,6 +151,10 @@ class Recipe:
             raise DigitsError("the key 'network' is missing")
         for network in self.choices:
             _check_network(network, self.batch_size)
+        if self.start and self.teacher is not None:
+            raise DigitsError(
+                "expected a teacher or corrections.run, got both: each decides what is held out"
+            )
         for name, monitor in self._monitors().items():
             if monitor.startswith("validation") and self.split.validation == 0:
                 raise DigitsError(f"{name}.monitor is {monitor}, but split.validation is 0: there is none")

@@ -13,6 +13,7 @@ __all__ = [
     "AdamW",
     "Augmentation",
     "Constant",
+    "Corrections",
     "Corruption",
     "Fraction",
     "Monitor",
@@ -258,6 +259,34 @@ class Teacher:
 
     run: str
     weight: Annotated[float, Field(gt=0, le=1, strict=True)] = 0.9
+
+
+@dataclass(frozen=True, config=STRICT)
+class Corrections:
+    """Learn from digits that a user corrected, too; see `corrections`.
+
+    With a run to start from this is fine-tuning: its weights are the first, what it held out is held out
+    again, and an epoch is a sample of its training images.
+
+    Attributes
+    ----------
+    file
+        An SQLite file of corrections; in the recipe that a run keeps, the run's own copy.
+    share
+        How many of them for each digit of a batch, drawn anew for each.
+    run
+        The folder of the run to start from; nothing: from first weights.
+    images
+        Training images of an epoch, drawn anew in each, where there is a run to start from.
+    cost
+        Accuracy on that run's validation images that it may cost, at most.
+    """
+
+    file: str
+    share: Annotated[float, Field(gt=0, le=1, strict=True)] = 0.1
+    run: str = ""
+    images: PositiveInt = 4_000
+    cost: NotNegative = 0.001
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -20,10 +20,20 @@ from digit_recognizer.training.checkpoint import load_weights
 from digit_recognizer.training.networks import build_network
 from digit_recognizer.training.predictor import scale, together
 from digit_recognizer.training.preparation import Fold, Parts, check_batch, read_parts, split_rows
+from digit_recognizer.training.randomness import draws_from
 from digit_recognizer.training.recipe import Recipe, load_recipe
 from digit_recognizer.training.settings import Split
 
-__all__ = ["are_strange", "check_teacher", "choose_parts", "load_teacher", "recorded", "soft_targets"]
+__all__ = [
+    "are_strange",
+    "check_teacher",
+    "choose_parts",
+    "count_members",
+    "load_members",
+    "load_teacher",
+    "recorded",
+    "soft_targets",
+]
 
 LIKE_A_DIGIT = 0.8  # a teacher's probability from which an outlier may be a digit
 SCREENED = 512  # images that a teacher looks at together
@@ -39,18 +49,29 @@ def load_teacher(recipe: Recipe, device: torch.device) -> nn.Module | None:
     """
     if recipe.teacher is None:
         return None
-    folder = Path(recipe.teacher.run)
-    run_folder.read_environment(folder)
-    run_folder.check_finished(folder)
-    found = load_recipe(folder / run_folder.RECIPE)
-    members = range(1, _count_members(folder, found) + 1)
-    network = together([build_network(found, member) for member in members])
-    load_weights(folder / run_folder.WEIGHTS, network)
+    network = together(load_members(Path(recipe.teacher.run)))
     network = network.eval().requires_grad_(requires_grad=False)
     return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
-def _count_members(folder: Path, recipe: Recipe) -> int:
+def load_members(folder: Path) -> list[nn.Module]:
+    """Return the networks of a finished run, with their weights.
+
+    Raises
+    ------
+    DigitsError
+        There is no such run, it is not finished or damaged.
+    """
+    run_folder.read_environment(folder)
+    run_folder.check_finished(folder)
+    found = load_recipe(folder / run_folder.RECIPE)
+    with draws_from(seed=0, epoch=0, step=0):  # what is built before the weights come in draws some
+        members = [build_network(found, member) for member in range(1, count_members(folder, found) + 1)]
+    load_weights(folder / run_folder.WEIGHTS, together(members))
+    return members
+
+
+def count_members(folder: Path, recipe: Recipe) -> int:
     """Return how many members a finished run has: fewer than its recipe's where it was ended early."""
     path = folder / run_folder.METRICS
     members = run_folder.read_json(path).get("members", 1)
@@ -66,40 +87,56 @@ def check_teacher(folder: Path, advice: str) -> None:
 
 
 def choose_parts(digits: Digits, recipe: Recipe, seed: int, fold: Fold | None = None) -> Parts:
-    """Return which rows a run is trained on and which it holds out: its own split, or its teacher's.
+    """Return which rows a run is trained on and which it holds out.
+
+    That is its own split, or that of its teacher or the run that it starts from.
 
     Raises
     ------
     DigitsError
-        As `split_rows`; or there is no such teacher, it is damaged, was trained on other digits, or held
-        none out that the recipe could watch.
+        As `split_rows`; or there is no such teacher or run, it is damaged, was trained on other digits, or
+        held none out that the recipe could watch; a fold is to be held out of a run's training images.
     """
-    if recipe.teacher is None:
+    if recipe.teacher is not None:
+        folder = Path(recipe.teacher.run)
+        check_teacher(folder, "train it, or name another by --set teacher.run=…")
+        return _parts_of(recipe, folder, digits, f"the teacher {folder}")
+    if not recipe.start:
         return split_rows(digits, recipe, seed, fold)
-    return _parts_of_teacher(recipe, Path(recipe.teacher.run), digits)
+    if fold is not None:
+        raise DigitsError(
+            f"no folds can be held out: {recipe.start}, which it starts from, knows these images"
+        )
+    return _parts_of(recipe, Path(recipe.start), digits, recipe.start)
 
 
-def _parts_of_teacher(recipe: Recipe, folder: Path, digits: Digits) -> Parts:
-    check_teacher(folder, "train it, or name another by --set teacher.run=…")
+def _parts_of(recipe: Recipe, folder: Path, digits: Digits, named: str) -> Parts:
     if run_folder.read_environment(folder)["data"]["sha256"] != digits.sha256():
-        raise DigitsError(f"the teacher {folder} was trained on other digits: a pupil needs the same")
+        who = "a pupil" if recipe.teacher is not None else "fine-tuning"
+        raise DigitsError(f"{named} was trained on other digits: {who} needs the same")
     parts = read_parts(folder, len(digits))
     if recipe.watches_validation and not len(parts.validation):
-        raise DigitsError(f"{recipe.name} watches validation images, but its teacher {folder} held none out")
+        raise DigitsError(f"{recipe.name} watches validation images, but {named} held none out")
     check_batch(len(parts.training), recipe)
     return parts
 
 
-def recorded(recipe: Recipe, parts: Parts) -> Recipe:
+def recorded(recipe: Recipe, parts: Parts, folder: Path) -> Recipe:
     """Return a recipe as its run keeps it.
 
-    A teacher's folder is found from any other, and the share held out is the teacher's.
+    A teacher's folder, or that of the run it starts from, is found from any other, and the share held out is
+    theirs; the file of corrections is the copy in the run's own `folder`.
     """
-    if recipe.teacher is None:
+    if recipe.corrections is not None:
+        start = str(Path(recipe.start).resolve()) if recipe.start else ""
+        file = str((folder / run_folder.CORRECTIONS).resolve())
+        recipe = replace(recipe, corrections=replace(recipe.corrections, file=file, run=start))
+    if recipe.teacher is not None:
+        recipe = replace(recipe, teacher=replace(recipe.teacher, run=str(Path(recipe.teacher.run).resolve())))
+    if recipe.teacher is None and not recipe.start:
         return recipe
-    teacher = replace(recipe.teacher, run=str(Path(recipe.teacher.run).resolve()))
     share = len(parts.validation) / (len(parts.training) + len(parts.validation))
-    return replace(recipe, teacher=teacher, split=Split(share))
+    return replace(recipe, split=Split(share))
 
 
 def soft_targets(teacher: nn.Module, inputs: Tensor, labels: Tensor, weight: float) -> Tensor:

@@ -10,29 +10,40 @@ import shutil
 import time
 from collections.abc import Callable, Generator
 from contextlib import ExitStack
-from math import isfinite
+from functools import partial
+from math import ceil, isfinite
 from pathlib import Path
 from threading import Event
 
+import numpy as np
 import torch
 from filelock import FileLock
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from digit_recognizer import run_folder
-from digit_recognizer.digits import CLASSES, Digits
+from digit_recognizer.digits import CLASSES, SIDE, Digits
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.files import remove_partial_files, write_json, write_text
+from digit_recognizer.sources.corrections import load_corrected
 from digit_recognizer.training.batches import Pool, make_pool, prepare
 from digit_recognizer.training.checkpoint import (
     Position,
     save_tensors,
+)
+from digit_recognizer.training.corrections import (
+    Settled,
+    choose_corrections,
+    describe_corrections,
+    pool_of,
+    settle,
 )
 from digit_recognizer.training.export import export_onnx
 from digit_recognizer.training.hardware import choose_device, keep_freed_memory, with_precision
 from digit_recognizer.training.history import EpochRecord, Progress, history_to_csv
 from digit_recognizer.training.job import Job, new_job, saved_job
 from digit_recognizer.training.judging import metrics_of, tensors_of, validate
+from digit_recognizer.training.predictor import Predictor
 from digit_recognizer.training.preparation import (
     Fold,
     Parts,
@@ -111,10 +122,16 @@ def train(
     hardware = choose_device(device)
     recipe = with_precision(recipe, hardware)
     parts = choose_parts(digits, recipe, seed, fold)
+    chosen = choose_corrections(recipe, digits, parts)
     target = run_folder.free_folder(recipe.name) if folder is None else Path(folder)
     job = new_job(target, recipe, seed, hardware)  # a network that does not fit leaves no folder behind
     environment = describe_environment(digits, parts, seed, hardware, source)
-    make_folder(target, recorded(recipe, parts), environment, parts)
+    if chosen is not None:
+        environment["corrections"] = describe_corrections(recipe, chosen)
+        job.corrections = pool_of(chosen.corrected, hardware)
+    make_folder(
+        target, recorded(recipe, parts, target), environment, parts, chosen.corrected if chosen else None
+    )
     return _run(job, lock_folder(target), digits, parts, on_step, stop)
 
 
@@ -157,6 +174,8 @@ def resume(
         remove_partial_files(target)
         parts = read_parts(target, len(digits))
         job = saved_job(target, environment["seed"], choose_device(device), epochs)
+        if job.recipe.corrections is not None:
+            job.corrections = pool_of(load_corrected(target / run_folder.CORRECTIONS), job.device)
         stack.pop_all()  # from here on the generator holds the lock
     return _run(job, lock, digits, parts, on_step, stop)
 
@@ -190,13 +209,34 @@ def _run(
                 if stop is not None and stop.is_set():
                     raise
                 break
-        _finish(job, digits, parts)
+        settled = None
+        if job.corrections is not None:
+            settled = settle(job, validation, partial(_train_quietly, job, images, labels, pool, stop))
+            if stop is not None and stop.is_set():
+                return
+        _finish(job, digits, parts, settled)
     except DivergedError:
         if not (job.folder / run_folder.CHECKPOINT).exists():  # leave the name to the next try
             shutil.rmtree(job.folder, ignore_errors=True)
         raise
     finally:
         lock.release()
+
+
+def _train_quietly(
+    job: Job, images: Tensor, labels: Tensor, pool: Pool | None, stop: Event | None, corrections: Pool
+) -> Predictor:
+    """Train as in a job from its beginning, with other corrections and no trace in its folder."""
+    other = new_job(job.folder, job.recipe, job.seed, job.device)
+    other.corrections = corrections
+    nothing = Digits(np.empty((0, SIDE, SIDE), np.uint8), np.empty(0, np.int64))
+    while not other.is_over and not (stop is not None and stop.is_set()):
+        if other.is_member_over:
+            other.begin_next_member(save=False)
+        _train_epoch(other, images, labels, pool, None, stop)
+        if other.position.step:
+            _close_epoch(other, nothing)
+    return other.predictor
 
 
 def _train_epoch(
@@ -212,6 +252,9 @@ def _train_epoch(
     job.network.train()
     epoch, member = job.epoch, position.member
     batches = batches_of(len(images), recipe.batch_size, job.seed, epoch, member)
+    if recipe.corrections is not None and recipe.start:
+        batches = batches[: ceil(recipe.corrections.images / recipe.batch_size)]
+    total = sum(map(len, batches))
     started = time.perf_counter() - position.seconds
     for rows in batches[position.step :]:
         for group in job.optimizer.param_groups:
@@ -225,7 +268,7 @@ def _train_epoch(
         position.right += right
         position.seconds = time.perf_counter() - started
         if on_step is not None:
-            on_step(_progress(job, len(images)))
+            on_step(_progress(job, total))
         if stop is not None and stop.is_set():
             return
 
@@ -249,7 +292,7 @@ def _must_be_finite(loss: float, job: Job) -> None:
 def _train_step(job: Job, images: Tensor, labels: Tensor, pool: Pool | None) -> tuple[float, int]:
     """Change the weights once; return the cross-entropy and the right answers of the digits before that."""
     recipe = job.recipe
-    batch = prepare(images, labels, recipe, job.teacher, pool)
+    batch = prepare(images, labels, recipe, job.teacher, pool, job.corrections)
     lowered = recipe.precision == "bfloat16"
     with torch.autocast(job.device.type, torch.bfloat16, enabled=lowered):
         logits = job.network(batch.inputs).float()  # (B, 10 or 11)
@@ -286,9 +329,10 @@ def _close_epoch(job: Job, validation: Digits) -> EpochRecord:
     return record
 
 
-def _finish(job: Job, digits: Digits, parts: Parts) -> None:
+def _finish(job: Job, digits: Digits, parts: Parts, settled: Settled | None) -> None:
     """Write weights, model and, as the sign that the run is whole, metrics."""
-    predictor, folder = job.predictor, job.folder
+    folder = job.folder
+    predictor = job.predictor if settled is None else settled.predictor
     state = dict(predictor.network.state_dict())
     write_text(folder / run_folder.HISTORY, history_to_csv(job.position.history))  # a kill may have lost it
     save_tensors(folder / run_folder.WEIGHTS, state, {"recipe": job.recipe.name})
@@ -297,7 +341,10 @@ def _finish(job: Job, digits: Digits, parts: Parts) -> None:
     trained_on = run_folder.read_environment(folder)["data"]["sha256"]
     model = folder / run_folder.MODEL
     export_onnx(predictor, model, probe, job.recipe.name, trained_on=trained_on, held_out=held_out)
-    write_json(folder / run_folder.METRICS, metrics_of(job, predictor, digits, parts))
+    metrics = metrics_of(job, predictor, digits, parts)
+    if settled is not None:
+        metrics["corrections"] = settled.metrics
+    write_json(folder / run_folder.METRICS, metrics)
     job.forget_members()
 
 

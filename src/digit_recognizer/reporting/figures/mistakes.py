@@ -30,6 +30,7 @@ __all__ = [
     "draw_confident_errors",
     "draw_confusion_counts",
     "draw_confusion_rates",
+    "draw_corrections",
     "draw_error_rates",
     "draw_rejection",
     "draw_reliability",
@@ -161,6 +162,23 @@ def draw_sample(
             blank(axes, around=ORANGE)
             words = f"{answer}  {percent(float(chances[answer]), 0)}, is {label}"
         axes.set_title(words, fontsize=8, pad=2, color=TEXT if answer == label else ORANGE)
+    return figure
+
+
+@styled
+def draw_corrections(images: NDArray[np.uint8], words: list[str], right: NDArray[np.bool_]) -> Figure:
+    """Draw images under words, what is not right framed: (N, 28, 28), N words, (N,)."""
+    columns = 6
+    rows = -(-len(images) // columns)
+    figure = new_figure(0.92 * rows)
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in grid[len(images) :]:
+        axes.axis("off")
+    for axes, image, word, good in zip(grid, images, words, right, strict=False):
+        show_digit(axes, image)
+        if not good:
+            blank(axes, around=ORANGE)
+        axes.set_title(word, fontsize=8, pad=2, color=TEXT if good else ORANGE)
     return figure
 
 

@@ -1,6 +1,7 @@
 """The chapters of a report: a study of a run ► blocks; all that a page says is worked out here."""
 
 from digit_recognizer.reporting.sections.comparison import compare
+from digit_recognizer.reporting.sections.corrections import show_corrections
 from digit_recognizer.reporting.sections.data import show_data
 from digit_recognizer.reporting.sections.inside import Choice, show_inside
 from digit_recognizer.reporting.sections.mistakes import show_mistakes
@@ -11,6 +12,7 @@ from digit_recognizer.reporting.sections.training import show_training
 __all__ = [
     "Choice",
     "compare",
+    "show_corrections",
     "show_data",
     "show_inside",
     "show_mistakes",

@@ -1,0 +1,182 @@
+"""The commands of corrections: list, export, clear; and training with them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from digit_recognizer.cli.commands import app
+from digit_recognizer.digits import Digits
+from digit_recognizer.sources import load_digits, write_training_csv
+from digit_recognizer.sources.corrections import Corrections
+from helpers import csv_of, make_digits, read_page
+
+DIGITS = make_digits(6, seed=5)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    """A folder with six corrections of digits and one of none, where they are unless said otherwise."""
+    monkeypatch.chdir(tmp_path)
+    store = Corrections(tmp_path / "runs/corrections.sqlite")
+    for image, label in zip(DIGITS.images, DIGITS.labels, strict=True):
+        store.add(image, int(label), 9 - int(label), "shipped")
+    store.add(np.full((28, 28), 7, np.uint8), None, 3, "[red]odd[/red]")
+    return tmp_path
+
+
+@pytest.mark.usefixtures("folder")
+def test_list_shows_a_row_for_each(run_command):
+    status, output, _ = run_command("corrections list")
+    assert status == 0
+    rows = [line.split() for line in output.splitlines() if line.split()[:1] and line.split()[0].isdecimal()]
+    assert [row[0] for row in rows] == ["1", "2", "3", "4", "5", "6", "7"]
+    assert rows[0][2:] == ["9", "0", "shipped"]
+    assert rows[6][2:] == ["3", "no", "digit", "[red]odd[/red]"]
+
+
+def test_list_gives_an_object_for_each_as_json(folder, run_command):
+    _, output, _ = run_command("corrections list --json")
+    rows = [json.loads(line) for line in output.splitlines()]
+    kept = Corrections(folder / "runs/corrections.sqlite").all()
+    assert [row["id"] for row in rows] == [each.id for each in kept]
+    assert rows[6] == {"id": 7, "time": kept[6].time, "read_as": 3, "label": None, "model": "[red]odd[/red]"}
+
+
+@pytest.mark.parametrize("name", ["mine.csv", "mine.npz", "MINE.CSV"])
+def test_what_is_exported_is_a_source_of_digits(folder, run_command, name):
+    status, output, _ = run_command(f"corrections export {name}")
+    assert status == 0
+    assert f"Wrote {name}: 6 corrections" in output
+    digits = load_digits(folder / name)
+    np.testing.assert_array_equal(digits.images, DIGITS.images)
+    np.testing.assert_array_equal(digits.labels, DIGITS.labels)
+
+
+def test_what_is_no_digit_is_in_the_npz_and_said_of_the_csv(folder, run_command):
+    run_command("corrections export mine.npz")
+    with np.load(folder / "mine.npz") as arrays:
+        assert arrays["others"].shape == (1, 28, 28)
+    _, output, _ = run_command("corrections export mine.csv")
+    assert "1 of no digit left out" in output
+
+
+@pytest.mark.usefixtures("folder")
+def test_another_ending_is_refused(run_command):
+    status, _, error = run_command("corrections export mine.txt")
+    assert (status, error.count("\n")) == (2, 1)
+    assert "neither .npz nor .csv" in error
+
+
+@pytest.mark.usefixtures("folder")
+def test_nothing_is_written_where_there_is_nothing(run_command):
+    run_command("corrections clear --yes")
+    status, _, error = run_command("corrections export mine.csv")
+    assert status == 2
+    assert "holds no corrections" in error
+    assert not Path("mine.csv").exists()
+    assert "holds no corrections" in run_command("corrections list")[1]
+    assert "holds no corrections" in run_command("corrections clear")[1]
+
+
+def test_clear_says_how_many_and_asks(folder):
+    path = folder / "runs/corrections.sqlite"
+    answer = CliRunner().invoke(app, ["corrections", "clear"], input="n\n")
+    assert answer.exit_code == 1
+    assert "Delete 7 corrections" in answer.output
+    assert Corrections(path).count() == 7
+    answer = CliRunner().invoke(app, ["corrections", "clear"], input="y\n")
+    assert answer.exit_code == 0
+    assert "Deleted 7 corrections" in answer.output
+    assert Corrections(path).count() == 0
+
+
+def test_clear_deletes_nothing_where_nobody_answers(folder):
+    assert CliRunner().invoke(app, ["corrections", "clear"], input="").exit_code == 1
+    assert Corrections(folder / "runs/corrections.sqlite").count() == 7
+
+
+@pytest.mark.parametrize("action", ["list", "export mine.csv", "clear --yes"])
+@pytest.mark.usefixtures("folder")
+def test_a_file_that_is_missing_or_something_else_is_one_sentence(run_command, action):
+    with closing(sqlite3.connect("foreign.sqlite")) as other:
+        other.execute("CREATE TABLE notes (text TEXT)")
+    Path("damaged.sqlite").write_bytes(b"SQLite format 3\0" + b"nonsense" * 500)
+    for name in ("missing", "foreign", "damaged"):
+        status, output, error = run_command(f"corrections {action} --corrections-file {name}.sqlite")
+        assert (status, output, error.count("\n")) == (2, "", 1)
+        assert f"{name}.sqlite" in error
+    assert not Path("missing.sqlite").exists()
+    assert not Path("mine.csv").exists()
+
+
+def test_clear_waits_for_nobody_for_ever(folder, run_command, monkeypatch):
+    monkeypatch.setattr("digit_recognizer.sources.corrections.PATIENCE", 0.05)
+    path = folder / "runs/corrections.sqlite"
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        status, _, error = run_command("corrections clear --yes")
+        assert status == 2
+        assert "in use by another program" in error
+        assert run_command("corrections list")[0] == 0
+    assert Corrections(path).count() == 7
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ("--from runs/a", "--from is for fine-tuning"),
+        ("--corrections-file a.sqlite", "--corrections-file is for fine-tuning"),
+        ("--with-corrections --folds 3", "leave --folds away"),
+        ("--with-corrections --resume runs/a", "leave --resume away"),
+        ("--with-corrections --from runs/a --recipe flash", "leave --recipe away"),
+        ("--with-corrections --from runs/a", "there is no run folder runs/a"),
+        ("--with-corrections --corrections-file missing.sqlite", "there are no corrections"),
+    ],
+)
+@pytest.mark.usefixtures("folder")
+def test_options_that_do_not_go_together_are_said(run_command, options, sentence):
+    status, _, error = run_command(f"train bundled {options} --out runs/new")
+    assert (status, error.count("\n")) == (2, 1)
+    assert sentence in error
+    assert not Path("runs/new").exists()
+
+
+@pytest.mark.usefixtures("one_thread", "drawn")
+def test_a_run_is_fine_tuned_from_its_own_source_and_reported(folder, run_command):
+    """In text, as JSON and on the page: from which run, on what, what it gained and what it cost."""
+    Path("train.csv").write_text(csv_of(make_digits(200)))
+    network = """--set 'network=["maxpool 4", "dense 10"]' --set batch_size=32 --set epochs=2"""
+    assert run_command(f"train train.csv --recipe flash {network} --out runs/old")[0] == 0
+    tune = "train --from runs/old --with-corrections --set corrections.images=64"
+    status, output, error = run_command(f"{tune} --out runs/new --report")
+    assert status == 0, error
+    assert "Learning from 6 corrections" in output
+    assert f"starting from {folder / 'runs/old'}" in output
+    assert "Left out: 1 correction of no digit" in output
+    for word in ("Corrections ", "Learned ", "Cost "):
+        assert word in output
+    text = read_page(Path("runs/new/report.html")).text
+    assert "Your own handwriting" in text
+    assert "What it cost" in text
+    _, output, _ = run_command(f"{tune} --out runs/json --json")
+    events = {row["event"]: row for row in map(json.loads, output.splitlines())}
+    assert events["corrections"]["left_out"] == {"no_digit": 1, "held_out": 0}
+    said = events["finished"]["corrections"]
+    assert said["classes"] == list(range(6))
+    assert said == json.loads(Path("runs/json/metrics.json").read_text())["corrections"]
+
+
+def test_train_csv_comes_back_as_it_was_written(tmp_path):
+    digits = Digits(DIGITS.images, DIGITS.labels)
+    write_training_csv(digits, tmp_path / "train.csv")
+    with (tmp_path / "train.csv").open() as file:
+        assert next(csv.reader(file))[:3] == ["label", "pixel0", "pixel1"]
+    assert load_digits(tmp_path / "train.csv").sha256() == digits.sha256()
