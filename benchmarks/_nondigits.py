@@ -1,4 +1,4 @@
-"""Pages with no digit: marks of kinds that the outliers of the training do not have, and of a few that they have."""
+"""Pages with no digit: kinds of marks that the outliers of training do not have, and a few that they have."""
 
 from __future__ import annotations
 
