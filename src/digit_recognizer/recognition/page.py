@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,7 +78,7 @@ def _recognised(guesses: Sequence[_Guess], ink: Ink, predict: Predict) -> tuple[
     predictions = predict(np.array(images, np.uint8).reshape(-1, SIDE, SIDE))
     digits, rest = [], []
     for number, guess in enumerate(guesses):
-        digit = _digit(guess, predictions, number, ink)
+        digit = replace(_digit(guess, predictions, number, ink), image=images[number])
         if digit.is_digit >= (STRAY if guess.found is None else SURE):
             digits.append(digit)
         else:

@@ -1,0 +1,91 @@
+"""The parts put together: one application of ASGI."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import FileResponse, Response
+from starlette.staticfiles import StaticFiles
+
+from digit_recognizer import __version__
+from digit_recognizer.serving import inference, v1
+from digit_recognizer.serving.errors import Refusal, error_response
+from digit_recognizer.serving.limits import Limits
+from digit_recognizer.serving.model import Model
+from digit_recognizer.serving.settings import Settings
+from digit_recognizer.serving.state import State
+
+__all__ = ["create_app"]
+
+STATIC = Path(__file__).with_name("static")
+DESCRIPTION = "Reads handwritten digits: pictures of any size, or images of 28x28 pixels."
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Return the service: the page, ``/v1``, the Open Inference Protocol, documentation and metrics.
+
+    Raises
+    ------
+    DigitsError
+        The model is missing or damaged.
+    """
+    model, state = Model(settings), State()
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        model.close()
+
+    app = FastAPI(
+        title="digit-recognizer",
+        description=DESCRIPTION,
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.state.model, app.state.service = model, state
+    v1.add_routes(app.router, model, settings)
+    inference.add_routes(app.router, model, settings, state)
+    _add_pages(app)
+    _add_handlers(app)
+    app.add_middleware(Limits, settings=settings, state=state)
+    return app
+
+
+def _add_pages(app: FastAPI) -> None:
+    async def page() -> Response:
+        return FileResponse(STATIC / "index.html")
+
+    async def docs() -> Response:
+        return FileResponse(STATIC / "docs.html")
+
+    for path, handler in (("/", page), ("/docs", docs)):
+        app.add_api_route(path, handler, methods=["GET", "HEAD"], include_in_schema=False)
+    app.mount("/static", StaticFiles(directory=STATIC))
+
+
+def _add_handlers(app: FastAPI) -> None:
+    """Say everything that is wrong in the same form."""
+
+    async def refuse(_request: Request, error: Exception) -> Response:
+        assert isinstance(error, Refusal)
+        return error_response(error)
+
+    async def refuse_http(_request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return error_response(Refusal(error.status_code, str(error.detail), error.headers))
+
+    async def refuse_arguments(_request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        first = error.errors()[0]
+        return error_response(Refusal(400, f"{first['loc'][-1]}: {first['msg']}"))
+
+    app.add_exception_handler(Refusal, refuse)
+    app.add_exception_handler(HTTPException, refuse_http)
+    app.add_exception_handler(RequestValidationError, refuse_arguments)

@@ -1,0 +1,125 @@
+"""The process: listens, says so, and on SIGTERM answers what it has before it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import uvicorn
+
+from digit_recognizer.errors import DigitsError
+from digit_recognizer.serving.app import create_app
+from digit_recognizer.serving.settings import Settings
+from digit_recognizer.serving.state import State
+
+__all__ = ["serve"]
+
+BACKLOG = 2048  # connections that wait for being accepted
+KEEP_ALIVE = 15  # seconds until an idle connection is closed
+GRACE = 8  # seconds that requests get to end, after SIGTERM
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def serve(settings: Settings, announce: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or Ctrl+C.
+
+    Parameters
+    ----------
+    settings
+        What to serve, and where.
+    announce
+        Is told the address when requests are answered.
+
+    Raises
+    ------
+    DigitsError
+        The model is missing or damaged, or the address is taken.
+    """
+    warnings.simplefilter("ignore")  # Pillow's, of what it puts up with
+    app = create_app(settings)
+    listener = _listen(settings.host, settings.port)
+    config = uvicorn.Config(
+        app,
+        access_log=False,
+        log_level="warning",
+        http="httptools",
+        ws="none",
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=GRACE,
+        backlog=BACKLOG,
+    )
+    server = Server(config, app.state.service, settings.drain_seconds)
+    server.when_ready = lambda: announce(_address(listener))
+    server.run([listener])
+
+
+class Server(uvicorn.Server):
+    """uvicorn, which says first that it is not ready any more, and ends with status 0."""
+
+    when_ready: Callable[[], None]
+
+    def __init__(self, config: uvicorn.Config, state: State, drain_seconds: float) -> None:
+        super().__init__(config)
+        self._state = state
+        self._drain_seconds = drain_seconds
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen, and say so."""
+        await super().startup(sockets)
+        self.when_ready()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """End by request: the signal that asked for it is not raised again behind the end."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {each: signal.signal(each, self.handle_exit) for each in SIGNALS}
+        try:
+            yield
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Go away: not ready, then closed; a second Ctrl+C does not wait."""
+        if self._state.draining and sig == signal.SIGINT:
+            self.should_exit = self.force_exit = True
+        self._state.draining = True
+
+    async def main_loop(self) -> None:
+        """Serve until told to end, and then as long as others need to notice."""
+        counter = 0
+        while not (self._state.draining or await self.on_tick(counter)):
+            counter = (counter + 1) % 864_000
+            await asyncio.sleep(0.1)
+        if not self.should_exit:
+            await asyncio.sleep(self._drain_seconds)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        if sys.platform != "win32":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        raise DigitsError(f"cannot listen on {host}, port {port}: {error.strerror or error}") from error
+    listener.set_inheritable(True)
+    return listener
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
