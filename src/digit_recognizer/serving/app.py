@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.middleware.cors import CORSMiddleware
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from digit_recognizer import __version__
-from digit_recognizer.serving import inference, v1
+from digit_recognizer.serving import corrections, inference, v1
 from digit_recognizer.serving.errors import Refusal, error_response
 from digit_recognizer.serving.limits import Limits
+from digit_recognizer.serving.metrics import CONTENT_TYPE_LATEST, Metrics
 from digit_recognizer.serving.model import Model
+from digit_recognizer.serving.openapi import describe
 from digit_recognizer.serving.settings import Settings
 from digit_recognizer.serving.state import State
 
@@ -34,11 +38,13 @@ def create_app(settings: Settings) -> FastAPI:
     DigitsError
         The model is missing or damaged.
     """
-    model, state = Model(settings), State()
+    model, state, metrics = Model(settings), State(), Metrics()
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        warming = asyncio.ensure_future(model.run(model.warm_up))
         yield
+        warming.cancel()
         model.close()
 
     app = FastAPI(
@@ -52,9 +58,16 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.model, app.state.service = model, state
     v1.add_routes(app.router, model, settings)
     inference.add_routes(app.router, model, settings, state)
+    corrections.add_routes(app.router, model, settings)
     _add_pages(app)
+    _add_metrics(app, metrics)
     _add_handlers(app)
-    app.add_middleware(Limits, settings=settings, state=state)
+    describe(app, with_token=settings.token is not None)
+    app.add_middleware(Limits, settings=settings, state=state, metrics=metrics)
+    if settings.allow_origin:
+        origins = [each.strip() for each in settings.allow_origin.split(",")]
+        allowed = {"allow_methods": ["*"], "allow_headers": ["*"]}
+        app.add_middleware(CORSMiddleware, allow_origins=origins, **allowed)
     return app
 
 
@@ -68,6 +81,13 @@ def _add_pages(app: FastAPI) -> None:
     for path, handler in (("/", page), ("/docs", docs)):
         app.add_api_route(path, handler, methods=["GET", "HEAD"], include_in_schema=False)
     app.mount("/static", StaticFiles(directory=STATIC))
+
+
+def _add_metrics(app: FastAPI, metrics: Metrics) -> None:
+    async def text() -> Response:
+        return Response(metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    app.add_api_route("/metrics", text, methods=["GET"], include_in_schema=False)
 
 
 def _add_handlers(app: FastAPI) -> None:

@@ -6,9 +6,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import ValidationError
 from starlette.responses import Response
 
-__all__ = ["RETRY", "Refusal", "error_response", "json_response"]
+__all__ = ["RETRY", "Refusal", "described", "error_response", "json_response"]
 
 RETRY = {"Retry-After": "1"}  # seconds
 
@@ -42,3 +43,11 @@ def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | No
 def error_response(refusal: Refusal) -> Response:
     """Return a refusal as every client gets it: ``{"error": "one sentence"}``."""
     return json_response({"error": refusal.sentence}, refusal.status, refusal.headers)
+
+
+def described(error: ValidationError) -> str:
+    """Say in one sentence what is wrong with JSON, and where."""
+    first: Any = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(map(str, first["loc"]))
+    sentence = first["msg"][:1].lower() + first["msg"][1:]
+    return f"{place}: {sentence}" if place else sentence

@@ -1,13 +1,32 @@
-"""What OpenAPI says of each route of ``/v1``: the forms of its request, its answers, and examples."""
+"""What OpenAPI says of each route: the forms of its request, its answers, and examples."""
 
 from __future__ import annotations
 
+from base64 import b64encode
 from typing import Any
 
 from digit_recognizer.digits import SIDE
 from digit_recognizer.serving import schemas
 
-__all__ = ["EXPLAIN", "FILTERS", "IMAGES", "MODEL", "PREDICT", "READ", "SALIENCY", "errors"]
+__all__ = [
+    "CORRECT",
+    "COUNT",
+    "EXPLAIN",
+    "FILTERS",
+    "IMAGES",
+    "INFER",
+    "LIVE",
+    "METADATA",
+    "MODEL",
+    "MODEL_READY",
+    "PREDICT",
+    "READ",
+    "READY",
+    "SALIENCY",
+    "SERVER",
+    "UNDO",
+    "errors",
+]
 
 IMAGES = "Add to each digit its 28x28 pixels, in base64."
 SALIENCY = "Add where hiding the ink costs the most."
@@ -30,6 +49,11 @@ STROKE = range(6, 22)  # rows of an upright stroke, which is a 1
 ONE = [[255 if row in STROKE and column in (13, 14) else 0 for column in range(SIDE)] for row in range(SIDE)]
 PROBABILITIES = [0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
 BINARY = {"schema": {"type": "string", "format": "binary"}}
+_CORRECTION = {
+    "image": b64encode(bytes(pixel for row in ONE for pixel in row)).decode(),
+    "label": 1,
+    "read_as": 7,
+}
 DIGIT = {
     "digit": 1,
     "box": {"x": 20, "y": 12, "width": 9, "height": 40},
@@ -46,14 +70,19 @@ def errors(*further: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def _route(model: Any, example: Any, *further: int, body: dict[str, Any] | None = None) -> dict[str, Any]:
-    answer = {"model": model, "content": {"application/json": {"example": example}}}
+def _route(
+    model: Any, example: Any, *further: int, body: dict[str, Any] | None = None, status: int = 200
+) -> dict[str, Any]:
+    """Return what FastAPI is told of a route: its answer, its errors, and the forms of its body."""
+    answer = {"model": model, "content": {"application/json": {"example": example}}} if model else {}
     extra = {"requestBody": {"required": True, "content": body}} if body else None
-    return {"responses": {200: answer, **errors(*further)}, "openapi_extra": extra}
+    responses = {status: {"description": "The answer.", **answer}, **errors(*further)}
+    return {"status_code": status, "responses": responses, "openapi_extra": extra}
 
 
 def _json(model: Any, example: Any) -> dict[str, Any]:
-    return {"schema": model.model_json_schema(), "example": example}
+    """Return what OpenAPI says of a body of JSON; `openapi.describe` adds the schema itself."""
+    return {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}, "example": example}
 
 
 _FORM = {
@@ -141,3 +170,46 @@ MODEL = _route(
         "limits": {"body_bytes": 5_000_000, "pixels": 25_000_000, "images": 1024},
     },
 )
+LIVE = _route(schemas.Live, {"live": True})
+READY = _route(schemas.Ready, {"ready": True})
+MODEL_READY = _route(schemas.ModelReady, {"name": "digits", "ready": True})
+SERVER = _route(
+    schemas.ServerCard,
+    {"name": "digit-recognizer", "version": "0.1.0", "extensions": ["binary_tensor_data"]},
+)
+METADATA = _route(
+    schemas.Metadata,
+    {
+        "name": "digits",
+        "versions": ["1"],
+        "platform": "onnxruntime_onnx",
+        "inputs": [{"name": "images", "datatype": "UINT8", "shape": [-1, SIDE, SIDE]}],
+        "outputs": [{"name": "labels", "datatype": "INT64", "shape": [-1]}],
+    },
+)
+INFER = _route(
+    schemas.InferAnswer,
+    {
+        "model_name": "digits",
+        "model_version": "1",
+        "outputs": [{"name": "labels", "datatype": "INT64", "shape": [1], "data": [1]}],
+    },
+    body={
+        "application/json": _json(
+            schemas.InferRequest,
+            {
+                "inputs": [{"name": "images", "shape": [1, SIDE, SIDE], "datatype": "UINT8", "data": [ONE]}],
+                "outputs": [{"name": "labels"}],
+            },
+        )
+    },
+)
+CORRECT = _route(
+    schemas.Kept,
+    {"id": 17},
+    404,
+    body={"application/json": _json(schemas.Correction, _CORRECTION)},
+    status=201,
+)
+COUNT = _route(schemas.Corrections, {"count": 17}, 404)
+UNDO = _route(None, None, 404, status=204)

@@ -53,6 +53,7 @@ class Model:
     def __init__(self, settings: Settings) -> None:
         self.shipped = settings.model is None
         self.version = __version__
+        self.title = f"shipped {__version__}" if settings.model is None else str(settings.model)
         self._pixels = settings.pixels
         self._recognizer = Recognizer(settings.model, threads=1)  # requests share the cores, not images
         blank = self._recognizer.predict(np.zeros((1, 28, 28), np.uint8))

@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from digit_recognizer.digits import CLASSES, INK, SIDE
 
 __all__ = [
+    "AskedTensor",
+    "BoxAnswer",
     "Correction",
     "Corrections",
+    "DigitAnswer",
     "Error",
     "Explanation",
     "Filters",
     "Images",
+    "InferAnswer",
+    "InferRequest",
+    "InputTensor",
     "Kept",
+    "KernelsAnswer",
+    "LayerAnswer",
+    "LimitsAnswer",
+    "LineAnswer",
+    "Live",
+    "Metadata",
     "ModelCard",
+    "ModelReady",
+    "NumberAnswer",
     "OneImage",
+    "OutputTensor",
     "PredictionsAnswer",
     "ReadingAnswer",
+    "Ready",
+    "ServerCard",
+    "TensorCard",
 ]
 
 Pixel = Annotated[int, Field(ge=0, le=INK)]
@@ -168,6 +186,96 @@ class ModelCard(_Schema):
     knows_no_digit: bool
     corrections: bool
     limits: LimitsAnswer
+
+
+class InputTensor(_Schema):
+    """A tensor of the Open Inference Protocol: its numbers in `data`, or behind the JSON as bytes."""
+
+    name: str
+    shape: Annotated[list[int], Field(min_length=1)]
+    datatype: str
+    parameters: dict[str, Any] = {}
+    data: list[Any] | None = None
+
+
+class AskedTensor(_Schema):
+    """A tensor that is asked for; the parameter `binary_data` says in which form."""
+
+    name: str
+    parameters: dict[str, Any] = {}
+
+
+class InferRequest(_Schema):
+    """A request of the Open Inference Protocol."""
+
+    id: str | None = None
+    parameters: dict[str, Any] = {}
+    inputs: Annotated[list[InputTensor], Field(min_length=1, max_length=1)]
+    outputs: list[AskedTensor] = []
+
+
+class OutputTensor(_Schema):
+    """A tensor of the answer."""
+
+    name: str
+    shape: list[int]
+    datatype: str
+    parameters: dict[str, Any] | None = None
+    data: list[float] | None = None
+
+
+class InferAnswer(_Schema):
+    """An answer of the Open Inference Protocol."""
+
+    model_name: str
+    model_version: str
+    id: str | None = None
+    outputs: list[OutputTensor]
+
+
+class TensorCard(_Schema):
+    """What a tensor is; -1 for the number of images."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+
+
+class Metadata(_Schema):
+    """What the model takes and gives."""
+
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[TensorCard]
+    outputs: list[TensorCard]
+
+
+class ServerCard(_Schema):
+    """What the service is."""
+
+    name: str
+    version: str
+    extensions: list[str]
+
+
+class Live(_Schema):
+    """The service runs."""
+
+    live: bool
+
+
+class Ready(_Schema):
+    """The service takes requests."""
+
+    ready: bool
+
+
+class ModelReady(_Schema):
+    """The model takes requests."""
+
+    name: str
+    ready: bool
 
 
 class Correction(_Schema):

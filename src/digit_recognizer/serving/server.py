@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import signal
 import socket
 import sys
@@ -16,15 +17,20 @@ import uvicorn
 
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.serving.app import create_app
+from digit_recognizer.serving.logs import configure
+from digit_recognizer.serving.protocol import Protocol, make_protocol
 from digit_recognizer.serving.settings import Settings
 from digit_recognizer.serving.state import State
 
-__all__ = ["serve"]
+__all__ = ["run_server", "serve"]
 
 BACKLOG = 2048  # connections that wait for being accepted
 KEEP_ALIVE = 15  # seconds until an idle connection is closed
 GRACE = 8  # seconds that requests get to end, after SIGTERM
+TICK = 0.1  # seconds
+LOOK = 5  # ticks between two looks at all connections
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SWITCH = 0.001  # seconds after which a thread that works in Python lets another one
 
 
 def serve(settings: Settings, announce: Callable[[str], None]) -> None:
@@ -42,39 +48,53 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     DigitsError
         The model is missing or damaged, or the address is taken.
     """
+    _allow_many_files()
+    with _listen(settings.host, settings.port) as listener:
+        address = _address(listener)
+        if settings.workers == 1:
+            run_server(settings, listener, lambda: announce(address))
+            return
+        from digit_recognizer.serving.workers import run_workers
+
+        run_workers(settings, listener, lambda: announce(address))
+
+
+def run_server(settings: Settings, listener: socket.socket, when_ready: Callable[[], None]) -> None:
+    """Serve in this process until a signal ends it."""
     warnings.simplefilter("ignore")  # Pillow's, of what it puts up with
+    sys.setswitchinterval(SWITCH)
+    configure(as_json=settings.log_json)
     app = create_app(settings)
-    listener = _listen(settings.host, settings.port)
     config = uvicorn.Config(
         app,
         access_log=False,
-        log_level="warning",
-        http="httptools",
+        log_config=None,
+        http=make_protocol(settings.header_seconds, settings.connections),
         ws="none",
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=GRACE,
         backlog=BACKLOG,
     )
-    server = Server(config, app.state.service, settings.drain_seconds)
-    server.when_ready = lambda: announce(_address(listener))
-    server.run([listener])
+    Server(config, app.state.service, settings.drain_seconds, when_ready).run([listener])
 
 
 class Server(uvicorn.Server):
     """uvicorn, which says first that it is not ready any more, and ends with status 0."""
 
-    when_ready: Callable[[], None]
-
-    def __init__(self, config: uvicorn.Config, state: State, drain_seconds: float) -> None:
+    def __init__(
+        self, config: uvicorn.Config, state: State, drain_seconds: float, when_ready: Callable[[], None]
+    ) -> None:
         super().__init__(config)
         self._state = state
         self._drain_seconds = drain_seconds
+        self._when_ready = when_ready
+        self._parent = multiprocessing.parent_process()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen, and say so."""
         await super().startup(sockets)
-        self.when_ready()
+        self._when_ready()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -89,20 +109,32 @@ class Server(uvicorn.Server):
             for each, handler in before.items():
                 signal.signal(each, handler)
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
         """Go away: not ready, then closed; a second Ctrl+C does not wait."""
         if self._state.draining and sig == signal.SIGINT:
             self.should_exit = self.force_exit = True
         self._state.draining = True
 
     async def main_loop(self) -> None:
-        """Serve until told to end, and then as long as others need to notice."""
+        """Serve until told to end, and then on for as long as others need to notice."""
         counter = 0
         while not (self._state.draining or await self.on_tick(counter)):
-            counter = (counter + 1) % 864_000
-            await asyncio.sleep(0.1)
+            counter += 1
+            await asyncio.sleep(TICK)
+        self._state.draining = True
         if not self.should_exit:
             await asyncio.sleep(self._drain_seconds)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look after the connections, and whether there still is who started this worker."""
+        if counter % LOOK == 0:
+            now = asyncio.get_running_loop().time()
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, Protocol):
+                    connection.look(now)
+            if self._parent is not None and not self._parent.is_alive():
+                return True
+        return await super().on_tick(counter)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -116,10 +148,19 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.bind(address)
     except OSError as error:
         raise DigitsError(f"cannot listen on {host}, port {port}: {error.strerror or error}") from error
-    listener.set_inheritable(True)
     return listener
 
 
 def _address(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _allow_many_files() -> None:
+    """Allow as many open files as this user may have: each connection is one."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 import numpy as np
 from fastapi import APIRouter, Query, Request
@@ -16,7 +15,7 @@ from starlette.responses import Response
 from digit_recognizer.digits import PIXELS, SIDE
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.serving import examples, schemas
-from digit_recognizer.serving.errors import Refusal, json_response
+from digit_recognizer.serving.errors import Refusal, described, json_response
 from digit_recognizer.serving.model import NAME, Model, rounded
 from digit_recognizer.serving.settings import Settings
 
@@ -138,11 +137,3 @@ def _parsed(body: bytes) -> NDArray[np.uint8]:
         return np.array(IMAGES.validate_json(body).images, np.uint8)
     except ValidationError as error:
         raise Refusal(400, described(error)) from error
-
-
-def described(error: ValidationError) -> str:
-    """Say in one sentence what is wrong with JSON, and where."""
-    first: Any = error.errors(include_url=False, include_input=False)[0]
-    place = ".".join(map(str, first["loc"]))
-    sentence = first["msg"][:1].lower() + first["msg"][1:]
-    return f"{place}: {sentence}" if place else sentence
