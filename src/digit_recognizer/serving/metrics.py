@@ -69,10 +69,10 @@ class Metrics:
         if SHARED not in os.environ:
             return generate_latest(self._registry)
         registry = CollectorRegistry()
-        MultiProcessCollector(registry)
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return generate_latest(registry)
 
 
 def forget_process(number: int | None) -> None:
     """Count no requests as in flight in a worker that has ended."""
-    mark_process_dead(number)
+    mark_process_dead(number)  # type: ignore[no-untyped-call]

@@ -106,10 +106,13 @@ async def _field(request: Request) -> bytes:
         form = await _InMemory(request.headers, request.stream(), max_files=1, max_fields=1).parse()
     except (MultiPartException, KeyError, ValueError) as error:
         raise Refusal(400, "the form is damaged: expected one field 'picture' with a file") from error
-    picture = form.get("picture")
-    if not isinstance(picture, UploadFile):
-        raise Refusal(400, "the form has no file: expected one field 'picture'")
-    return await picture.read()
+    try:
+        picture = form.get("picture")
+        if not isinstance(picture, UploadFile):
+            raise Refusal(400, "the form has no file: expected one field 'picture'")
+        return await picture.read()
+    finally:
+        await form.close()
 
 
 async def _images(request: Request, model: Model, most: int) -> NDArray[np.uint8]:
