@@ -271,15 +271,14 @@ def test_an_answer_that_takes_too_long_is_504():
     import time
 
     with service(request_seconds=0.05) as slow:
-        slow.app.state.model._recognizer.predict = lambda _images: time.sleep(0.3)
-        slow.app.state.model._batcher._predict = slow.app.state.model._recognizer.predict
+        slow.app.state.model._batcher._recognise = lambda _images: time.sleep(0.3)
         error(slow.post("/v1/predict", content=bytes(784), headers=RAW), 504)
         assert slow.app.state.service.in_flight == 0
 
 
 def test_a_mistake_in_the_service_is_500_and_says_nothing_of_it(caplog):
     with service() as broken:
-        broken.app.state.model._batcher._predict = lambda _images: 1 / 0
+        broken.app.state.model._batcher._recognise = lambda _images: 1 / 0
         assert error(broken.post("/v1/predict", content=bytes(784), headers=RAW), 500) == (
             "the service made a mistake"
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,10 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 from starlette.responses import Response
 
-from digit_recognizer.digits import CLASSES, INK, PIXELS, SIDE, Predictions
+from digit_recognizer.digits import CLASSES, INK, PIXELS, SIDE
 from digit_recognizer.serving import examples, schemas
 from digit_recognizer.serving.errors import Refusal, described, json_response
-from digit_recognizer.serving.model import NAME, Model, rounded
+from digit_recognizer.serving.model import NAME, Answer, Model
 from digit_recognizer.serving.settings import Settings
 from digit_recognizer.serving.state import State
 
@@ -41,16 +42,17 @@ class _Output:
     dtype: str  # as the bytes of the binary extension have it
     shape: tuple[int, ...]  # of each image's
 
-    def of(self, predictions: Predictions, name: str) -> NDArray[Any]:
-        values: NDArray[Any] = getattr(predictions, name)
-        return values
+    field: str  # of an `Answer`
+
+    def of(self, answers: list[Answer]) -> list[Any]:
+        return [getattr(answer, self.field) for answer in answers]
 
 
 OUTPUTS = {
-    "probabilities": _Output("FP32", "<f4", (CLASSES,)),
-    "is_digit": _Output("FP32", "<f4", ()),
-    "labels": _Output("INT64", "<i8", ()),
-}  # by the names of `Predictions`
+    "probabilities": _Output("FP32", "<f4", (CLASSES,), "probabilities"),
+    "is_digit": _Output("FP32", "<f4", (), "is_digit"),
+    "labels": _Output("INT64", "<i8", (), "label"),
+}
 
 
 def add_routes(router: APIRouter, model: Model, settings: Settings, state: State) -> None:
@@ -84,8 +86,8 @@ def add_routes(router: APIRouter, model: Model, settings: Settings, state: State
         """Recognise images of 28x28 pixels."""
         ask, binary = _split(await request.body(), request.headers.get(HEADER))
         wanted = _wanted(ask, outputs)
-        predictions = await model.predict(_images(ask, binary, settings.images))
-        return _response(ask, predictions, outputs, wanted)
+        answers = await model.predict(_images(ask, binary, settings.images))
+        return _response(ask, answers, outputs, wanted)
 
     router.add_api_route("/v2/health/live", live, methods=["GET"], **examples.LIVE)
     router.add_api_route("/v2/health/ready", ready, methods=["GET"], **examples.READY)
@@ -172,19 +174,19 @@ def _bytes(binary: bytes, size: Any) -> NDArray[np.uint8]:
 
 
 def _response(
-    ask: schemas.InferRequest, predictions: Predictions, outputs: dict[str, _Output], wanted: dict[str, bool]
+    ask: schemas.InferRequest, answers: list[Answer], outputs: dict[str, _Output], wanted: dict[str, bool]
 ) -> Response:
     described_outputs, tensors = [], []
     for name, binary in wanted.items():
         output = outputs[name]
-        values = output.of(predictions, name)
-        tensor: dict[str, Any] = {"name": name, "datatype": output.datatype, "shape": list(values.shape)}
+        values = output.of(answers)
+        shape = [len(answers), *output.shape]
+        tensor: dict[str, Any] = {"name": name, "datatype": output.datatype, "shape": shape}
         if binary:
-            tensors.append(values.astype(output.dtype).tobytes())
+            tensors.append(np.array(values, output.dtype).tobytes())
             tensor["parameters"] = {"binary_data_size": len(tensors[-1])}
         else:
-            flat = values.reshape(-1)
-            tensor["data"] = rounded(flat) if flat.dtype.kind == "f" else flat.tolist()
+            tensor["data"] = list(chain.from_iterable(values)) if output.shape else values
         described_outputs.append(tensor)
     answer: dict[str, Any] = {"model_name": NAME, "model_version": VERSION, "outputs": described_outputs}
     if ask.id is not None:

@@ -92,13 +92,15 @@ class Limits:
         if self._state.in_flight >= self._settings.in_flight:
             raise Refusal(503, "the service is busy: come again", RETRY)
         self._state.in_flight += 1
+        self._metrics.in_flight.inc()
         try:
-            async with asyncio.timeout(self._settings.request_seconds), self._metrics.working():
+            async with asyncio.timeout(self._settings.request_seconds):
                 await self._app(exchange.scope, exchange.replay, exchange.respond)
         except TimeoutError as error:
             raise Refusal(504, "the answer took too long: send less") from error
         finally:
             self._state.in_flight -= 1
+            self._metrics.in_flight.dec()
 
     def _check_token(self, headers: Headers) -> None:
         given = headers.get("authorization", "").encode("latin-1")
@@ -181,7 +183,7 @@ class _Exchange:
         """Send a refusal, unless another response is already on its way."""
         if self.status:
             return
-        if self.unread:
+        if self.unread and "expect" not in Headers(scope=self.scope):  # else it waits for a word first
             await self._forget_the_rest()
         await error_response(refusal)(self.scope, self._receive, self.respond)
 

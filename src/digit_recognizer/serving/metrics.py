@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -23,7 +21,7 @@ BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 1
 
 
 class Metrics:
-    """What one service counts."""
+    """What one service counts; `in_flight` are the requests that are worked on."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -37,22 +35,13 @@ class Metrics:
             buckets=BUCKETS,
             registry=self._registry,
         )
-        self._in_flight = Gauge(
+        self.in_flight = Gauge(
             "digits_http_requests_in_flight",
             "Requests that are worked on",
             registry=self._registry,
             multiprocess_mode="livesum",
         )
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
-
-    @asynccontextmanager
-    async def working(self) -> AsyncIterator[None]:
-        """Count a request as in flight."""
-        self._in_flight.inc()
-        try:
-            yield
-        finally:
-            self._in_flight.dec()
 
     def observe(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count a request that was answered."""

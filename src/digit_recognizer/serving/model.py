@@ -10,13 +10,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from itertools import repeat
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from digit_recognizer import __version__
-from digit_recognizer.digits import INK, Predictions
+from digit_recognizer.digits import INK
 from digit_recognizer.recognition import Recognizer
 from digit_recognizer.serving.batcher import Batcher
 from digit_recognizer.serving.settings import Settings
@@ -25,15 +26,24 @@ if TYPE_CHECKING:
     from digit_recognizer.reading import Line, ReadDigit, Reading
     from digit_recognizer.reporting.activations import Activations, Convolution
 
-__all__ = ["FORMATS", "NAME", "Model", "rounded"]
+__all__ = ["FORMATS", "NAME", "Answer", "Model"]
 
 NAME = "digits"  # that clients ask for
 FORMATS = ("PNG", "JPEG", "WebP", "BMP", "GIF")  # of pictures from strangers: TIFF and PDF can do too much
 SMALL = 16  # images; requests of no more are recognised together
 MIDDLE, STEPS = 128, 127  # of a filter's byte: 0, and those to either side
-DECIMALS = 6  # of probabilities
+DECIMALS = 7  # of probabilities: about as many as float32 has
 
 Result = TypeVar("Result")
+
+
+class Answer(NamedTuple):
+    """What the model makes of one image; probabilities are rounded."""
+
+    label: int
+    probabilities: list[float]
+    is_digit: float | None
+    confidence: float
 
 
 class Model:
@@ -59,13 +69,20 @@ class Model:
         blank = self._recognizer.predict(np.zeros((1, 28, 28), np.uint8))
         self.knows_no_digit = blank.is_digit is not None
         self._threads = ThreadPoolExecutor(max(2, os.cpu_count() or 1), "model")
-        self._batcher = Batcher(self._recognizer.predict, self._threads)
+        self._batcher = Batcher(self._predict, self._threads)
 
-    async def predict(self, images: NDArray[np.uint8]) -> Predictions:
-        """Return what the model makes of images (N, 28, 28)."""
+    async def predict(self, images: NDArray[np.uint8]) -> list[Answer]:
+        """Return what the model makes of each of the images (N, 28, 28)."""
         if len(images) <= SMALL:
-            return await self._batcher.predict(images)
-        return await self.run(self._recognizer.predict, images)
+            return await self._batcher.submit(images)
+        return await self.run(self._predict, images)
+
+    def _predict(self, images: NDArray[np.uint8]) -> list[Answer]:
+        """Return a row for each image; made here, for all at once and in a thread."""
+        found = self._recognizer.predict(images)
+        is_digit = repeat(None) if found.is_digit is None else rounded(found.is_digit)
+        columns = (found.labels.tolist(), rounded(found.probabilities), is_digit, rounded(found.confidence))
+        return list(map(Answer, *columns))
 
     async def read(self, picture: bytes, *, images: bool) -> dict[str, Any]:
         """Return the numbers in a picture as JSON has them, each digit with its 28x28 pixels if `images`.
@@ -151,7 +168,7 @@ class Model:
 
 def rounded(probabilities: NDArray[np.float32]) -> Any:
     """Return probabilities as lists of numbers that are no longer than they need to be."""
-    return probabilities.astype(np.float64).round(DECIMALS).tolist()
+    return np.minimum(probabilities.astype(np.float64).round(DECIMALS), 1).tolist()
 
 
 def _line(line: Line, with_images: bool) -> dict[str, Any]:

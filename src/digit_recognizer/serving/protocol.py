@@ -14,6 +14,7 @@ __all__ = ["make_protocol"]
 
 HEADER_BYTES = 64_000  # of a request's line and headers
 PIECE = 16_000  # bytes
+LINGER = 1.0  # seconds that a connection stays open behind an answer that was not waited for
 UNREAD_SECONDS = 20.0  # a response that a client does not take for as long is given up
 
 NO_HTTP = (400, "Bad Request", "this is no HTTP request")
@@ -32,6 +33,7 @@ class Protocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._header_bytes = 0
         self._headers_due: float | None = self.loop.time() + self.header_seconds
+        self._has_ended = False
         self._unsent = 0
         self._unsent_since = 0.0
         if len(self.connections) > self.most:
@@ -39,12 +41,14 @@ class Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what the client sends; headers in small pieces, so that they are counted."""
+        if self._has_ended:
+            return
         if self._headers_due is None:
             super().data_received(data)
             return
         for start in range(0, len(data), PIECE):
             self._take(data[start : start + PIECE])
-            if self.transport.is_closing():
+            if self._has_ended or self.transport.is_closing():
                 return
 
     def _take(self, piece: bytes) -> None:
@@ -95,13 +99,24 @@ class Protocol(HttpToolsProtocol):
         return self._headers_due if self._headers_due is not None else 0.0
 
     def _end(self, status: int, phrase: str, sentence: str) -> None:
-        """Answer, if nothing else is being answered, and close the connection."""
+        """Answer, if nothing else is being answered, and close the connection.
+
+        What the client still sends is read and forgotten for a moment: closed with that unread, the
+        connection would break before the client sees the answer.
+        """
         self._headers_due = None
-        if self.transport.is_closing():
+        if self._has_ended or self.transport.is_closing():
             return
-        if self.is_waiting():
-            self.transport.write(_response(status, phrase, sentence))
-        self.transport.close()
+        self._has_ended = True
+        if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
+            self.transport.close()
+            return
+        if self.cycle is not None:
+            self.cycle.disconnected = True  # there is nobody for it to answer
+            self.cycle.message_event.set()
+        self.transport.write(_response(status, phrase, sentence))
+        self.transport.write_eof()
+        self.loop.call_later(LINGER, self.transport.close)
 
 
 def make_protocol(header_seconds: float, connections: int) -> type[Protocol]:

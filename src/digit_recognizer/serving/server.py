@@ -27,6 +27,7 @@ __all__ = ["run_server", "serve"]
 BACKLOG = 2048  # connections that wait for being accepted
 KEEP_ALIVE = 15  # seconds until an idle connection is closed
 GRACE = 8  # seconds that requests get to end, after SIGTERM
+LAST_REQUESTS = 1.0  # seconds in which open connections may still ask, behind the drain
 TICK = 0.1  # seconds
 LOOK = 5  # ticks between two looks at all connections
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -125,6 +126,30 @@ class Server(uvicorn.Server):
         if not self.should_exit:
             await asyncio.sleep(self._drain_seconds)
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let nobody else in, answer who is in, and end."""
+        waiting = [connection for each in sockets or [] for connection in _accepted(each)]
+        for server in self.servers:
+            server.close()
+        for each in sockets or []:
+            each.close()
+        loop = asyncio.get_running_loop()
+        for connection in waiting:
+            await loop.connect_accepted_socket(self._make_connection, connection)
+        await self._until_nobody_asks()
+        await super().shutdown(sockets)
+
+    def _make_connection(self) -> Protocol:
+        assert issubclass(self.config.http_protocol_class, Protocol)
+        return self.config.http_protocol_class(self.config, self.server_state, self.lifespan.state)
+
+    async def _until_nobody_asks(self) -> None:
+        """Wait a moment for requests that are on their way over connections that are there."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + LAST_REQUESTS
+        while self.server_state.connections and not self.force_exit and loop.time() < end:
+            await asyncio.sleep(TICK / 4)
+
     async def on_tick(self, counter: int) -> bool:
         """Look after the connections, and whether there still is who started this worker."""
         if counter % LOOK == 0:
@@ -135,6 +160,16 @@ class Server(uvicorn.Server):
             if self._parent is not None and not self._parent.is_alive():
                 return True
         return await super().on_tick(counter)
+
+
+def _accepted(listener: socket.socket) -> Iterator[socket.socket]:
+    """Give the connections that wait for being accepted."""
+    while True:
+        try:
+            connection, _ = listener.accept()
+        except OSError:
+            return
+        yield connection
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -16,7 +16,7 @@ from digit_recognizer.digits import PIXELS, SIDE
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.serving import examples, schemas
 from digit_recognizer.serving.errors import Refusal, described, json_response
-from digit_recognizer.serving.model import NAME, Model, rounded
+from digit_recognizer.serving.model import NAME, Model
 from digit_recognizer.serving.settings import Settings
 
 __all__ = ["add_routes"]
@@ -46,12 +46,13 @@ def add_routes(router: APIRouter, model: Model, settings: Settings) -> None:
     async def predict(request: Request) -> Response:
         """Say which digit each image of 28x28 pixels shows."""
         found = await model.predict(await _images(request, model, settings.images))
+        labels, probabilities, is_digit, confidence = zip(*found, strict=True)
         return json_response(
             {
-                "labels": found.labels.tolist(),
-                "probabilities": rounded(found.probabilities),
-                "is_digit": None if found.is_digit is None else rounded(found.is_digit),
-                "confidence": rounded(found.confidence),
+                "labels": labels,
+                "probabilities": probabilities,
+                "is_digit": is_digit if model.knows_no_digit else None,
+                "confidence": confidence,
             }
         )
 

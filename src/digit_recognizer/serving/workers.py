@@ -95,6 +95,7 @@ class _Workers:
         self._start()
 
     def _stop(self) -> None:
+        self._listener.close()  # the workers have their own hold of it
         for process in self._workers:
             process.terminate()
         end = time.monotonic() + PATIENCE
