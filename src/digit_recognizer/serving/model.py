@@ -68,7 +68,11 @@ class Model:
         self._recognizer = Recognizer(settings.model, threads=1)  # requests share the cores, not images
         blank = self._recognizer.predict(np.zeros((1, 28, 28), np.uint8))
         self.knows_no_digit = blank.is_digit is not None
-        self._threads = ThreadPoolExecutor(max(2, os.cpu_count() or 1), "model")
+        self.open()
+
+    def open(self) -> None:
+        """Make ready for work, again after `close`."""
+        self._threads = ThreadPoolExecutor(max(2, os.cpu_count() or 1), "model")  # started when needed
         self._batcher = Batcher(self._predict, self._threads)
 
     async def predict(self, images: NDArray[np.uint8]) -> list[Answer]:
