@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from http.client import BadStatusLine, IncompleteRead
@@ -111,6 +112,12 @@ def test_what_cannot_be_served_is_one_sentence(options, sentence, run_command):
     status, _, errors = run_command(f"serve {options}")
     assert (status, errors.count("\n")) == (2, 1)
     assert errors.startswith(sentence)
+
+
+def test_without_the_extra_it_says_what_to_install(run_command, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pydantic_settings", None)
+    sentence = 'this needs the package pydantic_settings: run pip install "digit-recognizer[serve]"'
+    assert run_command("serve") == (2, "", f"digits: {sentence}\n")
 
 
 def test_an_address_that_is_taken_is_one_sentence(run_command):

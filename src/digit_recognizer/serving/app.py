@@ -30,6 +30,7 @@ from digit_recognizer.serving.state import State
 __all__ = ["create_app"]
 
 STATIC = Path(__file__).with_name("static")
+FRESH = {"Cache-Control": "no-cache"}  # kept, but never used without asking
 SHORT = {"/v1/predict", "/v2/models/digits/infer"}
 DESCRIPTION = "Reads handwritten digits: pictures of any size, or images of 28x28 pixels."
 
@@ -72,8 +73,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(Limits, settings=settings, state=state, metrics=metrics)
     if settings.allow_origin:
         origins = [each.strip() for each in settings.allow_origin.split(",")]
-        allowed = {"allow_methods": ["*"], "allow_headers": ["*"]}
-        app.add_middleware(CORSMiddleware, allow_origins=origins, **allowed)
+        app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"])
     return app
 
 
@@ -99,14 +99,24 @@ class _Route(Route):
 
 def _add_pages(app: FastAPI) -> None:
     async def page() -> Response:
-        return FileResponse(STATIC / "index.html")
+        return FileResponse(STATIC / "index.html", headers=FRESH)
 
     async def docs() -> Response:
-        return FileResponse(STATIC / "docs.html")
+        return FileResponse(STATIC / "docs.html", headers=FRESH)
 
     for path, handler in (("/", page), ("/docs", docs)):
         app.add_api_route(path, handler, methods=["GET", "HEAD"], include_in_schema=False)
-    app.mount("/static", StaticFiles(directory=STATIC))
+    app.mount("/static", _Static(directory=STATIC))
+
+
+class _Static(StaticFiles):
+    """Files that a browser asks for again after an upgrade."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """Return a file, or that it has not changed."""
+        response = await super().get_response(path, scope)
+        response.headers.update(FRESH)
+        return response
 
 
 def _add_metrics(app: FastAPI, metrics: Metrics) -> None:

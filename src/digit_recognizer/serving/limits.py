@@ -65,6 +65,9 @@ class Limits:
             await self._answer(exchange)
         except Refusal as refusal:
             await exchange.refuse(refusal)
+        except asyncio.CancelledError:  # the service ends, and this took longer
+            exchange.unread = False
+            await exchange.refuse(Refusal(503, "the service is going away", RETRY))
         except Exception:
             log.exception("a mistake in the service: %s %s", scope["method"], scope["path"])
             await exchange.refuse(Refusal(500, "the service made a mistake"))

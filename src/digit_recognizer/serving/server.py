@@ -26,7 +26,7 @@ __all__ = ["run_server", "serve"]
 
 BACKLOG = 2048  # connections that wait for being accepted
 KEEP_ALIVE = 15  # seconds until an idle connection is closed
-GRACE = 8  # seconds that requests get to end, after SIGTERM
+GRACE = 7  # seconds that requests get to end, after SIGTERM
 LAST_REQUESTS = 1.0  # seconds in which open connections may still ask, behind the drain
 TICK = 0.1  # seconds
 LOOK = 5  # ticks between two looks at all connections

@@ -81,10 +81,9 @@ def add_routes(router: APIRouter, model: Model, settings: Settings) -> None:
             }
         )
 
-    post = {"methods": ["POST"]}
-    router.add_api_route("/v1/read", read, **post, **examples.READ)
-    router.add_api_route("/v1/predict", predict, **post, **examples.PREDICT)
-    router.add_api_route("/v1/explain", explain, **post, **examples.EXPLAIN)
+    router.add_api_route("/v1/read", read, methods=["POST"], **examples.READ)
+    router.add_api_route("/v1/predict", predict, methods=["POST"], **examples.PREDICT)
+    router.add_api_route("/v1/explain", explain, methods=["POST"], **examples.EXPLAIN)
     router.add_api_route("/v1/filters", filters, methods=["GET"], **examples.FILTERS)
     router.add_api_route("/v1/model", card, methods=["GET"], **examples.MODEL)
 
