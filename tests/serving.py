@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -48,7 +49,8 @@ class Service:
 def serving(*options: str, cwd: Path | None = None) -> Iterator[Service]:
     """Run ``digits serve`` on a free port."""
     command = [sys.executable, "-m", "digit_recognizer", "serve", "--port", "0", *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=cwd) as process:
+    patient = {**os.environ, "DIGITS_REQUEST_SECONDS": str(PATIENCE)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=cwd, env=patient) as process:
         try:
             assert process.stdout is not None
             yield Service(process, process.stdout.readline())

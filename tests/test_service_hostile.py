@@ -25,7 +25,7 @@ LINUX = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="looks
 
 @pytest.fixture(scope="module")
 def service():
-    with serving("--request-seconds", "60") as service:  # the processor may have other things to do
+    with serving() as service:
         service.ask("/v1/read", good("PNG"))
         yield service
 

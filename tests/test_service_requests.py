@@ -28,12 +28,13 @@ SEVEN = load_digits("bundled").images[7]
 
 @pytest.fixture(scope="module")
 def client():
-    with TestClient(create_app(make_settings(body_bytes=200_000, images=20))) as client:
+    with service(body_bytes=200_000, images=20) as client:
         yield client
 
 
 def service(**settings) -> TestClient:
-    return TestClient(create_app(make_settings(**settings)), raise_server_exceptions=False)
+    patient = {"request_seconds": 60, **settings}  # a test may have to share the processor
+    return TestClient(create_app(make_settings(**patient)), raise_server_exceptions=False)
 
 
 def png(page: np.ndarray, kind: str = "PNG") -> bytes:

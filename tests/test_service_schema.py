@@ -16,9 +16,9 @@ with warnings.catch_warnings(action="ignore"):
     from schemathesis.specs.openapi.checks import positive_data_acceptance  # no schema says what a picture is
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # the tool's own
-EXAMPLES = 20  # requests to each operation
+EXAMPLES = 15  # requests to each operation
 
-app = create_app(make_settings(images=20, in_flight=1000))
+app = create_app(make_settings(images=20, in_flight=1000, request_seconds=60))
 with warnings.catch_warnings(action="ignore"):
     schema = schemathesis.openapi.from_asgi("/openapi.json", app)
 
