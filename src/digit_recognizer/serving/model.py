@@ -73,7 +73,8 @@ class Model:
     def open(self) -> None:
         """Make ready for work, again after `close`."""
         self._threads = ThreadPoolExecutor(max(2, os.cpu_count() or 1), "model")  # started when needed
-        self._batcher = Batcher(self._predict, self._threads)
+        self._thread = ThreadPoolExecutor(1, "batches")  # so that single digits do not wait for pictures
+        self._batcher = Batcher(self._predict, self._thread)
 
     async def predict(self, images: NDArray[np.uint8]) -> list[Answer]:
         """Return what the model makes of each of the images (N, 28, 28)."""
@@ -117,7 +118,8 @@ class Model:
 
     def close(self) -> None:
         """Wait for no more work."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for each in (self._threads, self._thread):
+            each.shutdown(wait=False, cancel_futures=True)
 
     @cached_property
     def _activations(self) -> Activations:
