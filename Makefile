@@ -12,17 +12,21 @@ READY := .venv/.ready
 PEERS_READY := .venv-peers/.ready
 BROWSER_READY := .venv/.ready-browser
 
-.PHONY: run test test-browser browser-programs check bench bench-peers robustness model clean help
+.PHONY: run serve test test-browser test-hostile browser-programs check bench bench-peers bench-service robustness model \
+clean help
 
 help:
 	@echo "make run           train, evaluate and report, on SOURCE=digit-recognizer.zip, on data/, else on the bundled digits"
+	@echo "make serve         the page and the HTTP interface, on http://127.0.0.1:8000"
 	@echo "make test          run the tests"
 	@echo "make test-browser  look at reports in Chromium; where missing, apt-get installs it and Java"
+	@echo "make test-hostile  send the service MUTATED=20000 damaged pictures: an hour"
 	@echo "make check         ruff, mypy, and the commands and links of the documentation"
 	@echo "make bench         measure everything on SOURCE, beside Keras and torch: an hour"
 	@echo "make model         rebuild the models that come with the package from SOURCE: three hours"
 	@echo "make bench-peers   compare five-layer with Keras on TensorFlow, in an environment of its own"
 	@echo "make robustness    measure corrupted digits, strings, non-digits and speed on SOURCE, by what MODEL held out"
+	@echo "make bench-service measure the service: rates, patience, overload, endings; a quarter of an hour"
 	@echo "make clean         remove the virtual environments and caches; runs/ and data/ stay"
 
 run: $(READY)
@@ -32,6 +36,12 @@ run: $(READY)
 
 test: $(READY)
 	$(BIN)/pytest
+
+serve: $(READY)
+	$(BIN)/digits serve
+
+test-hostile: $(READY)
+	MUTATED=$(or $(MUTATED),20000) $(BIN)/pytest tests/test_service_hostile.py
 
 test-browser: $(BROWSER_READY) browser-programs
 	$(BIN)/pytest tests_browser
@@ -62,6 +72,9 @@ bench-peers: $(READY) $(PEERS_READY)
 	$(BIN)/python benchmarks/keras_five_layer.py $(SOURCE) \
 	--peers-python $(PEERS)/python -o benchmarks/results-keras-five-layer.json
 
+bench-service: $(READY)
+	$(BIN)/python benchmarks/service.py -o benchmarks/service.json
+
 robustness: $(READY)
 	$(BIN)/python benchmarks/robustness.py $(or $(SOURCE),data/digit-recognizer.zip) --model $(MODEL) \
 	$(if $(BESIDE),--beside $(BESIDE)) $(if $(PICTURES),--pictures $(PICTURES)) -o benchmarks/robustness.json
@@ -71,7 +84,7 @@ $(READY): pyproject.toml constraints.txt
 	{ echo "Python 3.11 or newer is needed: name one with 'make PYTHON=python3.12 …'" >&2; exit 1; }
 	@$(PYTHON) -m venv .venv || \
 	{ echo "this Python makes no virtual environment: install it, on Debian with 'apt install python3-venv'" >&2; exit 1; }
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,tune,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,tune,serve,dev]'
 	@touch $@
 
 $(BROWSER_READY): $(READY)

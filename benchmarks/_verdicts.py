@@ -15,7 +15,16 @@ from digit_recognizer.intervals import Z_95, wilson_interval
 
 __all__ = ["Bar", "Row", "as_json", "at_least", "at_most", "mean", "share", "spread", "table"]
 
-FORMATS = {"%": ".2f", "points": "+.2f", "": ".4f", "s": ".2f", "ms": ".2f", "MB": ".0f"}
+FORMATS = {
+    "%": ".2f",
+    "points": "+.2f",
+    "": ".4f",
+    "s": ".2f",
+    "ms": ".2f",
+    "MB": ".0f",
+    "requests/s": ",.0f",
+    "×": ".2f",
+}
 HEADS = ("", "", "measured", "95 % interval", "of", "bar", "met")
 
 

@@ -1,7 +1,11 @@
 """Every command and every link of the documentation works."""
 
+import os
 import re
 import shlex
+import shutil
+import socket
+import subprocess
 import sys
 from pathlib import Path
 from zipfile import ZipFile
@@ -71,6 +75,35 @@ def test_every_command_shown_works_in_the_order_shown(page, monkeypatch, capsys)
     assert commands
     for command in commands:
         run(command, monkeypatch, capsys)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the requests shown are curl's")
+def test_every_request_shown_is_answered_by_the_service_shown(tmp_path):
+    """Each block starts a service, and asks it."""
+    Image.fromarray(written("17 42")).save(tmp_path / "picture.png")
+    (tmp_path / "image.bin").write_bytes(bytes(784))
+    (tmp_path / "images.bin").write_bytes(bytes(3 * 784))
+    shown = [block.splitlines() for block in blocks(ROOT / "docs/service.md", "sh")]
+    assert len(shown) >= 2
+    for command, *requests in shown:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = str(free.getsockname()[1])
+        line = command.replace("digits serve", f"exec {sys.executable} -m digit_recognizer serve")
+        environment = {**os.environ, "DIGITS_PORT": port}
+        with subprocess.Popen(
+            ["sh", "-c", line], env=environment, cwd=tmp_path, stdout=subprocess.PIPE, text=True
+        ) as service:
+            try:
+                assert "Serving on" in service.stdout.readline()
+                for request in requests:
+                    words = shlex.split(request.replace(":8000", f":{port}"))
+                    answer = subprocess.run([*words, "-sSf"], cwd=tmp_path, capture_output=True, check=False)
+                    assert answer.returncode == 0, f"{request}: {answer.stderr}"
+                    assert answer.stdout
+            finally:
+                service.terminate()
+                assert service.wait(60) == 0
 
 
 @pytest.mark.slow

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 __all__ = ["Box", "Line", "Number", "ReadDigit", "Reading", "SingleDigit"]
 
@@ -32,17 +35,29 @@ class ReadDigit:
         Ten, of each digit; they sum to 1.
     is_digit
         The probability that there is a digit at all.
+    image
+        uint8, shape (28, 28), 0 background to 255 ink: what the network saw of it; None where nobody kept it.
     """
 
     digit: int
     box: Box
     probabilities: tuple[float, ...]
     is_digit: float
+    image: NDArray[np.uint8] | None = field(default=None, compare=False, repr=False)
 
     @property
     def confidence(self) -> float:
         """The probability that it is this digit."""
         return self.is_digit * self.probabilities[self.digit]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the digit as JSON has it, without the image."""
+        return {
+            "digit": self.digit,
+            "box": asdict(self.box),
+            "probabilities": self.probabilities,
+            "is_digit": self.is_digit,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +130,8 @@ class Reading:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the reading as JSON has it: ``text``, ``lines``, ``rejected``."""
-        from dataclasses import asdict
-
-        return {"text": self.text, **asdict(self)}
+        lines = [
+            {"numbers": [{"digits": [digit.as_dict() for digit in number.digits]} for number in line.numbers]}
+            for line in self.lines
+        ]
+        return {"text": self.text, "lines": lines, "rejected": [asdict(box) for box in self.rejected]}

@@ -9,7 +9,20 @@ from digit_recognizer.errors import DigitsError
 
 __all__ = ["USER_ERROR", "main"]
 
-EXTRAS = {"optuna": "tune", "sqlalchemy": "tune"}  # what to install for a package, where not ``train``
+SERVE = (
+    "fastapi",
+    "httptools",
+    "prometheus_client",
+    "pydantic_settings",
+    "python_multipart",
+    "starlette",
+    "uvicorn",
+)
+EXTRAS = {
+    "optuna": "tune",
+    "sqlalchemy": "tune",
+    **dict.fromkeys(SERVE, "serve"),
+}  # what to install for a package, where not ``train``
 USER_ERROR = 2  # exit status for what the user can put right, as for wrong options
 
 

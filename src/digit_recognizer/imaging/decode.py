@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
@@ -21,16 +22,22 @@ __all__ = ["FORMATS", "MAX_PIXELS", "Picture", "count_pages", "decode"]
 
 Picture = bytes | str | Path | IO[bytes] | Image.Image | NDArray[Any]
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")  # by content; a file's name plays no part
-EXPECTED = "expected PNG, JPEG, WebP, BMP, GIF, TIFF or PDF"
+FORMATS = ("PNG", "JPEG", "WebP", "BMP", "GIF", "TIFF", "PDF")  # by content; a file's name plays no part
 MAX_PIXELS = 25_000_000  # a 300 dpi scan of a page has 9 million, a telephone's photo 12 million
 MAX_BYTES = 200_000_000  # of a file; as many pixels of 16 bits and four colours, not compressed
 WHITE = (255, 255, 255, 255)
 SIXTEEN_BITS = 65535
-TOO_LARGE = f"{{}} has more than {MAX_PIXELS // 1_000_000} megapixels: make it smaller first"
+MEGAPIXEL = 1_000_000
 
 
-def decode(picture: Picture, name: str = "the picture", *, page: int = 1) -> NDArray[np.uint8]:
+def decode(
+    picture: Picture,
+    name: str = "the picture",
+    *,
+    page: int = 1,
+    formats: Sequence[str] = FORMATS,
+    max_pixels: int = MAX_PIXELS,
+) -> NDArray[np.uint8]:
     """Decode a picture into a grey page, upright, as a viewer would show it.
 
     Of an animation, and of a TIFF with several pages, the first counts. Transparent parts are white, colours
@@ -42,11 +49,15 @@ def decode(picture: Picture, name: str = "the picture", *, page: int = 1) -> NDA
         Where the file lies, its bytes, or a file object open for reading bytes: PNG, JPEG, WebP, BMP, GIF,
         TIFF, or PDF with the extra `pdf`; or a Pillow image; or an array of shape (height, width), (height,
         width, 3) for red, green and blue, or with a fourth for opacity: uint8, bool, or floats from 0 black
-        to 1 white. At most 25 megapixels and 200 MB; larger pages of a PDF are drawn smaller.
+        to 1 white. At most `max_pixels` and 200 MB; larger pages of a PDF are drawn smaller.
     name
         What errors call a picture that is no path.
     page
         Which page of a PDF, from 1.
+    formats
+        Those of `FORMATS` that a file may have.
+    max_pixels
+        The most that a picture may have.
 
     Returns
     -------
@@ -60,16 +71,39 @@ def decode(picture: Picture, name: str = "the picture", *, page: int = 1) -> NDA
     """
     if isinstance(picture, str | Path):
         name = str(picture)
+    rules = _Rules(name, tuple(formats), max_pixels)
     if isinstance(picture, np.ndarray):
-        picture = _from_array(picture, name)
+        picture = _from_array(picture, rules)
     if isinstance(picture, Image.Image):
-        with _described(name):
-            return _decode(picture, page, name)
+        with _described(rules):
+            return _decode(picture, page, rules)
     with _opened(picture, name) as stream:
-        if pdf.is_pdf(stream):
+        if "PDF" in formats and pdf.is_pdf(stream):
             return pdf.render_page(stream, page, name)
-        with _described(name), Image.open(stream, formats=FORMATS) as image:  # reads the header alone
-            return _decode(image, page, name)
+        with _described(rules), Image.open(stream, formats=rules.of_pillow) as image:  # the header alone
+            return _decode(image, page, rules)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """What a picture must keep to, and what errors call it."""
+
+    name: str
+    formats: tuple[str, ...]
+    max_pixels: int
+
+    @property
+    def of_pillow(self) -> list[str]:
+        return [each.upper() for each in self.formats if each != "PDF"]
+
+    @property
+    def expected(self) -> str:
+        *others, last = self.formats
+        return f"expected {', '.join(others)} or {last}" if others else f"expected {last}"
+
+    @property
+    def too_large(self) -> str:
+        return f"{self.name} has more than {self.max_pixels / MEGAPIXEL:g} megapixels: make it smaller first"
 
 
 def count_pages(picture: bytes | str | Path | IO[bytes], name: str = "the picture") -> int | None:
@@ -121,12 +155,12 @@ def _check_bytes(count: int, name: str) -> None:
         raise DigitsError(f"{name} has more than {MAX_BYTES // 1_000_000} MB: make it smaller first")
 
 
-def _from_array(array: NDArray[Any], name: str) -> Image.Image:
+def _from_array(array: NDArray[Any], rules: _Rules) -> Image.Image:
     """Return an array as a Pillow image."""
-    shape = array.shape
+    name, shape = rules.name, array.shape
     if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] not in (3, 4)) or 0 in shape:
         raise DigitsError(f"{name} has shape {shape}: expected (height, width), with 3 or 4 colours or none")
-    _check_size((shape[1], shape[0]), name)
+    _check_size((shape[1], shape[0]), rules)
     if array.dtype == bool or array.dtype.kind == "f":
         if not (array.min() >= 0 and array.max() <= 1):  # NaN is neither
             raise DigitsError(f"{name} has values beyond 0 to 1: expected 0 black to 1 white, or uint8")
@@ -136,31 +170,32 @@ def _from_array(array: NDArray[Any], name: str) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(array))
 
 
-def _check_size(size: tuple[int, int], name: str) -> None:
-    if size[0] * size[1] > MAX_PIXELS:
-        raise DigitsError(TOO_LARGE.format(name))
+def _check_size(size: tuple[int, int], rules: _Rules) -> None:
+    if size[0] * size[1] > rules.max_pixels:
+        raise DigitsError(rules.too_large)
     if 0 in size:
-        raise DigitsError(f"{name} has no pixels")
+        raise DigitsError(f"{rules.name} has no pixels")
 
 
-def _decode(image: Image.Image, page: int, name: str) -> NDArray[np.uint8]:
+def _decode(image: Image.Image, page: int, rules: _Rules) -> NDArray[np.uint8]:
     if page != 1:
-        raise DigitsError(f"{name} has no page {page}: expected 1")
-    _check_size(image.size, name)
-    return _grey(image, name)
+        raise DigitsError(f"{rules.name} has no page {page}: expected 1")
+    _check_size(image.size, rules)
+    return _grey(image, rules.name)
 
 
 @contextmanager
-def _described(name: str) -> Iterator[None]:
+def _described(rules: _Rules) -> Iterator[None]:
     """Say in one sentence what is wrong with a picture."""
+    name = rules.name
     try:
         yield
     except DigitsError:
         raise
     except UnidentifiedImageError as error:
-        raise DigitsError(f"{name} is not a picture: {EXPECTED}") from error
+        raise DigitsError(f"{name} is not a picture: {rules.expected}") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DigitsError(TOO_LARGE.format(name)) from error
+        raise DigitsError(rules.too_large) from error
     except Exception as error:  # a damaged file can make Pillow's decoders raise nearly anything
         if isinstance(error, OSError) and error.strerror:  # the disk, not the picture
             raise

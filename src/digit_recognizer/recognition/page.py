@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,7 +85,10 @@ def _recognised(guesses: Sequence[_Guess], ink: Ink, predict: Predict) -> list[_
     """Return each mark with the digit that it is; None where it is none."""
     images = [to_image(ink, guess.mark) for guess in guesses]
     predictions = predict(np.array(images, np.uint8).reshape(-1, SIDE, SIDE))
-    digits = [_digit(guess, predictions, number, ink) for number, guess in enumerate(guesses)]
+    digits = [
+        replace(_digit(guess, predictions, number, ink), image=images[number])
+        for number, guess in enumerate(guesses)
+    ]
     return [
         (guess.mark, digit if digit.is_digit >= (STRAY if guess.found is None else SURE) else None)
         for guess, digit in zip(guesses, digits, strict=True)

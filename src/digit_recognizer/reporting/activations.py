@@ -42,10 +42,13 @@ class Convolution:
     value
         The name of its output in the graph: behind the batch normalisation that stands straight behind it
         and behind the activation that follows.
+    weights
+        The name of its weights in the graph.
     """
 
     name: str
     value: str
+    weights: str = ""
 
 
 class Activations:
@@ -62,9 +65,10 @@ class Activations:
         where it does not end in one.
     """
 
-    def __init__(self, serialised: bytes) -> None:
+    def __init__(self, serialised: bytes, threads: int | None = None) -> None:
         graph = onnx.load_model_from_string(serialised).graph
         convolutions = list(_convolutions(graph))
+        self._weights = {tensor.name: tensor for tensor in graph.initializer if len(tensor.dims) == 4}
         self.hidden = _last_hidden(graph)
         inside = [layer.value for layer in convolutions] + ([self.hidden] if self.hidden else [])
         further = onnx.ModelProto()
@@ -74,6 +78,7 @@ class Activations:
                 further.graph.output.append(value)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # what is wrong comes as an exception
+        options.intra_op_num_threads = threads or 0
         options.add_session_config_entry("session.disable_prepacking", "1")  # pays for more images than these
         # Two messages one behind the other are read as one: https://protobuf.dev/programming-guides/encoding/
         merged = serialised + further.SerializeToString()
@@ -105,6 +110,27 @@ class Activations:
         """
         check_images(images)
         return np.concatenate([batch[0] for batch in self._run(images, [layer.value])])
+
+    def all_feature_maps(self, images: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        """Return what every convolution makes of a few images (N, 28, 28), in one pass.
+
+        Returns
+        -------
+        dict
+            For each layer's name float32 of shape (N, C, H, W).
+        """
+        check_images(images)
+        if not self.convolutions:
+            return {}
+        values = self._session.run([layer.value for layer in self.convolutions], {"images": images})
+        return {layer.name: maps for layer, maps in zip(self.convolutions, values, strict=True)}
+
+    def filters(self, layer: Convolution) -> NDArray[np.float32]:
+        """Return the weights of a convolution as the graph holds them: float32, shape (C, I, H, W).
+
+        They need no run folder beside the model; `read_filters` takes them from one.
+        """
+        return np.asarray(onnx.numpy_helper.to_array(self._weights[layer.weights]), np.float32)
 
     def hidden_values(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return what the last dense layer takes of images (N, 28, 28): float32, shape (N, D)."""
@@ -142,8 +168,8 @@ class Activations:
             yield self._session.run(names, {"images": images[start : start + BATCH]})
 
 
-def open_activations(model: str | Path) -> Activations:
-    """Open a ``model.onnx`` so that it tells the values inside it.
+def open_activations(model: str | Path, threads: int | None = None) -> Activations:
+    """Open a ``model.onnx`` so that it tells the values inside it, with as many threads; all cores if None.
 
     Raises
     ------
@@ -151,7 +177,7 @@ def open_activations(model: str | Path) -> Activations:
         The file is missing or damaged.
     """
     try:
-        return Activations(Path(model).read_bytes())
+        return Activations(Path(model).read_bytes(), threads)
     except Exception as error:  # onnx and ONNX Runtime raise whatever they meet
         raise DigitsError(f"{model} is damaged or no ONNX model: {first_line(error)}") from error
 
@@ -187,7 +213,8 @@ def _convolutions(graph: onnx.GraphProto) -> Iterator[Convolution]:
             kernels.remove(node.input[1])
             named = KERNELS.fullmatch(node.input[1])
             if named:
-                yield Convolution(named[1], _behind_activation(node.output[0], users))
+                value = _behind_activation(node.output[0], users)
+                yield Convolution(named[1], value, node.input[1])
 
 
 def _behind_activation(value: str, users: dict[str, list[onnx.NodeProto]]) -> str:

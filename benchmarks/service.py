@@ -1,0 +1,241 @@
+"""What the service carries: rates beside an empty route, patience, overload, and how it ends.
+
+``make bench-service``, or ``python benchmarks/service.py --short`` for a first look.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+from _bench import at_least, facts_of_machine, measure_and_write, own_versions
+from _load import load, request_of
+from _verdicts import Row, as_json, share, spread, table
+from _verdicts import at_least as bar_at_least
+from _verdicts import at_most as bar_at_most
+
+RAW, JSON = "application/octet-stream", "application/json"
+CONNECTIONS = 32
+OVERLOAD = 4  # times the requests that are worked on at a time
+PAUSE = 0.02  # seconds between two looks at whether an overloaded service lives
+FINE = {"200", "429", "503"}
+IMAGE = bytes(255 if 13 <= place % 28 <= 15 and 5 <= place // 28 <= 22 else 0 for place in range(784))
+ROWS = [list(IMAGE[start : start + 28]) for start in range(0, 784, 28)]
+EMPTY = request_of("/v2/health/live")
+PREDICT = request_of("/v1/predict", RAW, IMAGE)
+PREDICT_JSON = request_of("/v1/predict", JSON, json.dumps({"images": [ROWS]}).encode())
+EXPLAIN = request_of("/v1/explain?saliency=false", RAW, IMAGE)
+EXPLAIN_ALL = request_of("/v1/explain", RAW, IMAGE)
+IN_FLIGHT = 64  # that the service works on at a time
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--repeats", type=at_least(1), default=5, metavar="N", help="default: %(default)s")
+    parser.add_argument("--requests", type=at_least(100), default=5000, help="a repeat; default: %(default)s")
+    parser.add_argument("--endurance", type=at_least(2000), default=100_000, help="default: %(default)s")
+    parser.add_argument("--endings", type=at_least(1), default=50, help="by SIGTERM; default: %(default)s")
+    parser.add_argument("--workers", type=at_least(1), default=1, help="default: %(default)s")
+    parser.add_argument("--short", action="store_true", help="a hundredth of all that")
+    parser.add_argument("-o", "--output", type=Path, metavar="PATH", help="write the figures as JSON, too")
+    return measure_and_write(parser.parse_args(), _run)
+
+
+def _run(arguments: argparse.Namespace, _folder: Path) -> dict[str, Any]:
+    if arguments.short:
+        arguments.repeats, arguments.requests = 2, 400
+        arguments.endurance, arguments.endings = 2000, 2
+    facts = facts_of_machine()
+    print(json.dumps(facts))
+    rows: list[Row] = []
+    for part in (_beginning, _rates, _endurance, _overload, _endings):
+        rows += part(arguments)
+        print(table(rows[-8:]) if part is _rates else "", end="", flush=True)
+    print("\n" + table(rows))
+    settings = {name: value for name, value in vars(arguments).items() if name != "output"}
+    return {"machine": facts, "versions": own_versions(), "settings": settings, "rows": as_json(rows)}
+
+
+# A service in a process of its own
+
+
+class Service:
+    """A service that runs."""
+
+    def __init__(self, process: subprocess.Popen[str], port: int) -> None:
+        self.process = process
+        self.port = port
+
+    def ask(self, path: str) -> int:
+        """Return the status of an answer."""
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            response.read()
+            return response.status
+        finally:
+            connection.close()
+
+    def megabytes(self) -> float:
+        """Return the memory of the process, in a Linux of 4 KiB pages."""
+        return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * 4096 / 1e6
+
+
+@contextmanager
+def _serving(*options: str) -> Iterator[Service]:
+    command = [sys.executable, "-m", "digit_recognizer", "serve", "--port", "0", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield Service(process, int(process.stdout.readline().split()[2].rpartition(":")[2]))
+        finally:
+            process.kill()
+
+
+# What is measured
+
+
+def _beginning(arguments: argparse.Namespace) -> Iterator[Row]:
+    found = []
+    for _ in range(arguments.repeats):
+        begun = time.perf_counter()
+        with _serving() as service:
+            assert service.ask("/v2/health/ready") == 200
+            found.append(time.perf_counter() - begun)
+    yield spread("Beginning", "from the command to the first answer", "s", found, bar_at_most(1.5))
+
+
+def _rates(arguments: argparse.Namespace) -> Iterator[Row]:
+    """Take turns, so that what else the machine does slows all of them alike."""
+    what = {
+        "empty route": EMPTY,
+        "predict, bytes": PREDICT,
+        "predict, JSON": PREDICT_JSON,
+    }
+    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in what}
+    frames: dict[str, list[float]] = {"explain": [], "explain, with saliency": []}
+    with _serving("--workers", str(arguments.workers)) as service:
+        for request in (*what.values(), EXPLAIN_ALL):
+            load(service.port, request, 4, 100)  # the warm-up
+        for _ in range(arguments.repeats):
+            for name, request in what.items():
+                runs[name].append(load(service.port, request, CONNECTIONS, arguments.requests))
+            for name, request in zip(frames, (EXPLAIN, EXPLAIN_ALL), strict=True):
+                frames[name].append(_rate(load(service.port, request, 1, max(20, arguments.requests // 50))))
+    section = f"{CONNECTIONS} connections"
+    for name, found in runs.items():
+        yield spread(section, name, "requests/s", [_rate(run) for run in found])
+    for name in list(what)[1:]:
+        ratios = [
+            _rate(run) / _rate(empty) for run, empty in zip(runs[name], runs["empty route"], strict=True)
+        ]
+        yield spread(section, f"{name} / empty route", "×", ratios, bar_at_least(0.6))
+        tails = [_percentile(run, 99) / _percentile(run, 50) for run in runs[name]]
+        yield spread(section, f"{name}: p99 / p50", "×", tails, bar_at_most(5))
+        yield spread(section, f"{name}: p50", "ms", [1e3 * _percentile(run, 50) for run in runs[name]])
+    for name, rates in frames.items():
+        yield spread("One connection", name, "requests/s", rates, bar_at_least(10))
+
+
+def _endurance(arguments: argparse.Namespace) -> Iterator[Row]:
+    with _serving() as service:
+        load(service.port, PREDICT, CONNECTIONS, 1000)
+        before = service.megabytes()
+        found = load(service.port, PREDICT, CONNECTIONS, arguments.endurance - 1000)
+        growth = service.megabytes() - before
+    right = [status == "200" for status, count in found["statuses"].items() for _ in range(count)]
+    yield share("Endurance", "answered with 200", right, bar_at_least(100))
+    yield Row("Endurance", "memory at the end, beyond that after 1,000", "MB", growth, bar=bar_at_most(50))
+
+
+def _overload(arguments: argparse.Namespace) -> Iterator[Row]:
+    section = f"{OVERLOAD * IN_FLIGHT} connections, {OVERLOAD} times what is worked on at a time"
+    with _serving("--in-flight", str(IN_FLIGHT)) as service:
+        load(service.port, PREDICT, CONNECTIONS, 200)
+        usual = _percentile(load(service.port, PREDICT, CONNECTIONS, arguments.requests), 50)
+        lives: list[float] = []
+        over = threading.Event()
+        watcher = threading.Thread(target=_watch, args=(service, lives, over))
+        watcher.start()
+        found = load(service.port, PREDICT, OVERLOAD * IN_FLIGHT, 10 * arguments.requests)
+        ended = time.perf_counter()
+        over.set()
+        watcher.join()
+        while _percentile(load(service.port, PREDICT, CONNECTIONS, 200), 50) > 1.5 * usual:
+            if time.perf_counter() - ended > 30:
+                break
+        recovered = time.perf_counter() - ended
+    right = [status in FINE for status, count in found["statuses"].items() for _ in range(count)]
+    yield share(section, "answered with 200, 429 or 503", right, bar_at_least(100))
+    done = found["statuses"].get("200", 0) / len(right)
+    yield Row(section, "answered with 200", "%", 100 * done)
+    yield Row(
+        section, "health/live, the longest", "ms", 1e3 * max(lives), of=len(lives), bar=bar_at_most(100)
+    )
+    yield Row(section, "back to normal after", "s", recovered, bar=bar_at_most(5))
+
+
+def _watch(service: Service, lives: list[float], over: threading.Event) -> None:
+    """Ask again and again whether a service lives, over a connection that stays open."""
+    connection = HTTPConnection("127.0.0.1", service.port, timeout=30)
+    while not over.is_set():
+        begun = time.perf_counter()
+        connection.request("GET", "/v2/health/live")
+        response = connection.getresponse()
+        response.read()
+        lives.append(time.perf_counter() - begun)
+        time.sleep(PAUSE)
+    connection.close()
+
+
+def _endings(arguments: argparse.Namespace) -> Iterator[Row]:
+    """End a service under load by SIGTERM; each request that a connection was made for is to be answered."""
+    endings, seconds = [], []
+    for _ in range(arguments.endings):
+        with _serving() as service:
+            found: dict[str, Any] = {}
+
+            def ask(port: int, found: dict[str, Any]) -> None:
+                found.update(load(port, PREDICT, CONNECTIONS, 10**9))
+
+            client = threading.Thread(target=ask, args=(service.port, found))
+            client.start()
+            time.sleep(1.0)
+            begun = time.perf_counter()
+            service.process.send_signal(signal.SIGTERM)
+            status = service.process.wait(30)
+            seconds.append(time.perf_counter() - begun)
+            client.join()
+        bad = {name: count for name, count in found["statuses"].items() if name not in ("200", "refused")}
+        endings.append(status == 0 and not bad)
+        if bad or status:
+            print(f"status {status}, answers {found['statuses']}", file=sys.stderr)
+    section = "SIGTERM under load"
+    yield share(section, "all that was accepted is answered, status 0", endings, bar_at_least(100))
+    yield spread(section, "until the process has ended", "s", seconds, bar_at_most(10))
+
+
+def _rate(run: dict[str, Any]) -> float:
+    return run["statuses"].get("200", 0) / run["seconds"]
+
+
+def _percentile(run: dict[str, Any], share_: int) -> float:
+    return statistics.quantiles(run["latencies"], n=100, method="inclusive")[share_ - 1]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

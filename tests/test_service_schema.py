@@ -1,0 +1,29 @@
+"""The description of the interface is true: requests made from it are answered as it says."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+pytest.importorskip("fastapi")
+
+from digit_recognizer.serving import create_app, make_settings
+
+with warnings.catch_warnings(action="ignore"):
+    schemathesis = pytest.importorskip("schemathesis")
+    from schemathesis.specs.openapi.checks import positive_data_acceptance  # no schema says what a picture is
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # the tool's own
+EXAMPLES = 15  # requests to each operation
+
+app = create_app(make_settings(images=20, in_flight=1000, request_seconds=60))
+with warnings.catch_warnings(action="ignore"):
+    schema = schemathesis.openapi.from_asgi("/openapi.json", app)
+
+
+@schema.parametrize()
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+def test_every_operation_answers_as_it_says(case):
+    case.call_and_validate(excluded_checks=[positive_data_acceptance])
