@@ -74,6 +74,16 @@ def test_squared_paper_holds_nothing_and_a_number_on_it_is_read(breadth, recogni
     assert recognizer.read(np.minimum(page, squared)).text == "42"
 
 
+def test_a_page_of_specks_is_no_writing(recognizer):
+    page = np.full((1000, 1000), 255, np.uint8)
+    rows, columns = np.random.default_rng(5).integers(0, 990, (2, 6000))
+    for row, column in zip(rows, columns, strict=True):
+        page[row : row + 8, column : column + 2] = 0
+    reading = recognizer.read(page)
+    assert not reading.lines
+    assert len(reading.rejected) > 2000
+
+
 def test_of_printed_text_little_is_taken_for_numbers(recognizer):
     page = Image.new("L", (1400, 500), 250)
     text = "Looking for numbers among words, one finds none here and\n"

@@ -19,6 +19,7 @@ __all__ = ["Ink", "find_ink", "is_dark_on_light"]
 Grey = NDArray[np.float32]
 
 WHITE = 255.0
+LEVELS = 256
 DARKEST_PAPER = 16.0  # grey levels; below, a share of the paper's light would be a share of noise
 BROADEST_STROKE = 0.25  # of the longer side; what is dark over more than this is shadow, table or edge
 ROUNDS = 2  # of finding paper and ink in turns; a third changes nothing that is seen
@@ -78,11 +79,11 @@ def find_ink(page: NDArray[np.uint8], *, longest: int, shortest: int) -> Ink:
 
 def _even_paper(page: NDArray[np.uint8]) -> float | None:
     """Return the one grey level of the paper, as drawing programs leave it; None where it has more."""
-    counts = np.bincount(page.ravel(), minlength=int(WHITE) + 1)
+    counts = cv2.calcHist([page], [0], None, [LEVELS], [0, LEVELS])
     level = int(counts.argmax())
     edges = (page[0], page[-1], page[:, 0], page[:, -1])
     around = sum(int((edge == level).sum()) for edge in edges) / sum(map(len, edges))
-    return float(level) if min(around, counts[level] / page.size) >= EVEN else None
+    return float(level) if min(around, counts.max() / page.size) >= EVEN else None
 
 
 def is_dark_on_light(page: NDArray[Any]) -> bool:

@@ -16,6 +16,8 @@ __all__ = ["TextLine", "find_lines", "lines_of"]
 
 LONGEST, SHORTEST = 1600, 600  # pixels of the longer side, in which writing is looked for
 LEAST = 7  # pixels; smaller marks could not be read
+MOST = 2_000  # tall marks; a page with more is printed, or shows a texture
+NOWHERE = -(10**6)  # pixels from anywhere
 SPECK = 0.1  # of a digit's height; smaller marks are none
 PALE = 0.4  # of the contrast that digits have; paler marks are the paper's
 TALL = 0.4  # of a digit's height; lower marks are points, dashes or parts
@@ -102,9 +104,12 @@ def lines_of(ink: Ink) -> tuple[list[TextLine], list[Mark]]:
         return [], []
     height = _height_of_digits(marks)
     marks = _without_specks(marks, height, ink)
-    rows, rest = _rows(marks, height)
+    tall = [mark for mark in marks if mark.height > TALL * height]
+    if len(tall) > MOST:
+        return [], marks
+    rest = [mark for mark in marks if mark.height <= TALL * height]
     lines = []
-    for row in rows:
+    for row in _rows(tall, height):
         own = _beside(row, rest)
         rest = [mark for mark in rest if mark not in own]
         lines.append(_line([*row, *own], float(np.percentile([mark.height for mark in row], 60))))
@@ -127,23 +132,32 @@ def _without_specks(marks: Sequence[Mark], height: float, ink: Ink) -> list[Mark
     return [mark for mark, strength in zip(large, strengths, strict=True) if strength > least]
 
 
-def _rows(marks: Sequence[Mark], height: float) -> tuple[list[list[Mark]], list[Mark]]:
-    """Sort tall marks into rows, each mark behind the one that it stands beside; return the low ones, too."""
+def _rows(tall: Sequence[Mark], height: float) -> list[list[Mark]]:
+    """Sort tall marks into rows, each mark behind the one that it stands beside."""
     rows: list[list[Mark]] = []
-    for mark in sorted((mark for mark in marks if mark.height > TALL * height), key=lambda mark: mark.left):
-        levels = [max(_level(mark, other, height) for other in row[-LAST:]) for row in rows]
-        if levels and max(levels) > 0:
-            rows[int(np.argmax(levels))].append(mark)
+    ends = np.full((len(tall), LAST, 3), NOWHERE)  # of each row: top, bottom and right of its last marks
+    for mark in sorted(tall, key=lambda mark: mark.left):
+        levels = _levels(mark, ends[: len(rows)], height)
+        best = int(levels.argmax()) if rows else 0
+        if rows and levels[best] > 0:
+            rows[best].append(mark)
         else:
+            best = len(rows)
             rows.append([mark])
-    return rows, [mark for mark in marks if mark.height <= TALL * height]
+        ends[best] = [*ends[best, 1:], (mark.top, mark.bottom, mark.right)]
+    return rows
 
 
-def _level(mark: Mark, other: Mark, height: float) -> int:
-    """Return how many rows a mark shares with one before it; 0 if it does not stand beside that."""
-    shared = min(mark.bottom, other.bottom) - max(mark.top, other.top)
-    near = mark.left - other.right < FAR * height
-    return shared if near and shared > LEVEL * min(mark.height, other.height) else 0
+def _levels(mark: Mark, ends: NDArray[np.int_], height: float) -> NDArray[np.int_]:
+    """Return how many rows of pixels a mark shares with the ends of rows of marks, (N, LAST, 3) ► (N,).
+
+    With those that it does not stand beside it shares none.
+    """
+    top, bottom, right = (ends[..., number] for number in range(3))
+    shared = np.minimum(mark.bottom, bottom) - np.maximum(mark.top, top)
+    near = mark.left - right < FAR * height
+    level = shared > LEVEL * np.minimum(mark.height, bottom - top)
+    return np.asarray(np.where(near & level, shared, 0).max(axis=1, initial=0))
 
 
 def _beside(row: Sequence[Mark], marks: Sequence[Mark]) -> list[Mark]:
