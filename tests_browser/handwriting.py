@@ -67,13 +67,12 @@ DIGITS: dict[str, tuple[tuple[Point, ...], ...]] = {
     ),
 }
 ADVANCE = 0.95  # of the height, from one digit of a number to the next
-SCRIBBLE = tuple(
-    (0.5 + 0.5 * np.cos(2.4 * turn) * (0.3 + 0.7 * ((7 * turn) % 10) / 10), 0.5 + 0.5 * np.sin(3.9 * turn + 1))
-    for turn in range(26)
-)  # to and fro all over
+SCRIBBLE = np.array(
+    [(0.5 + np.cos(turn) / 2, 0.5 + np.sin(turn) / 2) for turn in np.arange(12) * 2 * np.pi * 5 / 11]
+)  # to and fro in all directions
 
 
-def curve(points: Sequence[Point], steps: int = 8) -> NDArray[np.float64]:
+def curve(points: Sequence[Point], steps: int = 2) -> NDArray[np.float64]:
     """Lay a smooth curve through points, a Catmull-Rom spline: float64, shape (M, 2)."""
     given = np.array([points[0], *points, points[-1]], float)
     t = np.linspace(0, 1, steps, endpoint=False)[:, None]

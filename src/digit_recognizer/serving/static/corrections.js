@@ -39,7 +39,7 @@ export class Corrections {
     this.box.hidden = digit === null;
     this.digit = digit;
     if (digit === null) return;
-    this.title.textContent = `Read as ${digit.digit}. Is it another?`;
+    this.title.textContent = `Is the ${digit.digit} wrong?`;
     [...this.answers.children].forEach((button, place) => {
       button.setAttribute("aria-pressed", ANSWERS[place] === labelOf(digit));
     });

@@ -4,7 +4,9 @@ import { bytesOf } from "./service.js";
 
 const SIDE = 28; // pixels along each side of an image
 const GAP = 1; // pixel between two maps
-const MIDDLE = 128; // a filter's weight of 0
+const MANY = 64; // maps, beyond which they stand closer together
+const FAINT = 0.7; // exponent that lifts the faint parts of maps out of the dark
+const AROUND = 8; // pixels that are shown around a digit's box, of the enlarged strokes
 const ZOOMED = 168; // CSS pixels of an enlarged map
 const ZOOMED_FILTER = 72; // CSS pixels of the filter beside it
 // Colours of a map from its darkest to its brightest, and of a filter from its lowest weight to its highest.
@@ -12,10 +14,10 @@ const MAP_COLOURS = [[14, 18, 36], [28, 52, 110], [20, 116, 156], [78, 186, 160]
 const FILTER_COLOURS = [[40, 104, 190], [150, 186, 226], [246, 246, 244], [240, 178, 116], [204, 92, 10]];
 
 /** Give 256 colours as RGBA bytes between a few. */
-function ramp(stops) {
+function ramp(stops, exponent = 1) {
   const table = new Uint8ClampedArray(4 * 256);
   for (let level = 0; level < 256; level++) {
-    const place = (level / 255) * (stops.length - 1);
+    const place = (level / 255) ** exponent * (stops.length - 1);
     const lower = Math.min(Math.floor(place), stops.length - 2);
     for (let part = 0; part < 3; part++) {
       table[4 * level + part] = stops[lower][part] + (place - lower) * (stops[lower + 1][part] - stops[lower][part]);
@@ -25,14 +27,14 @@ function ramp(stops) {
   return table;
 }
 
-const MAP_RAMP = ramp(MAP_COLOURS);
+const MAP_RAMP = ramp(MAP_COLOURS, FAINT);
 const FILTER_RAMP = ramp(FILTER_COLOURS);
 
 /** Many small pictures on one canvas, in rows. */
 class Contact {
   constructor(canvas, number, height, width, colours) {
     Object.assign(this, { canvas, number, height, width, colours });
-    this.columns = Math.min(number, number > 32 ? 16 : 8);
+    this.columns = Math.min(number, number > MANY ? 16 : 8);
     this.rows = Math.ceil(number / this.columns);
     canvas.width = this.columns * (width + GAP) - GAP;
     canvas.height = this.rows * (height + GAP) - GAP;
@@ -134,7 +136,7 @@ class Layer {
   look(index, contact = this.maps) {
     this.at = index;
     this.mapCanvas.setAttribute("aria-valuenow", index + 1);
-    this.mapCanvas.setAttribute("aria-valuetext", this.words(index));
+    this.mapCanvas.setAttribute("aria-valuetext", `${this.name(index)} ${this.words(index)}`);
     this.loupe.open(this, contact ?? this.filters);
   }
 
@@ -146,15 +148,18 @@ class Layer {
     this.look(Math.min(Math.max(this.at + steps[event.key], 0), this.kernels.outputs - 1));
   }
 
+  name(index) {
+    return `${this.title}, map ${index + 1} of ${this.kernels.outputs}.`;
+  }
+
   words(index) {
-    const { outputs, inputs, width, height } = this.kernels;
-    const size = this.maps ? `${this.maps.width}×${this.maps.height} values` : "not computed yet";
-    const sees = inputs === 1 ? "the image" : `all ${inputs} maps of the layer before (shown: their mean)`;
+    const { inputs, width, height } = this.kernels;
+    const size = this.maps ? `${this.maps.width}×${this.maps.height} values, bright` : "Bright";
+    const sees = inputs === 1 ? "the image" : `all ${inputs} maps before (shown: the mean)`;
+    const wants = inputs === 1 ? "ink" : "brightness";
     return (
-      `${this.title}, map ${index + 1} of ${outputs}: ${size}. ` +
-      `Its filter, ${width}×${height}, slides over ${sees}. ` +
-      `The map is bright where the filter finds what it looks for, dark where it does not. ` +
-      `In the filter, orange asks for ink or brightness there, blue for none.${this.strength(index)}`
+      `${size} where its filter finds what it looks for.${this.strength(index)} ` +
+      `The filter, ${width}×${height}, slides over ${sees}: orange wants ${wants} there, blue wants none.`
     );
   }
 
@@ -163,7 +168,7 @@ class Layer {
     const length = this.maps.width * this.maps.height;
     const own = this.maps.levels.subarray(index * length, (index + 1) * length);
     const most = Math.round((100 * own.reduce((best, level) => Math.max(best, level), 0)) / 255);
-    return most === 0 ? " Now it finds nothing." : ` Now it reaches ${most} % of the layer’s brightest value.`;
+    return most === 0 ? " Now that is nowhere." : ` Now it reaches ${most} % of the layer’s brightest.`;
   }
 }
 
@@ -197,6 +202,7 @@ class Loupe {
     this.map = document.getElementById("loupe-map");
     this.filter = document.getElementById("loupe-filter");
     this.text = document.getElementById("loupe-words");
+    this.title = document.getElementById("loupe-title");
     this.layer = null;
     document.addEventListener("keydown", (event) => {
       if (event.key !== "Escape" || this.layer === null) return;
@@ -221,8 +227,8 @@ class Loupe {
     this.map.hidden = layer.maps === null;
     layer.maps?.enlarge(layer.at, this.map, ZOOMED);
     layer.filters.enlarge(layer.at, this.filter, ZOOMED_FILTER);
-    const words = layer.words(layer.at);
-    if (this.text.textContent !== words) this.text.textContent = words;
+    this.title.textContent = layer.name(layer.at);
+    this.text.textContent = layer.words(layer.at);
   }
 
   /** Put the enlarged map beside the small one, wherever there is room. */
@@ -293,8 +299,13 @@ export class Inside {
     const scale = (0.8 * width) / Math.max(box.width, box.height);
     const [left, top] = [(width - box.width * scale) / 2, (height - box.height * scale) / 2];
     const reach = { x: left / scale, y: top / scale };
+    context.save();
+    context.beginPath();
+    context.rect(left - AROUND, top - AROUND, box.width * scale + 2 * AROUND, box.height * scale + 2 * AROUND);
+    context.clip();
     context.imageSmoothingQuality = "high";
     context.drawImage(source, box.x - reach.x, box.y - reach.y, width / scale, height / scale, 0, 0, width, height);
+    context.restore();
     if (saliency === null) return;
     const ink = extent(pixels);
     const heat = heatmap(saliency);

@@ -91,19 +91,22 @@ function byDefault(reading) {
 }
 
 function failed(error) {
-  if (state.opened && error instanceof Refusal) at("text").dataset.state = "failed";
-  if (error instanceof Gone || error.status === UNAVAILABLE) {
-    notify(error.message);
-    setTimeout(() => reader.offer(null), patience.next());
-  } else {
-    report(error);
-  }
+  report(error);
+  if (mayPass(error)) return setTimeout(() => reader.offer(null), patience.next());
+  if (!state.opened) return;
+  if (picture.naturalWidth === 0) return close(); // no picture at all: back to the drawing
+  at("text").textContent = "Not read";
+  at("text").dataset.state = "failed";
+}
+
+/** Whether the same request may go well a little later. */
+function mayPass(error) {
+  return error instanceof Gone || error.status === UNAVAILABLE;
 }
 
 function report(error) {
   if (!(error instanceof Refusal || error instanceof Gone)) console.error(error);
   notify(error.message);
-  if (state.opened) at("remark").textContent = "This picture was not read.";
 }
 
 function notify(sentence) {
@@ -128,7 +131,7 @@ function show() {
   at("copies").hidden = reading.state !== "digits";
   at("copied").textContent = "";
   place();
-  showCards(at("cards"), reading, chosen, (index) => choose(reading.digits[index]));
+  showCards(at("cards"), reading, chosen, (index) => choose(state.reading.digits[index]));
   corrections.show(chosen);
   at("undo").disabled = ink.past.length === 0 || Boolean(state.opened);
   at("clear").disabled = ink.isBlank || Boolean(state.opened);
@@ -192,7 +195,7 @@ async function explainNewest({ digit, work, hasSaliency }) {
     const explained = await ask(`/v1/explain?saliency=${hasSaliency}`, { method: "POST", headers, body: pixels });
     if (work === state.work && state.chosen !== null) showInside(digit, pixels, explained);
   } catch (error) {
-    if (!(error instanceof Gone) && error.status !== UNAVAILABLE) report(error);
+    if (!mayPass(error)) report(error);
   }
 }
 
@@ -282,10 +285,8 @@ function close() {
   state.work++;
   state.opened = state.picked = null;
   setMode();
-  recovered();
   take(NOTHING, state.work);
   wantReading();
-  paper.focus();
 }
 
 function setMode() {
@@ -304,7 +305,11 @@ picture.addEventListener("click", (event) => chooseAt(event.clientX, event.clien
 
 at("undo").addEventListener("click", undo);
 at("clear").addEventListener("click", clear);
-at("close").addEventListener("click", close);
+at("close").addEventListener("click", () => {
+  recovered();
+  close();
+  at("choose").querySelector("input").focus();
+});
 for (const [id, what] of [["copy-text", "text"], ["copy-csv", "csv"]]) {
   at(id).addEventListener("click", async () => {
     at("copied").textContent = (await copy(state.reading[what])) ? "Copied." : "The browser does not let this page copy.";
@@ -320,6 +325,7 @@ document.addEventListener("keydown", (event) => {
   } else if (event.ctrlKey || event.metaKey || event.altKey) {
     return;
   } else if (event.key === "Escape" || event.key === "Delete") {
+    recovered();
     if (state.opened) close();
     else clear();
   } else if (/^[0-9]$/.test(event.key) && state.picked) {
@@ -364,7 +370,7 @@ async function learn() {
     explain();
   } catch (error) {
     report(error);
-    if (error instanceof Gone || error.status === UNAVAILABLE) setTimeout(learn, patience.next());
+    if (mayPass(error)) setTimeout(learn, patience.next());
   }
 }
 

@@ -14,7 +14,7 @@ function match(parent, number, make) {
 export function element(name, className = "", text = "") {
   const made = document.createElement(name);
   if (className) made.className = className;
-  if (text) made.textContent = text;
+  if (text !== "") made.textContent = text;
   return made;
 }
 
