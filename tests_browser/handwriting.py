@@ -11,7 +11,7 @@ from playwright.sync_api import Page
 
 Point = tuple[float, float]
 
-# Where the pen turns, in a box that is 1 high: x to the right, y downwards. Curves are laid through these points.
+# Where the pen turns, in a box that is 1 high: x to the right, y downwards. Curves go through these points.
 DIGITS: dict[str, tuple[tuple[Point, ...], ...]] = {
     "0": (
         (
@@ -49,9 +49,7 @@ DIGITS: dict[str, tuple[tuple[Point, ...], ...]] = {
             *((0.52, 0.9), (0.57, 0.72), (0.46, 0.56), (0.28, 0.56), (0.12, 0.7)),
         ),
     ),
-    "7": (
-        ((0.04, 0.05), (0.3, 0.04), (0.62, 0.03), (0.63, 0.05), (0.5, 0.32), (0.36, 0.64), (0.24, 1.0)),
-    ),
+    "7": (((0.04, 0.05), (0.3, 0.04), (0.62, 0.03), (0.63, 0.05), (0.5, 0.32), (0.36, 0.64), (0.24, 1.0)),),
     "8": (
         (
             *((0.56, 0.13), (0.4, 0.01), (0.18, 0.06), (0.12, 0.24), (0.26, 0.42), (0.48, 0.57)),
@@ -95,13 +93,33 @@ def draw(page: Page, text: str, left: float, top: float, height: float) -> None:
     draw_strokes(page, strokes_of(text, left, top, height))
 
 
+AT_ONCE = """(strokes) => {
+    const paper = document.querySelector("#paper");
+    const {left, top} = paper.getBoundingClientRect();
+    const send = (kind, [x, y]) => paper.dispatchEvent(new PointerEvent(kind, {
+        pointerId: 1, pointerType: "mouse", isPrimary: true, bubbles: true,
+        clientX: left + x, clientY: top + y,
+    }));
+    for (const points of strokes) {
+        send("pointerdown", points[0]);
+        for (const point of points.slice(1)) send("pointermove", point);
+        send("pointerup", points.at(-1));
+    }
+}"""
+
+
+def draw_at_once(page: Page, text: str, left: float, top: float, height: float) -> None:
+    """Draw a number as `draw` does, faster than any hand, with the events that a mouse would send."""
+    page.evaluate(AT_ONCE, [stroke.tolist() for stroke in strokes_of(text, left, top, height)])
+
+
 def draw_strokes(page: Page, strokes: Iterator[NDArray[np.float64]] | Sequence[NDArray[np.float64]]) -> None:
     """Draw strokes with the mouse, points in pixels of the paper."""
     page.locator("#paper").scroll_into_view_if_needed()
     paper = page.locator("#paper").bounding_box()
     assert paper is not None
     for stroke in strokes:
-        points = stroke + (paper["x"], paper["y"])
+        points = stroke + np.array([paper["x"], paper["y"]])
         page.mouse.move(*points[0])
         page.mouse.down()
         for before, here in pairwise(points):

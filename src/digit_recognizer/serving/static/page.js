@@ -40,6 +40,7 @@ const state = {
 
 let later = null;
 function wantReading() {
+  at("text").setAttribute("aria-busy", "true");
   if (!state.isDrawing) return reader.offer(null);
   const wait = state.sentAt + FRAME - performance.now();
   if (wait <= 0) return reader.offer(null);
@@ -80,8 +81,14 @@ function take(answer, work) {
   state.chosen = (state.picked && state.reading.sameAs(state.picked)) ?? byDefault(state.reading);
   if (state.picked) state.picked = state.chosen;
   show();
+  settle();
   explain();
   saySoon();
+}
+
+/** Say whether what is shown is of all that is drawn. */
+function settle() {
+  at("text").setAttribute("aria-busy", String(reader.waiting !== null || later !== null));
 }
 
 function byDefault(reading) {
@@ -95,6 +102,7 @@ function failed(error) {
   if (mayPass(error)) return setTimeout(() => reader.offer(null), patience.next());
   if (!state.opened) return;
   if (picture.naturalWidth === 0) return close(); // no picture at all: back to the drawing
+  settle();
   at("text").textContent = "Not read";
   at("text").dataset.state = "failed";
 }
@@ -278,7 +286,7 @@ async function open(file) {
   at("text").textContent = "Reading …";
   at("text").dataset.state = "busy";
   at("remark").textContent = "";
-  reader.offer(null);
+  wantReading();
 }
 
 function close() {
