@@ -81,11 +81,13 @@ def curve(points: Sequence[Point], steps: int = 2) -> NDArray[np.float64]:
     return np.concatenate([*pieces, given[-1:]])
 
 
-def strokes_of(text: str, left: float, top: float, height: float) -> Iterator[NDArray[np.float64]]:
+def strokes_of(
+    text: str, left: float, top: float, height: float, steps: int = 2
+) -> Iterator[NDArray[np.float64]]:
     """Yield the strokes of a number, in pixels; a space leaves as much room as a digit."""
     for place, digit in enumerate(text):
         for points in DIGITS.get(digit, ()):
-            yield curve(points) * height + (left + place * ADVANCE * height, top)
+            yield curve(points, steps) * height + (left + place * ADVANCE * height, top)
 
 
 def draw(page: Page, text: str, left: float, top: float, height: float) -> None:

@@ -38,7 +38,9 @@ def open_service(browser):
         page = contexts[-1].new_page()
         page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda message: complaints.append(message.text))
+        page.on(
+            "console", lambda message: complaints.append(message.text) if message.type == "error" else None
+        )
         page.goto(address)
         page.wait_for_selector(".layer")
         return page
@@ -466,6 +468,7 @@ def test_a_token_is_asked_for_once(browser):
     with serving("--token", "open sesame") as closed:
         context = browser.new_context()
         page = context.new_page()
+        page.set_default_timeout(60_000)
         page.goto(f"http://127.0.0.1:{closed.port}")
         dialog = page.get_by_role("dialog")
         expect(dialog).to_be_visible()

@@ -1,6 +1,7 @@
 // A picture that is dropped, pasted, chosen or photographed.
 
 const LONGEST = 2400; // pixels of the longer side of a picture that is too large to be sent as it is
+const SHORTEST = 300; // likewise; below that nothing can be read
 const QUALITY = 0.9; // of its JPEG
 
 /** Call `open(file)` for each picture that the user brings, by any of the ways there are. */
@@ -41,7 +42,17 @@ export async function fitting(file, image, limits) {
   const isLoaded = image.naturalWidth > 0;
   const pixels = image.naturalWidth * image.naturalHeight;
   if (!isLoaded || (file.size <= limits.body_bytes && pixels <= limits.pixels)) return file;
-  const scale = Math.min(1, LONGEST / Math.max(image.naturalWidth, image.naturalHeight));
+  const longest = Math.max(image.naturalWidth, image.naturalHeight);
+  let smaller = null;
+  for (let side = Math.min(longest, LONGEST); side >= SHORTEST; side *= 0.7) {
+    smaller = await redrawn(image, side / longest);
+    if (smaller === null || smaller.size <= limits.body_bytes) break;
+  }
+  return smaller ?? file;
+}
+
+/** Give a picture as JPEG, `scale` times as large, on white where it is transparent. */
+function redrawn(image, scale) {
   const canvas = document.createElement("canvas");
   canvas.width = Math.round(image.naturalWidth * scale);
   canvas.height = Math.round(image.naturalHeight * scale);
@@ -49,7 +60,7 @@ export async function fitting(file, image, limits) {
   context.fillStyle = "#fff";
   context.fillRect(0, 0, canvas.width, canvas.height);
   context.drawImage(image, 0, 0, canvas.width, canvas.height);
-  return (await new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", QUALITY))) ?? file;
+  return new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", QUALITY));
 }
 
 /** Show a file in an `img`, and wait until it is there or turns out to be no picture. */
