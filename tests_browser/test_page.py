@@ -33,6 +33,10 @@ def open_service(browser):
     """Return what opens a service's page in a window of its own; the page must complain of nothing."""
     contexts, complaints = [], []
 
+    def listen(message):
+        if message.type == "error":
+            complaints.append(message.text)
+
     def open_service(address, width=1280, height=800, **options):
         contexts.append(browser.new_context(viewport={"width": width, "height": height}, **options))
         page = contexts[-1].new_page()
