@@ -136,7 +136,7 @@ class Layer {
   look(index, contact = this.maps) {
     this.at = index;
     this.mapCanvas.setAttribute("aria-valuenow", index + 1);
-    this.mapCanvas.setAttribute("aria-valuetext", `${this.name(index)} ${this.words(index)}`);
+    this.mapCanvas.setAttribute("aria-valuetext", `${this.heading(index)} ${this.words(index)}`);
     this.loupe.open(this, contact ?? this.filters);
   }
 
@@ -148,7 +148,7 @@ class Layer {
     this.look(Math.min(Math.max(this.at + steps[event.key], 0), this.kernels.outputs - 1));
   }
 
-  name(index) {
+  heading(index) {
     return `${this.title}, map ${index + 1} of ${this.kernels.outputs}.`;
   }
 
@@ -227,7 +227,7 @@ class Loupe {
     this.map.hidden = layer.maps === null;
     layer.maps?.enlarge(layer.at, this.map, ZOOMED);
     layer.filters.enlarge(layer.at, this.filter, ZOOMED_FILTER);
-    this.title.textContent = layer.name(layer.at);
+    this.title.textContent = layer.heading(layer.at);
     this.text.textContent = layer.words(layer.at);
   }
 
