@@ -469,17 +469,17 @@ def test_a_service_that_is_gone_is_said_to_be_and_asked_again(page):
 
 
 def test_a_token_is_asked_for_once(browser):
-    with serving("--token", "open sesame") as closed:
+    with serving("--token", "open-sesame") as closed:
         context = browser.new_context()
         page = context.new_page()
         page.set_default_timeout(60_000)
         page.goto(f"http://127.0.0.1:{closed.port}")
         dialog = page.get_by_role("dialog")
         expect(dialog).to_be_visible()
-        page.keyboard.type("open barley")
+        page.keyboard.type("open-barley")
         page.keyboard.press("Enter")
         expect(page.locator("#token-words")).to_contain_text("did not take")
-        page.keyboard.type("open sesame")
+        page.keyboard.type("open-sesame")
         page.keyboard.press("Enter")
         expect(dialog).to_be_hidden()
         page.wait_for_selector(".layer")

@@ -135,6 +135,7 @@ function show() {
   const text = at("text");
   text.dataset.state = reading.state;
   text.textContent = { blank: "Blank", rejected: "Not a digit" }[reading.state] ?? (reading.text || "No digit");
+  text.tabIndex = text.scrollHeight > text.clientHeight + 4 ? 0 : -1; // what scrolls is reached by keyboard
   at("remark").textContent = ink.isBlank && !state.opened ? "There is nothing on the paper." : remarkOn(reading);
   at("copies").hidden = reading.state !== "digits";
   at("copied").textContent = "";
