@@ -420,7 +420,7 @@ def test_a_correction_is_in_the_database_and_is_taken_back(open_service, keeping
     expect(page.locator("#text")).to_have_text("7")
     assert [row[1:] for row in stored(database)] == [(None, 4)]
     page.reload()
-    assert page.get_by_role("switch").is_checked(), "the browser remembers the choice"
+    assert page.locator("#keep").is_checked(), "the browser forgets the choice"
 
 
 def test_a_correction_stays_while_more_is_written(page):
