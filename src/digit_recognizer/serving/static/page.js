@@ -1,0 +1,390 @@
+// Puts the page together: what is drawn or opened is read, shown, explained and corrected.
+
+import { Corrections } from "./corrections.js";
+import { Ink } from "./ink.js";
+import { Inside } from "./inside.js";
+import { drawWithKeys, drawWithPointers } from "./pen.js";
+import { copy, display, fitting, onPicture, placeOf } from "./picture.js";
+import { Reading, labelOf, percent } from "./reading.js";
+import { Gone, Newest, Patience, Refusal, ask, bytesOf, onTokenWanted } from "./service.js";
+import { remarkOn, showBoxes, showCards, showProbabilities } from "./view.js";
+
+const FRAME = 30; // milliseconds from one drawing that is sent to the next while the pen moves, at least
+const QUIET = 700; // milliseconds without a change until the reading is said aloud
+const UNAVAILABLE = 503;
+const NOTHING = { lines: [], rejected: [], blank: true, width: 1, height: 1 };
+
+const at = (id) => document.getElementById(id);
+const [paper, picture, overlay, stage] = ["paper", "picture", "overlay", "stage"].map(at);
+
+const ink = new Ink(paper);
+const inside = new Inside();
+const patience = new Patience();
+const reader = new Newest(readNewest);
+const explainer = new Newest(explainNewest);
+const corrections = new Corrections(() => show(), report);
+
+const state = {
+  reading: new Reading(NOTHING),
+  chosen: null,
+  picked: null, // the digit that the user chose; else the one that the pen is at
+  isDrawing: false,
+  opened: null, // the picture's file, where one is open
+  work: 0, // counts drawings and pictures: an answer to an earlier one is not shown
+  penUp: null, // when the pen left the paper, in milliseconds of performance.now()
+  sentAt: 0,
+  limits: { body_bytes: Infinity, pixels: Infinity },
+};
+
+// --- Reading
+
+let later = null;
+function wantReading() {
+  at("text").setAttribute("aria-busy", "true");
+  if (!state.isDrawing) return reader.offer(null);
+  const wait = state.sentAt + FRAME - performance.now();
+  if (wait <= 0) return reader.offer(null);
+  later ??= setTimeout(() => {
+    later = null;
+    reader.offer(null);
+  }, wait);
+}
+
+async function readNewest() {
+  const { work, opened, penUp, isDrawing } = state;
+  if (!opened && ink.isBlank) return take(NOTHING, work);
+  state.sentAt = performance.now();
+  try {
+    const body = opened ? await fitting(opened, picture, state.limits) : ink.png();
+    const headers = { "Content-Type": body.type || "application/octet-stream" };
+    const answer = await ask("/v1/read?images=true", { method: "POST", headers, body });
+    recovered();
+    take(answer, work);
+    if (!isDrawing && penUp !== null) measureFrom(penUp);
+  } catch (error) {
+    if (work === state.work) failed(error);
+  }
+}
+
+/** Measure the time from pen-up to the answer's being on the screen. */
+function measureFrom(penUp) {
+  state.penUp = null;
+  requestAnimationFrame(() =>
+    setTimeout(() => performance.measure("pen-up to answer", { start: penUp, end: performance.now() })),
+  );
+}
+
+function take(answer, work) {
+  if (work !== state.work) return;
+  const before = state.reading;
+  state.reading = new Reading(answer, before.corrections);
+  state.chosen = (state.picked && state.reading.sameAs(state.picked)) ?? byDefault(state.reading);
+  if (state.picked) state.picked = state.chosen;
+  show();
+  settle();
+  explain();
+  saySoon();
+}
+
+/** Say whether what is shown is of all that is drawn. */
+function settle() {
+  at("text").setAttribute("aria-busy", String(reader.waiting !== null || later !== null));
+}
+
+function byDefault(reading) {
+  if (state.opened || ink.last === null) return reading.digits.at(-1) ?? null;
+  const scale = reading.answer.width / ink.width;
+  return reading.nearest(ink.last.x * scale, ink.last.y * scale);
+}
+
+function failed(error) {
+  report(error);
+  if (mayPass(error)) return setTimeout(() => reader.offer(null), patience.next());
+  if (!state.opened) return;
+  if (picture.naturalWidth === 0) return close(); // no picture at all: back to the drawing
+  settle();
+  at("text").textContent = "Not read";
+  at("text").dataset.state = "failed";
+}
+
+/** Whether the same request may go well a little later. */
+function mayPass(error) {
+  return error instanceof Gone || error.status === UNAVAILABLE;
+}
+
+function report(error) {
+  if (!(error instanceof Refusal || error instanceof Gone)) console.error(error);
+  notify(error.message);
+}
+
+function notify(sentence) {
+  const notice = at("notice");
+  notice.hidden = false;
+  if (notice.textContent !== sentence) notice.textContent = sentence;
+}
+
+function recovered() {
+  patience.reset();
+  at("notice").hidden = true;
+}
+
+// --- Showing
+
+function show() {
+  const { reading, chosen } = state;
+  const text = at("text");
+  text.dataset.state = reading.state;
+  text.textContent = { blank: "Blank", rejected: "Not a digit" }[reading.state] ?? (reading.text || "No digit");
+  text.tabIndex = text.scrollHeight > text.clientHeight + 4 ? 0 : -1; // what scrolls is reached by keyboard
+  at("remark").textContent = ink.isBlank && !state.opened ? "There is nothing on the paper." : remarkOn(reading);
+  at("copies").hidden = reading.state !== "digits";
+  at("copied").textContent = "";
+  place();
+  showCards(at("cards"), reading, chosen, (index) => choose(state.reading.digits[index]));
+  corrections.show(chosen);
+  at("undo").disabled = ink.past.length === 0 || Boolean(state.opened);
+  at("clear").disabled = ink.isBlank || Boolean(state.opened);
+  at("invitation").hidden = !ink.isBlank || Boolean(state.opened);
+}
+
+/** Lay the boxes over the drawing or the picture. */
+function place() {
+  const { width, height } = state.reading.answer;
+  const where = state.opened
+    ? placeOf(picture, width, height)
+    : { left: 0, top: 0, width: ink.width, height: ink.height, scale: ink.width / width };
+  overlay.style.transform = `translate(${where.left}px, ${where.top}px)`;
+  overlay.dataset.scale = where.scale;
+  showBoxes(overlay, state.reading, state.chosen, where.scale);
+}
+
+function choose(digit) {
+  state.picked = state.chosen = digit;
+  show();
+  explain();
+}
+
+/** Choose the digit at a point of the screen; whether there is one. */
+function chooseAt(clientX, clientY) {
+  const { left, top } = overlay.getBoundingClientRect();
+  const scale = Number(overlay.dataset.scale);
+  const digit = state.reading.at((clientX - left) / scale, (clientY - top) / scale, 6 / scale);
+  if (digit) choose(digit);
+  return digit !== null;
+}
+
+let saying = 0;
+function saySoon() {
+  clearTimeout(saying);
+  saying = setTimeout(() => {
+    const words = ink.isBlank && !state.opened ? "Blank." : state.reading.spoken;
+    if (at("said").textContent !== words) at("said").textContent = words;
+  }, QUIET);
+}
+
+// --- Inside
+
+function explain() {
+  const { chosen } = state;
+  if (chosen === null) {
+    explainer.drop();
+    inside.empty();
+    showProbabilities(at("probabilities"), new Array(10).fill(0));
+    at("is-digit").textContent = "How likely each digit is.";
+    at("inside-lead").textContent = "Write a digit, and see here what the network makes of it, step by step.";
+    return;
+  }
+  explainer.offer({ digit: chosen, work: state.work, hasSaliency: !state.isDrawing });
+}
+
+async function explainNewest({ digit, work, hasSaliency }) {
+  const pixels = bytesOf(digit.image);
+  const headers = { "Content-Type": "application/octet-stream" };
+  try {
+    const explained = await ask(`/v1/explain?saliency=${hasSaliency}`, { method: "POST", headers, body: pixels });
+    if (work === state.work && state.chosen !== null) showInside(digit, pixels, explained);
+  } catch (error) {
+    if (!mayPass(error)) report(error);
+  }
+}
+
+function showInside(digit, pixels, explained) {
+  inside.showImage(pixels);
+  inside.showLayers(explained);
+  const source = state.opened ? picture : ink.sent.canvas;
+  const stretch = state.opened ? picture.naturalWidth / state.reading.answer.width : 1;
+  const { x, y, width, height } = digit.box;
+  const box = { x: x * stretch, y: y * stretch, width: width * stretch, height: height * stretch };
+  inside.showStrokes(source, box, pixels, explained.saliency && bytesOf(explained.saliency));
+  at("saliency").classList.toggle("drawn", !state.opened);
+  showProbabilities(at("probabilities"), explained.probabilities);
+  const is = explained.is_digit;
+  at("is-digit").textContent =
+    is === null ? "How likely each digit is, from this image alone." : `That it is a digit at all: ${percent(is)}. From this image alone; the reading above also looks at what stands beside it.`;
+  at("inside-lead").textContent = `What the network makes of the ${labelOf(digit) ?? digit.digit}, step by step. Point at a map to enlarge it.`;
+  performance.clearMarks("maps");
+  performance.mark("maps");
+}
+
+// --- Drawing
+
+const pen = () => Number(document.querySelector("[name=pen]:checked").value);
+
+const hooks = {
+  draws: () => state.opened === null,
+  began: () => {
+    state.isDrawing = true;
+    at("invitation").hidden = true;
+    wantReading();
+  },
+  moved: () => {
+    state.picked = null;
+    wantReading();
+  },
+  rested: () => {
+    state.isDrawing = false;
+    state.penUp = performance.now();
+    wantReading();
+  },
+  taps: (x, y) => {
+    const { left, top } = paper.getBoundingClientRect();
+    return chooseAt(left + x, top + y);
+  },
+};
+
+drawWithPointers(paper, ink, pen, hooks);
+const keyboard = drawWithKeys(paper, ink, pen, at("nib"), hooks);
+
+function undo() {
+  if (state.opened) return;
+  keyboard.lift();
+  ink.undo();
+  state.picked = null;
+  if (ink.isBlank) state.work++;
+  wantReading();
+  if (ink.isBlank) take(NOTHING, state.work);
+}
+
+function clear() {
+  keyboard.lift();
+  ink.clear();
+  state.work++;
+  state.picked = null;
+  take(NOTHING, state.work);
+}
+
+// --- Pictures
+
+async function open(file) {
+  keyboard.lift();
+  const work = ++state.work;
+  await display(picture, file);
+  if (work !== state.work) return;
+  state.opened = file;
+  state.picked = null;
+  setMode();
+  take(NOTHING, work);
+  at("text").textContent = "Reading …";
+  at("text").dataset.state = "busy";
+  at("remark").textContent = "";
+  wantReading();
+}
+
+function close() {
+  state.work++;
+  state.opened = state.picked = null;
+  setMode();
+  take(NOTHING, state.work);
+  wantReading();
+}
+
+function setMode() {
+  const isOpen = state.opened !== null;
+  stage.classList.toggle("open", isOpen);
+  picture.hidden = !isOpen;
+  at("close").hidden = !isOpen;
+  for (const id of ["undo", "clear"]) at(id).hidden = isOpen;
+  document.querySelector(".pens").hidden = isOpen;
+}
+
+onPicture([...document.querySelectorAll("input[type=file]")], stage, open);
+picture.addEventListener("click", (event) => chooseAt(event.clientX, event.clientY));
+
+// --- Buttons and keys
+
+at("undo").addEventListener("click", undo);
+at("clear").addEventListener("click", clear);
+at("close").addEventListener("click", () => {
+  recovered();
+  close();
+  at("choose").querySelector("input").focus();
+});
+for (const [id, what] of [["copy-text", "text"], ["copy-csv", "csv"]]) {
+  at(id).addEventListener("click", async () => {
+    at("copied").textContent = (await copy(state.reading[what])) ? "Copied." : "The browser does not let this page copy.";
+  });
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.defaultPrevented || document.querySelector("dialog[open]")) return;
+  if (event.target.matches("input[type=password]")) return;
+  if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z") {
+    event.preventDefault();
+    undo();
+  } else if (event.ctrlKey || event.metaKey || event.altKey) {
+    return;
+  } else if (event.key === "Escape" || event.key === "Delete") {
+    recovered();
+    if (state.opened) close();
+    else clear();
+  } else if (/^[0-9]$/.test(event.key) && state.picked) {
+    corrections.correct(Number(event.key));
+  }
+});
+
+// --- The token
+
+onTokenWanted((isAgain) => {
+  const [dialog, field] = [at("token"), at("token-field")];
+  if (isAgain) at("token-words").textContent = "The service did not take that token.";
+  if (dialog.open) return new Promise((resolve) => dialog.addEventListener("close", () => resolve(field.value || null), { once: true }));
+  dialog.returnValue = "";
+  field.value = "";
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.addEventListener("close", () => resolve(field.value || null), { once: true });
+    dialog.addEventListener("cancel", () => (field.value = ""), { once: true });
+  });
+});
+
+// --- Beginning
+
+new ResizeObserver(() => {
+  if (state.opened === null && (ink.width !== paper.clientWidth || ink.height !== paper.clientHeight)) {
+    ink.fit();
+    if (!ink.isBlank) wantReading();
+  }
+  place();
+}).observe(stage);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => ink.redraw());
+
+async function learn() {
+  try {
+    const model = await ask("/v1/model");
+    const filters = await ask("/v1/filters");
+    state.limits = model.limits;
+    corrections.offer(model.corrections);
+    inside.build(filters);
+    recovered();
+    explain();
+  } catch (error) {
+    report(error);
+    if (mayPass(error)) setTimeout(learn, patience.next());
+  }
+}
+
+at("host").textContent = location.host;
+ink.fit();
+show();
+explain();
+learn();

@@ -1,0 +1,101 @@
+// A picture that is dropped, pasted, chosen or photographed.
+
+const LONGEST = 2400; // pixels of the longer side of a picture that is too large to be sent as it is
+const SHORTEST = 300; // likewise; below that nothing can be read
+const QUALITY = 0.9; // of its JPEG
+
+/** Call `open(file)` for each picture that the user brings, by any of the ways there are. */
+export function onPicture(inputs, stage, open) {
+  for (const input of inputs) {
+    input.addEventListener("change", () => {
+      const [file] = input.files;
+      if (file) open(file);
+      input.value = "";
+    });
+  }
+  document.addEventListener("paste", (event) => {
+    const [file] = event.clipboardData?.files ?? [];
+    if (!file) return;
+    event.preventDefault();
+    open(file);
+  });
+  const bringsFile = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
+  document.addEventListener("dragover", (event) => {
+    if (!bringsFile(event)) return;
+    event.preventDefault();
+    stage.classList.add("receiving");
+  });
+  document.addEventListener("dragleave", (event) => {
+    if (event.relatedTarget === null) stage.classList.remove("receiving");
+  });
+  document.addEventListener("drop", (event) => {
+    stage.classList.remove("receiving");
+    const [file] = event.dataTransfer?.files ?? [];
+    if (!file) return;
+    event.preventDefault();
+    open(file);
+  });
+}
+
+/** Give the picture as it is, or smaller where it is beyond the service's limits. */
+export async function fitting(file, image, limits) {
+  const isLoaded = image.naturalWidth > 0;
+  const pixels = image.naturalWidth * image.naturalHeight;
+  if (!isLoaded || (file.size <= limits.body_bytes && pixels <= limits.pixels)) return file;
+  const longest = Math.max(image.naturalWidth, image.naturalHeight);
+  let smaller = null;
+  for (let side = Math.min(longest, LONGEST); side >= SHORTEST; side *= 0.7) {
+    smaller = await redrawn(image, side / longest);
+    if (smaller === null || smaller.size <= limits.body_bytes) break;
+  }
+  return smaller ?? file;
+}
+
+/** Give a picture as JPEG, `scale` times as large, on white where it is transparent. */
+function redrawn(image, scale) {
+  const canvas = document.createElement("canvas");
+  canvas.width = Math.round(image.naturalWidth * scale);
+  canvas.height = Math.round(image.naturalHeight * scale);
+  const context = canvas.getContext("2d");
+  context.fillStyle = "#fff";
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  context.drawImage(image, 0, 0, canvas.width, canvas.height);
+  return new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", QUALITY));
+}
+
+/** Show a file in an `img`, and wait until it is there or turns out to be no picture. */
+export async function display(image, file) {
+  if (image.src) URL.revokeObjectURL(image.src);
+  image.src = URL.createObjectURL(file);
+  await image.decode().catch(() => null);
+}
+
+/** Where a picture lies in its element, for `object-fit: contain`: CSS pixels. */
+export function placeOf(image, width, height) {
+  const { clientWidth, clientHeight } = image;
+  const scale = Math.min(clientWidth / width, clientHeight / height);
+  return { left: (clientWidth - width * scale) / 2, top: (clientHeight - height * scale) / 2, width: width * scale, height: height * scale, scale };
+}
+
+/** Put text on the clipboard, on pages without the newer interface too; whether that went well. */
+export async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    return copyBySelection(text);
+  }
+}
+
+function copyBySelection(text) {
+  const field = document.createElement("textarea");
+  const before = document.activeElement;
+  field.value = text;
+  field.className = "unseen";
+  document.body.append(field);
+  field.select();
+  const isCopied = document.execCommand("copy");
+  field.remove();
+  before?.focus();
+  return isCopied;
+}

