@@ -165,6 +165,8 @@ def test_a_pillow_image_that_is_empty_huge_or_damaged_is_refused():
     lazy = Image.open(io.BytesIO(NO_PICTURES["half a PNG"][0]))
     for image, complaint in (
         (Image.new("L", (0, 3)), "has no pixels"),
+        (Image.new("1", (1, 65_536)), "is longer than 65,535 pixels"),
+        (encoded(Image.new("L", (3163, 3163)), "WEBP"), "is a WebP of more than 10 megapixels"),
         (Image.new("1", (5001, 5000)), "has more than 25 megapixels"),
         (lazy, "is damaged or incomplete"),
     ):

@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from digit_recognizer.digits import INK
 from digit_recognizer.errors import DigitsError, first_line
@@ -25,7 +25,9 @@ Picture = bytes | str | Path | IO[bytes] | Image.Image | NDArray[Any]
 FORMATS = ("PNG", "JPEG", "WebP", "BMP", "GIF", "TIFF", "PDF")  # by content; a file's name plays no part
 MAX_PIXELS = 25_000_000  # a 300 dpi scan of a page has 9 million, a telephone's photo 12 million
 MAX_BYTES = 200_000_000  # of a file; as many pixels of 16 bits and four colours, not compressed
-WHITE = (255, 255, 255, 255)
+MAX_SIDE = 65_535  # pixels; Pillow takes eight bytes for each row, however short
+WEBP_SHARE = 0.4  # of the pixels that others may have: its decoder takes four times the memory
+WHITE = 255
 SIXTEEN_BITS = 65535
 MEGAPIXEL = 1_000_000
 
@@ -49,7 +51,8 @@ def decode(
         Where the file lies, its bytes, or a file object open for reading bytes: PNG, JPEG, WebP, BMP, GIF,
         TIFF, or PDF with the extra `pdf`; or a Pillow image; or an array of shape (height, width), (height,
         width, 3) for red, green and blue, or with a fourth for opacity: uint8, bool, or floats from 0 black
-        to 1 white. At most `max_pixels` and 200 MB; larger pages of a PDF are drawn smaller.
+        to 1 white. At most `max_pixels` (a WebP two fifths of them), 65,535 to a side, and 200 MB; larger
+        pages of a PDF are drawn smaller.
     name
         What errors call a picture that is no path.
     page
@@ -101,9 +104,10 @@ class _Rules:
         *others, last = self.formats
         return f"expected {', '.join(others)} or {last}" if others else f"expected {last}"
 
-    @property
-    def too_large(self) -> str:
-        return f"{self.name} has more than {self.max_pixels / MEGAPIXEL:g} megapixels: make it smaller first"
+    def too_large(self, share: float = 1.0) -> str:
+        kind = "is a WebP of" if share < 1 else "has"
+        most = f"{share * self.max_pixels / MEGAPIXEL:g}"
+        return f"{self.name} {kind} more than {most} megapixels: make it smaller first"
 
 
 def count_pages(picture: bytes | str | Path | IO[bytes], name: str = "the picture") -> int | None:
@@ -170,9 +174,11 @@ def _from_array(array: NDArray[Any], rules: _Rules) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(array))
 
 
-def _check_size(size: tuple[int, int], rules: _Rules) -> None:
-    if size[0] * size[1] > rules.max_pixels:
-        raise DigitsError(rules.too_large)
+def _check_size(size: tuple[int, int], rules: _Rules, share: float = 1.0) -> None:
+    if size[0] * size[1] > share * rules.max_pixels:
+        raise DigitsError(rules.too_large(share))
+    if max(size) > MAX_SIDE:
+        raise DigitsError(f"{rules.name} is longer than {MAX_SIDE:,} pixels: cut out the part to read")
     if 0 in size:
         raise DigitsError(f"{rules.name} has no pixels")
 
@@ -180,7 +186,7 @@ def _check_size(size: tuple[int, int], rules: _Rules) -> None:
 def _decode(image: Image.Image, page: int, rules: _Rules) -> NDArray[np.uint8]:
     if page != 1:
         raise DigitsError(f"{rules.name} has no page {page}: expected 1")
-    _check_size(image.size, rules)
+    _check_size(image.size, rules, WEBP_SHARE if image.format == "WEBP" else 1.0)
     return _grey(image, rules.name)
 
 
@@ -195,7 +201,7 @@ def _described(rules: _Rules) -> Iterator[None]:
     except UnidentifiedImageError as error:
         raise DigitsError(f"{name} is not a picture: {rules.expected}") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DigitsError(rules.too_large) from error
+        raise DigitsError(rules.too_large()) from error
     except Exception as error:  # a damaged file can make Pillow's decoders raise nearly anything
         if isinstance(error, OSError) and error.strerror:  # the disk, not the picture
             raise
@@ -203,13 +209,15 @@ def _described(rules: _Rules) -> Iterator[None]:
 
 
 def _grey(image: Image.Image, name: str) -> NDArray[np.uint8]:
-    upright = ImageOps.exif_transpose(image)
+    """Return a picture upright and grey, with few copies of all its colours."""
+    turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+    upright = ImageOps.exif_transpose(image) if turned else image
     if upright.mode.startswith("I") or upright.mode == "F":
         return _upper_bits(np.asarray(upright), name)
-    if upright.has_transparency_data:
-        ink = upright.convert("RGBA")
-        upright = Image.alpha_composite(Image.new("RGBA", ink.size, WHITE), ink)
-    return np.array(upright.convert("L"))
+    if not upright.has_transparency_data:
+        return np.array(upright.convert("L"))
+    ink = upright if upright.mode in ("RGBA", "LA") else upright.convert("RGBA")
+    return np.array(Image.composite(ink.convert("L"), Image.new("L", ink.size, WHITE), ink.getchannel("A")))
 
 
 def _upper_bits(page: NDArray[np.generic], name: str) -> NDArray[np.uint8]:
