@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from digit_recognizer import Digits, DigitsError, Recognizer, evaluate, load_digits, load_recipe
 from digit_recognizer import resume as resume_run
@@ -30,10 +31,17 @@ from digit_recognizer.intervals import wilson_interval
 from digit_recognizer.recognition.line_reader import MODEL as LINE_MODEL
 from digit_recognizer.recognition.recognizer import SHIPPED
 from digit_recognizer.run_folder import MODEL, held_out_rows, is_finished, read_environment
-from digit_recognizer.training.lines import LineNetwork, export_lines, line_accuracy, train_lines
+from digit_recognizer.training.lines import (
+    LineNetwork,
+    draw_strangers,
+    export_lines,
+    line_accuracy,
+    train_lines,
+)
+from digit_recognizer.training.teacher import load_teacher
 
 SEEDS = (0, 1, 2)
-STEPS = 9_500  # of the network that reads lines
+STEPS = 20_000  # of the network that reads lines
 LINES = 3_840  # that it is judged by
 HELD_OUT = "split.validation=0.2"
 CARD = Path(__file__).with_name("model_card.md")
@@ -78,12 +86,12 @@ def build(source: str, work: Path) -> None:
     ]
     unseen = held_out_rows(judged_teacher, digits)
     seen = np.setdiff1d(np.arange(len(digits)), unseen)
-    right = line_accuracy(
-        trained_lines(work / "lines-of-four-fifths.safetensors", digits[seen]), digits[unseen], LINES, seed=1
-    )
+    judged_lines = trained_lines(work / "lines-of-four-fifths.safetensors", digits[seen], judged_teacher)
+    strangers = draw_strangers(digits[unseen], network_of(judged_teacher), seed=1)
+    right = line_accuracy(judged_lines, digits[unseen], strangers, LINES, seed=1)
     teacher = trained(work / "best", digits, source, "best", [])
     reader = trained(work / "reader", digits, source, "reader", taught_by(teacher))
-    export_lines(trained_lines(work / "lines.safetensors", digits), LINE_MODEL)
+    export_lines(trained_lines(work / "lines.safetensors", digits, teacher), LINE_MODEL)
     judged = Judged(*judge(pupils, digits))
     alone = Judged(*judge([judged_teacher], digits))
     with replacing(SHIPPED) as partial:
@@ -92,14 +100,22 @@ def build(source: str, work: Path) -> None:
     print(f"{SHIPPED.name}: pupils {judged.accuracy:.3%}; {LINE_MODEL.name}: {right:.1%} of lines")
 
 
-def trained_lines(target: Path, digits: Digits) -> LineNetwork:
+def network_of(run: Path) -> nn.Module:
+    """Return the networks of a finished run, as one that computes on the processor."""
+    network = load_teacher(load_recipe("reader", taught_by(run)), torch.device("cpu"))
+    assert network is not None
+    return network
+
+
+def trained_lines(target: Path, digits: Digits, teacher: Path) -> LineNetwork:
     """Return the network that reads lines behind its training, from its file where there is one."""
     torch.manual_seed(0)
     network = LineNetwork()
     if target.exists():
         network.load_state_dict(load_file(target))
         return network
-    for step in train_lines(network, digits, steps=STEPS, seed=0):
+    strangers = draw_strangers(digits, network_of(teacher), seed=0)
+    for step in train_lines(network, digits, strangers, steps=STEPS, seed=0):
         if step.number % 100 == 0:
             print(f"{target.stem}  step {step.number} of {STEPS}  loss {step.loss:.3f}", flush=True)
     state = {name: value.contiguous() for name, value in network.state_dict().items()}
