@@ -29,7 +29,7 @@ function bar() {
 function fillBar(made, name, share) {
   const [label, track, figure] = made.children;
   label.textContent = name;
-  track.firstElementChild.style.transform = `scaleX(${share})`;
+  track.firstElementChild.style.transform = `scaleX(${share.toFixed(4)})`;
   figure.textContent = percent(share);
 }
 
