@@ -9,6 +9,7 @@ import socket
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from http.client import BadStatusLine, IncompleteRead
 from pathlib import Path
 
@@ -134,15 +135,14 @@ def test_an_address_that_is_taken_is_one_sentence(run_command):
 
 
 def test_clients_that_send_no_more_are_given_up_and_keep_nobody_waiting(service):
-    slow = [service.connect() for _ in range(60)]
-    for number, connection in enumerate(slow):
-        begun = [b"", b"POST /v1/predict HTT", PREDICT, PREDICT + b"Content-Length: 784\r\n\r\nabc"]
-        connection.sendall(begun[number % 4])
-    assert service.ask("/v1/predict", IMAGE)[0] == 200
-    answers = [received(connection) for connection in slow]
+    with ExitStack() as open_ones:
+        slow = [open_ones.enter_context(service.connect()) for _ in range(60)]
+        for number, connection in enumerate(slow):
+            begun = [b"", b"POST /v1/predict HTT", PREDICT, PREDICT + b"Content-Length: 784\r\n\r\nabc"]
+            connection.sendall(begun[number % 4])
+        assert service.ask("/v1/predict", IMAGE)[0] == 200
+        answers = [received(connection) for connection in slow]
     assert {status_of(answer) for answer in answers} == {408}
-    for connection in slow:
-        connection.close()
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_clients_that_send_no_more_are_given_up_and_keep_nobody_waiting(service)
         (PREDICT + b"Content-Length: 6000000\r\n\r\n" + bytes(70_000), 413),
         (PREDICT + b"Content-Length: 6000000\r\nExpect: 100-continue\r\n\r\n", 413),
         (b"GET / HTTP/1.1\r\nX: " + b"a" * 200_000, 431),
-        (PREDICT + b"Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc", 415),
+        (PREDICT + b"Connection: close\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc", 415),
     ],
     ids=lambda value: value[-30:] if isinstance(value, bytes) else value,
 )
@@ -189,11 +189,10 @@ def test_a_client_that_goes_away_in_the_middle_leaves_nothing_behind(service):
 
 
 def test_more_connections_than_allowed_push_the_idle_ones_out():
-    with serving("--connections", "20") as service:
-        idle = [service.connect() for _ in range(60)]
+    with serving("--connections", "20") as service, ExitStack() as open_ones:
+        for _ in range(60):
+            open_ones.enter_context(service.connect())
         assert service.ask("/v1/predict", IMAGE)[0] == 200
-        for connection in idle:
-            connection.close()
 
 
 # Workers
