@@ -38,17 +38,13 @@ WARMUP = 0.15  # share of the steps in which the learning rate rises
 WEIGHT_DECAY = 0.01
 STEEPEST = 5.0  # norm of the gradient, at most
 OUTLIERS = 12_000
-NO_STRANGERS = ("several", "parts")  # kinds of outliers that hold a digit, or may be taken for one in a line
-PENS = ("thicker", "thinner", "thinner", "thinner")  # beside MNIST's, which is broad for a strip
-PEN = 0.7  # share of lines written with one of these
-WAYS = ("blurred", "noisy", "bent")  # in which a line may be corrupted
-CORRUPTED = 0.4  # share of lines
+NO_STRANGERS = ("several", "parts", "outlines")  # kinds that hold a digit, or may be taken for one in a line
+WAYS = ("thicker", "thinner", "blurred", "noisy", "bent")  # in which a line may be corrupted
+CORRUPTED = 0.6  # share of lines
 SLANT = 0.35  # columns for each row, at most
 STRETCH = 0.05  # share, standard deviation
 BENT = 0.6, (4, 12)  # pixels, standard deviation, at as many points along a line's height and width
 LITTERED = 0.3  # share of lines with rules, frames or rests of a pattern
-RESIDUAL = 2  # convolutions along the line that are added, so that a column knows its neighbours
-LITTLE = 0.1  # how much these add at first
 CONVOLUTION = 4  # axes of its weights
 
 
@@ -58,19 +54,6 @@ class Step:
 
     number: int
     loss: float
-
-
-class _Residual(nn.Module):
-    """What is added to its input: a convolution's features, faint ones at first."""
-
-    def __init__(self, channels: int, kernel: tuple[int, int]) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(*_convolution(channels, channels, kernel))
-        nn.init.constant_(self.layers[1].weight, LITTLE)  # type: ignore[arg-type]
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Return (N, C, H, W) as it came."""
-        return inputs + self.layers(inputs)  # type: ignore[no-any-return]
 
 
 class LineNetwork(nn.Module):
@@ -86,7 +69,6 @@ class LineNetwork(nn.Module):
             *_convolution(64, 96, (3, 3)),
             *_convolution(96, 128, (5, 3), padding=(0, 1)),  # 1
             *_convolution(128, 128, (1, 5)),
-            *(_Residual(128, (1, 5)) for _ in range(RESIDUAL)),
             nn.Conv2d(128, CLASSES + 1, 1),
         )
 
@@ -198,25 +180,20 @@ def export_lines(network: LineNetwork, target: Path) -> None:
 @torch.no_grad()
 def _folded(network: LineNetwork) -> LineNetwork:
     """Return a network with its normalisation in its convolutions, and these rounded to 16 bits."""
-    folded = copy.deepcopy(network).eval()
-    folded.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    folded.layers = _without_normalisation(folded.layers)
+    layers = list(copy.deepcopy(network).eval().to(memory_format=torch.contiguous_format).layers)  # type: ignore[call-overload]
+    folded = LineNetwork()
+    folded.layers = nn.Sequential(*_without_normalisation(layers))
     for weights in folded.parameters():
         weights.copy_(weights.half().float())
     return folded.eval()
 
 
-def _without_normalisation(layers: nn.Sequential) -> nn.Sequential:
-    kept: list[nn.Module] = []
-    every = list(layers)
-    for layer, behind in zip(every, [*every[1:], None], strict=True):
-        if isinstance(layer, _Residual):
-            layer.layers = _without_normalisation(layer.layers)
+def _without_normalisation(layers: list[nn.Module]) -> Iterator[nn.Module]:
+    for layer, behind in zip(layers, [*layers[1:], None], strict=True):
         if isinstance(layer, nn.Conv2d) and isinstance(behind, nn.BatchNorm2d):
-            kept.append(fuse_conv_bn_eval(layer, behind))
+            yield fuse_conv_bn_eval(layer, behind)
         elif not isinstance(layer, nn.BatchNorm2d):
-            kept.append(layer)
-    return nn.Sequential(*kept)
+            yield layer
 
 
 def _written(network: LineNetwork) -> onnx.ModelProto:
@@ -300,7 +277,7 @@ def _changed(images: NDArray[np.uint8]) -> Tensor:
     bends = interpolate(moves, size=(height, width), mode="bicubic", align_corners=True).permute(0, 2, 3, 1)
     grid = grid + bends / torch.tensor([width / 2, height / 2])
     moved = grid_sample(inputs, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-    return corrupt(corrupt(moved, PEN, PENS), CORRUPTED, WAYS).contiguous(memory_format=torch.channels_last)
+    return corrupt(moved, CORRUPTED, WAYS).contiguous(memory_format=torch.channels_last)
 
 
 def _loss(network: LineNetwork, inputs: Tensor, labels: list[list[int]]) -> Tensor:

@@ -18,8 +18,7 @@ from digit_recognizer.imaging.likeness import to_image
 from digit_recognizer.imaging.paper import Ink
 from digit_recognizer.imaging.segment import TextLine, lines_of
 from digit_recognizer.imaging.strokes import Mark
-from digit_recognizer.training.forms import EDGE
-from digit_recognizer.training.strings import WrittenLine, write_line
+from digit_recognizer.training.strings import EDGE, WrittenLine, write_line
 
 __all__ = ["draw_pieces"]
 

@@ -2,41 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digit_recognizer.digits import INK, Digits
+from digit_recognizer.digits import INK, SIDE, Digits
 from digit_recognizer.imaging.normalise import BOX
 from digit_recognizer.imaging.strip import HEIGHT
-from digit_recognizer.training.forms import EDGE, crossed, flourished, turned, with_upstroke
 
-__all__ = ["Placed", "WrittenLine", "write_line"]
+__all__ = ["EDGE", "Placed", "WrittenLine", "write_line"]
 
+Place = tuple[float, float]
 Tile = NDArray[np.uint8]  # (h, w): one digit, 0 background to 255 ink
 
+EDGE = 90  # grey level at the edge of a stroke
 SIZES = 17.0, 28.0  # pixels of a strip's digit; a strip is made for 22
 UNEVEN = (0.05, 0.15, 0.3)  # shares by which the digits of a line differ in size
 ASPECT = 0.8, 1.25  # times as broad, all digits of a line
-SMALL = 0.15, 0.45, 0.8  # share of digits that are small, and how small, of the others' size
+SMALL = 0.1, 0.5, 0.8  # share of digits that are small, and how small, of the others' size
 TOUCHING = (0.0, 0.3, 0.8)  # shares of neighbours that touch
-OVERLAP = -0.02, 0.18  # of the size, where they do
+OVERLAP = -0.02, 0.14  # of the size, where they do
 GAP, WIDEST = 0.08, (0.25, 0.6, 1.5)  # likewise, where they do not
-STRANGERS = (0.0, 0.05, 0.25, 0.9), (0.4, 0.35, 0.15, 0.1)  # shares of marks that are none, and how often
+STRANGERS = (0.0, 0.05, 0.25), (0.4, 0.4, 0.2)  # shares of marks that are no digits, and how often
 UNSTEADY = 0.06  # of the size, standard deviation above and below the line
 SLOPE = 0.03  # rows for each column, standard deviation; a strip is level, more or less
-JOINED = (0.0, 0.1, 0.5), (0.4, 0.35, 0.25)  # shares of neighbours with a stroke between them, and how often
-SAG = 0.35  # of its length, standard deviation: how far such a stroke is from straight
-EUROPEAN = 0.4  # share of lines in which a 1 has an upstroke and a 7 a bar
-FLOURISHED = 0.15  # share of lines in which the last strokes of 2 and 5 are long
-BROADER, BROADER_NOUGHT = (0.75, 1.35), (0.7, 1.9)  # times, each digit on its own
-LOWERED = -0.3, 1.0  # how far a small digit comes down to where the others end; 0 is their middle
-REPEATED = 0.2  # share of digits that are the same as the one before
-PRICES = 0.2  # share of lines that end in noughts
-NOUGHTS = 0.4, 1.0  # size of these, of the other digits'
+JOINED = 0.1  # share of near neighbours with a stroke between them
+EUROPEAN = 0.3  # share of lines in which a 1 has an upstroke and a 7 a bar
+ROOM = 14  # pixels around an image, for strokes that are drawn on
+REPEATED = 0.15  # share of digits that are the same as the one before
+PRICES = 0.15  # share of lines that end in noughts
+NOUGHTS = 0.45, 1.0  # size of these, of the other digits'
 NEVER = 10**6  # digits
 TRIES = 60  # digits of the data that are looked at for one of a label
 NOWHERE = -(10**6)  # column left of everything
@@ -91,7 +88,7 @@ def write_line(
     hand = _Hand(rng, zoom)
     line = WrittenLine(np.zeros((height, width), np.uint8))
     edge = np.full(height, NOWHERE)  # of each row: the last column of ink
-    left, before = round(rng.uniform(2, 20) * zoom), None  # the next tile's first column, and the last tile
+    left, before = round(rng.uniform(2, 20) * zoom), None
     for _ in range(rng.integers(1, 13)):
         row = hand.choose(digits.labels)
         is_digit = hand.in_noughts or rng.random() >= hand.strangers
@@ -104,14 +101,13 @@ def write_line(
             left = max(1, hand.left(edge, tile, top))
         if left + tile.shape[1] >= width:
             break
-        placed = Placed(int(digits.labels[row]), tile, top, left)
         _put(line.image, tile, top, left)
-        if before is not None and hand.joins(left - before.left - before.tile.shape[1]):
-            _join(line.image, before, placed, rng)
+        if before is not None and left - before[0] < hand.size and rng.random() < JOINED:
+            _join(line.image, before, (left + tile.shape[1] // 3, top + len(tile) // 2), rng)
         edge[top : top + len(tile)] = np.maximum(edge[top : top + len(tile)], left + _last(tile))
-        before = placed
+        before = left + tile.shape[1], top + len(tile) // 2
         if is_digit:
-            line.digits.append(before)
+            line.digits.append(Placed(int(digits.labels[row]), tile, top, left))
     return line
 
 
@@ -133,8 +129,6 @@ class _Hand:
         self._small = rng.uniform(*NOUGHTS)
         self.in_noughts = False
         self._european = rng.random() < EUROPEAN
-        self._flourished = rng.random() < FLOURISHED
-        self._joined = rng.choice(JOINED[0], p=JOINED[1])
 
     def choose(self, labels: NDArray[np.int64]) -> int:
         """Return which digit of the data is written next: any, the same one again, or a nought of a price."""
@@ -150,18 +144,14 @@ class _Hand:
     def digit(self, image: NDArray[np.uint8], label: int) -> Tile:
         """Return a digit in this hand's size, and perhaps as it is written in Europe."""
         rng = self._rng
-        image = turned(image, rng)
         if self._european and label in (1, 7):
-            image = with_upstroke(image, rng) if label == 1 else crossed(image, rng)
-        elif self._flourished and label in (2, 5):
-            image = flourished(image, rng, high=label == 5)
+            image = _with_upstroke(image, rng) if label == 1 else _crossed(image, rng)
         zoom = self.size / BOX * (1 + rng.uniform(-self._uneven, self._uneven))
         if self.in_noughts:
             zoom *= self._small
         elif rng.random() < SMALL[0]:
             zoom *= rng.uniform(*SMALL[1:])
-        broader = rng.uniform(*(BROADER if label else BROADER_NOUGHT))
-        return _resized(_cropped(image), zoom, self._aspect * broader)
+        return _resized(_cropped(image), zoom, self._aspect * rng.uniform(0.85, 1.15))
 
     def stranger(self, images: NDArray[np.uint8]) -> Tile:
         """Return a point, a dash or one of some images, at most as large as a digit."""
@@ -175,15 +165,11 @@ class _Hand:
         cv2.ellipse(tile, (width // 2, height // 2), (width // 2, height // 2), 0, 0, 360, INK, -1)
         return tile
 
-    def joins(self, apart: float) -> bool:
-        """Return whether a stroke goes on to the next tile, `apart` columns away."""
-        return bool(apart < self.size and self._rng.random() < self._joined)
-
     def top(self, away: float, height: int) -> int:
         """Return the first row of what is `away` columns from the middle of the line."""
-        lower = self._rng.uniform(*LOWERED) * max(0.0, self.size - height) / 2
-        course = self._middle + self._slope * away + self.size * self._rng.normal(0, UNSTEADY)
-        return round(course + lower - height / 2)
+        low = self._rng.uniform(-0.1, 0.5) if height < self.size / 3 else 0.0
+        course = self._middle + self._slope * away + self.size * (low + self._rng.normal(0, UNSTEADY))
+        return round(course - height / 2)
 
     def left(self, edge: NDArray[np.int_], tile: Tile, top: int) -> int:
         """Return the column at which a tile touches what is before it, or keeps a distance.
@@ -199,6 +185,44 @@ class _Hand:
         near = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1).max(axis=1)
         apart = int((near[top : top + len(tile)] - _first(tile)).max())
         return int(max(apart, 0) + rng.uniform(GAP, self._widest) * self.size)
+
+
+def _with_upstroke(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Draw the stroke that leads up to the top of a 1."""
+    rows, columns = np.nonzero(image > EDGE)
+    if not rows.size:
+        return image
+    top, height = int(rows.min()), int(np.ptp(rows)) + 1
+    start = ROOM + float(columns[rows <= top + 1].mean()), ROOM + top + 0.5
+    length, angle = rng.uniform(0.3, 0.85) * height, rng.uniform(0.35, 1.1)
+    end = start[0] - length * np.sin(angle), start[1] + length * np.cos(angle)
+    return _stroked(image, start, end, rng)
+
+
+def _crossed(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Draw the bar through the middle of a 7."""
+    rows, columns = np.nonzero(image > EDGE)
+    if not rows.size:
+        return image
+    level = int(rows.min() + rng.uniform(0.4, 0.65) * np.ptp(rows))
+    across = columns[np.abs(rows - level) <= 1]
+    middle = float(across.mean()) if across.size else SIDE / 2
+    half, slope = rng.uniform(3, 6), rng.uniform(-0.3, 0.3)
+    start, end = ((ROOM + middle + way * half, ROOM + level - way * half * slope) for way in (-1, 1))
+    return _stroked(image, start, end, rng)
+
+
+def _stroked(
+    image: NDArray[np.uint8], start: Place, end: Place, rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    """Draw a stroke from one place, column and row, to another over an image with `ROOM` pixels around it."""
+    page = np.pad(image, ROOM)
+    inked = image > EDGE
+    breadth = round(0.8 * inked.sum() / max(1, np.ptp(np.nonzero(inked)[0])))
+    points = [(round(4 * column), round(4 * row)) for column, row in (start, end)]
+    level, breadth = int(rng.uniform(200, INK)), min(4, max(1, breadth))
+    stroke = cv2.line(np.zeros_like(page), points[0], points[1], level, breadth, cv2.LINE_AA, shift=2)
+    return np.asarray(np.maximum(page, stroke), np.uint8)
 
 
 def _resized(tile: Tile, zoom: float, aspect: float) -> Tile:
@@ -217,30 +241,13 @@ def _put(page: NDArray[np.uint8], tile: Tile, top: int, left: int) -> None:
     np.maximum(place, tile, out=place)
 
 
-def _join(page: NDArray[np.uint8], first: Placed, second: Placed, rng: np.random.Generator) -> None:
-    """Draw a stroke from the right edge of what is before to the left edge of what is behind."""
-    start, end = _somewhere(first, _last, rng), _somewhere(second, _first, rng)
-    ahead = end - start
-    bent = (start + end) / 2 + SAG * rng.normal() * ahead[::-1] * (-1, 1)
-    along = np.linspace(0, 1, 8)[:, None]
-    curve = (1 - along) ** 2 * start + 2 * along * (1 - along) * bent + along**2 * end
-    breadth = max(1, round(page.shape[0] / HEIGHT * rng.uniform(0.6, 2.5)))
-    level = int(rng.uniform(150, INK))
-    stroke = cv2.polylines(
-        np.zeros_like(page), [np.rint(4 * curve).astype(np.int32)], False, level, breadth, cv2.LINE_AA, 2
-    )
+def _join(
+    page: NDArray[np.uint8], first: tuple[int, int], second: tuple[int, int], rng: np.random.Generator
+) -> None:
+    """Draw a thin stroke from one place, column and row, to another."""
+    breadth = max(1, round(page.shape[0] / HEIGHT * rng.uniform(0.6, 2)))
+    stroke = cv2.line(np.zeros_like(page), first, second, int(rng.uniform(150, INK)), breadth, cv2.LINE_AA)
     np.maximum(page, stroke, out=page)
-
-
-def _somewhere(
-    placed: Placed, edge: Callable[[Tile], NDArray[np.int_]], rng: np.random.Generator
-) -> NDArray[np.float64]:
-    """Return a place, column and row, at the edge of a tile's ink."""
-    columns = edge(placed.tile)
-    inked = np.flatnonzero(np.abs(columns) < -NOWHERE)
-    row = int(rng.choice(inked)) if inked.size else 0
-    column = columns[row] if inked.size else 0
-    return np.array([placed.left + column, placed.top + row], float)
 
 
 def _first(tile: Tile) -> NDArray[np.int_]:
