@@ -28,6 +28,7 @@ STRAY = 0.8  # likewise, where the line shows none
 TALL = 0.5  # of the line's height; lower marks that the line shows no digit in are none
 ALONE = 0.25  # weight of what a digit's own image says about which it is, beside what its line says
 SPACE = 0.9  # of the line's height: numbers are as far apart
+LONG, MOSTLY_STRANGE = 20, 0.3  # marks of a line, and the share that look like no digits on their own
 LETTERS = 6  # tall marks of a line that are no digits; with as many it may be a line of text
 TALLEST, AS_TALL = 80, 0.85  # percentile of a text's tall marks, and how tall numbers are beside them
 GAP = 0.35  # of the line's height, at most, between the letters of a word
@@ -85,14 +86,22 @@ def _recognised(guesses: Sequence[_Guess], ink: Ink, predict: Predict) -> list[_
     """Return each mark with the digit that it is; None where it is none."""
     images = [to_image(ink, guess.mark) for guess in guesses]
     predictions = predict(np.array(images, np.uint8).reshape(-1, SIDE, SIDE))
-    digits = [
-        replace(_digit(guess, predictions, number, ink), image=images[number])
-        for number, guess in enumerate(guesses)
-    ]
-    return [
-        (guess.mark, digit if digit.is_digit >= (STRAY if guess.found is None else SURE) else None)
-        for guess, digit in zip(guesses, digits, strict=True)
-    ]
+    strange = _strange(predictions)
+    seen: list[_Seen] = []
+    for number, guess in enumerate(guesses):
+        digit = replace(_digit(guess, predictions, number, ink), image=images[number])
+        is_digit = digit.is_digit >= (STRAY if guess.found is None else SURE) and not strange[number]
+        seen.append((guess.mark, digit if is_digit else None))
+    return seen
+
+
+def _strange(predictions: Predictions) -> NDArray[np.bool_]:
+    """Return which marks of a long line look like no digits on their own, if many of them do: it is text."""
+    count = len(predictions.probabilities)
+    if predictions.is_digit is None or count < LONG:
+        return np.zeros(count, bool)
+    strange = predictions.is_digit < SURE
+    return np.asarray(strange & (strange.mean() > MOSTLY_STRANGE))
 
 
 def _without_words(seen: Sequence[_Seen], rest: Sequence[Mark], height: float) -> list[_Seen]:
