@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 
 from digit_recognizer.cli.options import CorrectionsFile, Json
-from digit_recognizer.cli.phrases import corrections_in_words, make_console, print_json
 from digit_recognizer.errors import DigitsError
 
 __all__ = ["corrections"]
@@ -26,6 +25,8 @@ corrections = typer.Typer(
 @corrections.command("list")
 def list_corrections(file: CorrectionsFile = None, json: Json = False) -> None:
     """List the corrections, the oldest first."""
+    from digit_recognizer.cli.phrases import make_console, print_json
+
     store = _opened(file)
     found = store.all()
     if json:
@@ -61,6 +62,7 @@ def export(
     file: CorrectionsFile = None,
 ) -> None:
     """Write the corrections as an .npz, or as a .csv in the form of the competition's train.csv."""
+    from digit_recognizer.cli.phrases import corrections_in_words
     from digit_recognizer.sources import write_training_csv
     from digit_recognizer.sources.corrections import save_corrected
 
@@ -87,6 +89,8 @@ def clear(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Delete all corrections, and their images off the disk."""
+    from digit_recognizer.cli.phrases import corrections_in_words
+
     store = _opened(file)
     count = store.count()
     if not count:
@@ -108,4 +112,6 @@ def _in_words(label: int | None) -> str:
 
 
 def _say(sentence: str) -> None:
+    from digit_recognizer.cli.phrases import make_console
+
     make_console().print(sentence, highlight=False, markup=False, soft_wrap=True)

@@ -27,7 +27,7 @@ QUIET = 2.5  # times the noise; what differs from the paper by less is paper
 FAINTEST = 0.02  # of the paper's light, likewise
 SMALL = 64  # pixels of the longer side, in which the paper's light is looked for
 AROUND = 1 / 30  # of the longer side, standard deviation: how near bare paper is to tell of the paper's light
-EVEN = 0.7  # share of a page that has one grey level where its paper has no light and shade
+EVEN = 0.5  # share of a page, and of its edge, that has one grey level where its paper has no light and shade
 SAMPLE = 5_000  # points that tell how much noise there is
 SIGMA_OF_MAD = 1.4826  # standard deviation of normal noise, over its median absolute deviation
 
