@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import multiprocessing
 import signal
 import socket
@@ -95,6 +96,8 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen, and say so."""
         await super().startup(sockets)
+        gc.collect()
+        gc.freeze()  # what is there stays: nobody waits while it is looked through again and again
         self._when_ready()
 
     @contextmanager
