@@ -18,7 +18,7 @@ from PIL import Image
 
 from digit_recognizer.cli import reading as command
 from digit_recognizer.reading import Box, Line, Number, ReadDigit, Reading, SingleDigit
-from pictures import NO_PICTURES, pdf_of, raw_pdf, written
+from pictures import NO_PICTURES, encoded, pdf_of, raw_pdf, written
 
 COLUMNS = ["picture", "page", "line", "text", "confidence", "x", "y", "width", "height"]
 
@@ -368,3 +368,24 @@ def test_the_bar_on_a_terminal_leaves_the_text_in_a_file_alone(tmp_path):
     os.close(terminal)
     assert (ended.returncode, ended.stdout) == (0, "a.png: no digits\nb.png: no digits\n")
     assert "Reading" in shown
+
+
+def test_a_link_to_a_picture_that_is_read_is_not_written(digits, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("form.png").write_bytes(encoded(written("12"), "PNG"))
+    Path("link.png").symlink_to("form.png")
+    for option in ("--csv", "--show"):
+        status, _, errors = digits(f"read form.png {option} link.png")
+        assert status == 2
+        assert "link.png is to be read: name another file to write" in errors
+    with Image.open("form.png") as image:
+        assert image.format == "PNG"
+
+
+def test_table_and_drawing_are_two_files(digits, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("form.png").write_bytes(encoded(written("12"), "PNG"))
+    status, _, errors = digits("read form.png --csv out.png --show ./out.png")
+    assert status == 2
+    assert "--show and --csv would both write out.png: name two files" in errors
+    assert not Path("out.png").exists()

@@ -55,10 +55,10 @@ def error(response, status: int) -> str:
 
 
 def test_a_picture_is_read_as_the_library_reads_it(client):
-    page = written("17 42")
+    page = written("17 52")
     answer = client.post("/v1/read", content=png(page)).json()
     reading = Recognizer().read(page)
-    assert answer["text"] == reading.text == "17 42"
+    assert answer["text"] == reading.text == "17 52"
     assert (answer["width"], answer["height"]) == (page.shape[1], page.shape[0])
     assert answer["blank"] is False
     digits = [digit for line in answer["lines"] for number in line["numbers"] for digit in number["digits"]]
@@ -385,6 +385,12 @@ def test_corrections_are_kept_counted_and_taken_back(tmp_path):
         error(kept.delete(f"/v1/corrections/{first.json()['id']}"), 404)
         error(kept.delete(f"/v1/corrections/{10**30}"), 404)
         error(kept.delete("/v1/corrections/x"), 400)
+
+
+def test_a_correction_that_another_hosts_page_could_send_unasked_is_415(tmp_path):
+    with service(corrections=True, corrections_file=tmp_path / "c.sqlite") as kept:
+        answer = kept.post("/v1/corrections", content=b"{}", headers={"Content-Type": "text/plain"})
+        assert "expected application/json, got text/plain" in error(answer, 415)
 
 
 @pytest.mark.parametrize(

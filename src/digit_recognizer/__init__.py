@@ -9,8 +9,11 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # ONNX Runtime looks when it is imported
 
 if TYPE_CHECKING:
     from digit_recognizer.digits import Digits, Predictions

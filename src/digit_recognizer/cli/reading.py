@@ -75,9 +75,12 @@ def read_pictures(
 
 def _check_targets(pages: Sequence[Page], show: Path | None, table: Path | None) -> None:
     """Raise `DigitsError` for files that cannot be what they are to be."""
+    read = {page.path.resolve() for page in pages}
     for target in (show, table):
-        if target is not None and target.absolute() in {page.path.absolute() for page in pages}:
+        if target is not None and target.resolve() in read:
             raise DigitsError(f"{target} is to be read: name another file to write")
+    if show is not None and table is not None and show.resolve() == table.resolve():
+        raise DigitsError(f"--show and --csv would both write {show}: name two files")
     if show is None:
         return
     if len(pages) != 1:

@@ -84,6 +84,7 @@ def decode(
         if "PDF" in formats and pdf.is_pdf(stream):
             return pdf.render_page(stream, page, name)
         with _described(rules), Image.open(stream, formats=rules.of_pillow) as image:  # the header alone
+            image.draft("L", None)  # what is grey in a JPEG is decoded alone
             return _decode(image, page, rules)
 
 

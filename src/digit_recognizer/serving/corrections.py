@@ -18,6 +18,7 @@ from digit_recognizer.serving import examples, schemas
 from digit_recognizer.serving.errors import RETRY, Refusal, described, json_response
 from digit_recognizer.serving.model import Model
 from digit_recognizer.serving.settings import Settings
+from digit_recognizer.serving.v1 import JSON, content_type
 
 if TYPE_CHECKING:
     from digit_recognizer.sources.corrections import Corrections
@@ -37,6 +38,8 @@ def add_routes(router: APIRouter, model: Model, settings: Settings) -> None:
     async def keep(request: Request) -> Response:
         """Keep what an image really shows."""
         kept = _opened(store)
+        if content_type(request) != JSON:  # which other hosts' pages may not send unasked
+            raise Refusal(415, f"expected {JSON}, got {content_type(request) or 'no Content-Type'}")
         try:
             given = GIVEN.validate_json(await request.body())
         except ValidationError as error:

@@ -208,6 +208,7 @@ CORRECT = _route(
     schemas.Kept,
     {"id": 17},
     404,
+    415,
     body={"application/json": _json(schemas.Correction, _CORRECTION)},
     status=201,
 )

@@ -19,7 +19,7 @@ from digit_recognizer.serving.errors import Refusal, described, json_response
 from digit_recognizer.serving.model import NAME, Model
 from digit_recognizer.serving.settings import Settings
 
-__all__ = ["add_routes"]
+__all__ = ["JSON", "add_routes", "content_type"]
 
 JSON, RAW, FORM = "application/json", "application/octet-stream", "multipart/form-data"
 LARGE = 100_000  # bytes of JSON, which take longer to parse than others should wait
