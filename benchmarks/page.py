@@ -22,7 +22,7 @@ from _bench import at_least, facts_of_machine, measure_and_write, own_versions
 ROOT = Path(__file__).resolve().parents[1]
 sys.path += [str(ROOT / "tests"), str(ROOT / "tests_browser")]
 
-from handwriting import DIGITS, draw_at_once, strokes_of  # noqa: E402
+from handwriting import DIGITS, draw_at_once  # noqa: E402
 from playwright.sync_api import Page, sync_playwright  # noqa: E402
 
 from serving import serving  # noqa: E402
@@ -78,7 +78,7 @@ def _timed(page: Page, repeats: int) -> dict[str, Any]:
     gaps: list[float] = []
     for digit in [*"18", *list(DIGITS) * repeats]:
         page.evaluate("window.maps.length = 0")
-        _draw_slowly(page, digit)
+        draw_at_once(page, digit, 250, 100, 300, steps=6, pace=PACE)
         times = page.evaluate("window.maps")
         gaps += [later - sooner for sooner, later in pairwise(times)]
         page.wait_for_selector("#text[aria-busy=false]")
@@ -92,29 +92,6 @@ def _timed(page: Page, repeats: int) -> dict[str, Any]:
         },
         "feature maps a second": round(1000 / statistics.mean(gaps), 1),
     }
-
-
-def _draw_slowly(page: Page, digit: str) -> None:
-    """Draw a digit as `draw_at_once` does, one movement every 60th of a second."""
-    page.evaluate(
-        """async ([strokes, pace]) => {
-            const paper = document.querySelector("#paper");
-            const {left, top} = paper.getBoundingClientRect();
-            const send = (kind, [x, y]) => paper.dispatchEvent(new PointerEvent(kind, {
-                pointerId: 1, pointerType: "mouse", isPrimary: true, bubbles: true,
-                clientX: left + x, clientY: top + y,
-            }));
-            for (const points of strokes) {
-                send("pointerdown", points[0]);
-                for (const point of points.slice(1)) {
-                    send("pointermove", point);
-                    await new Promise(resolve => setTimeout(resolve, pace));
-                }
-                send("pointerup", points.at(-1));
-            }
-        }""",
-        [[stroke.tolist() for stroke in strokes_of(digit, 250, 100, 300, steps=6)], PACE],
-    )
 
 
 def _alike(page: Page, digits: str) -> dict[str, Any]:

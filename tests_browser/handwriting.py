@@ -95,7 +95,7 @@ def draw(page: Page, text: str, left: float, top: float, height: float) -> None:
     draw_strokes(page, strokes_of(text, left, top, height))
 
 
-AT_ONCE = """(strokes) => {
+DRAW = """async ([strokes, pace]) => {
     const paper = document.querySelector("#paper");
     const {left, top} = paper.getBoundingClientRect();
     const send = (kind, [x, y]) => paper.dispatchEvent(new PointerEvent(kind, {
@@ -104,15 +104,24 @@ AT_ONCE = """(strokes) => {
     }));
     for (const points of strokes) {
         send("pointerdown", points[0]);
-        for (const point of points.slice(1)) send("pointermove", point);
+        for (const point of points.slice(1)) {
+            send("pointermove", point);
+            if (pace) await new Promise(resolve => setTimeout(resolve, pace));
+        }
         send("pointerup", points.at(-1));
     }
 }"""
 
 
-def draw_at_once(page: Page, text: str, left: float, top: float, height: float) -> None:
-    """Draw a number as `draw` does, faster than any hand, with the events that a mouse would send."""
-    page.evaluate(AT_ONCE, [stroke.tolist() for stroke in strokes_of(text, left, top, height)])
+def draw_at_once(
+    page: Page, text: str, left: float, top: float, height: float, *, steps: int = 2, pace: float = 0
+) -> None:
+    """Draw a number as `draw` does, faster than any hand, with the events that a mouse would send.
+
+    With a `pace` there are as many milliseconds between two movements.
+    """
+    strokes = [stroke.tolist() for stroke in strokes_of(text, left, top, height, steps)]
+    page.evaluate(DRAW, [strokes, pace])
 
 
 def draw_strokes(page: Page, strokes: Iterator[NDArray[np.float64]] | Sequence[NDArray[np.float64]]) -> None:

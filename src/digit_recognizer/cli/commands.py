@@ -14,6 +14,7 @@ from digit_recognizer.cli.options import (
     Device,
     Json,
     Model,
+    NamedModel,
     OfPart,
     OfRun,
     Part,
@@ -249,13 +250,7 @@ def read(
             show_default=False,
         ),
     ],
-    model: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="RUN",
-            help=r"A run folder, or a model.onnx.  \[default: the model that comes with the package]",
-        ),
-    ] = None,
+    model: NamedModel = None,
     single: Annotated[
         bool, typer.Option("--single", help="Each picture shows exactly one digit, or none.")
     ] = False,
@@ -350,13 +345,7 @@ def report(
 
 @app.command()
 def serve(
-    model: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="RUN",
-            help=r"A run folder, or a model.onnx.  \[default: the model that comes with the package]",
-        ),
-    ] = None,
+    model: NamedModel = None,
     host: Annotated[str | None, typer.Option(help=r"Where to listen.  \[default: 127.0.0.1]")] = None,
     port: Annotated[int | None, typer.Option(help=r"Likewise; 0 takes a free one.  \[default: 8000]")] = None,
     token: Annotated[

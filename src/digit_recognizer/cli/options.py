@@ -8,7 +8,18 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["CorrectionsFile", "Device", "Json", "Model", "OfPart", "OfRun", "Part", "Settings", "Source"]
+__all__ = [
+    "CorrectionsFile",
+    "Device",
+    "Json",
+    "Model",
+    "NamedModel",
+    "OfPart",
+    "OfRun",
+    "Part",
+    "Settings",
+    "Source",
+]
 
 SOURCE_HELP = (
     "The competition's archive, train.csv (also .gz), an IDX file, an .npz, a folder of these or of pictures "
@@ -33,6 +44,14 @@ Model = Annotated[
         metavar="[RUN]",
         help="A run folder, or a model.onnx. None named: the model that comes with the package.",
         show_default=False,
+    ),
+]
+NamedModel = Annotated[
+    Path | None,
+    typer.Option(
+        "--model",
+        metavar="RUN",
+        help=r"A run folder, or a model.onnx.  \[default: the model that comes with the package]",
     ),
 ]
 Settings = Annotated[

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from digit_recognizer.digits import CLASSES
+from digit_recognizer.recognition.session import start_session
 
 __all__ = ["MODEL", "Found", "LineReader"]
 
@@ -45,10 +45,7 @@ class LineReader:
     """The network that reads lines, ready to be asked; `threads` are the processor's, all cores if None."""
 
     def __init__(self, threads: int | None = None) -> None:
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        options.intra_op_num_threads = threads or 0
-        self._session = onnxruntime.InferenceSession(MODEL, options, providers=["CPUExecutionProvider"])
+        self._session = start_session(MODEL, threads)
 
     def find_digits(self, strip: NDArray[np.uint8]) -> list[Found]:
         """Find the digits in a strip, uint8 (40, W), from left to right."""

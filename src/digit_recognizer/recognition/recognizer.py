@@ -15,6 +15,7 @@ from digit_recognizer.digits import CLASSES, SIDE, Predictions, check_images
 from digit_recognizer.errors import DigitsError, first_line
 from digit_recognizer.reading import Reading, SingleDigit
 from digit_recognizer.recognition.line_reader import LineReader
+from digit_recognizer.recognition.session import start_session
 
 if TYPE_CHECKING:
     from digit_recognizer.imaging import Picture
@@ -145,11 +146,8 @@ def _find_model(path: Path) -> Path:
 
 
 def _open_session(path: Path, threads: int | None) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors: what is wrong comes as an exception, not on the terminal
-    options.intra_op_num_threads = threads or 0
     try:
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        session = start_session(path, threads)
     except Exception as error:  # ONNX Runtime's exceptions share no base but this
         raise DigitsError(f"{path} is damaged or no ONNX model: {first_line(error)}") from error
     _check_metadata(session, path)

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from digit_recognizer import run_folder
 from digit_recognizer.digits import SIDE, check_images
 from digit_recognizer.errors import DigitsError, first_line
+from digit_recognizer.recognition.session import start_session
 
 __all__ = ["Activations", "Convolution", "open_activations", "read_filters"]
 
@@ -76,13 +76,9 @@ class Activations:
             if name not in {value.name for value in graph.output}:
                 value = onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
                 further.graph.output.append(value)
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # what is wrong comes as an exception
-        options.intra_op_num_threads = threads or 0
-        options.add_session_config_entry("session.disable_prepacking", "1")  # pays for more images than these
         # Two messages one behind the other are read as one: https://protobuf.dev/programming-guides/encoding/
         merged = serialised + further.SerializeToString()
-        self._session = onnxruntime.InferenceSession(merged, options, providers=["CPUExecutionProvider"])
+        self._session = start_session(merged, threads, prepacking=False)
         two = next(self._run(np.zeros((2, SIDE, SIDE), np.uint8), [layer.value for layer in convolutions]))
         self.convolutions = tuple(
             layer for layer, maps in zip(convolutions, two, strict=False) if len(maps) == 2

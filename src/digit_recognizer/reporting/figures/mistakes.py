@@ -148,29 +148,27 @@ def draw_sample(
     images: NDArray[np.uint8], labels: NDArray[np.int64], probabilities: NDArray[np.float32]
 ) -> Figure:
     """Draw images with answer and confidence, wrong answers framed: (N, 28, 28), (N,), (N, 10)."""
-    columns = 5
-    rows = -(-len(images) // columns)
-    figure = new_figure(1.02 * rows)
-    grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes in grid[len(images) :]:
-        axes.axis("off")
-    for axes, image, label, chances in zip(grid, images, labels, probabilities, strict=False):
-        answer = int(chances.argmax())
-        show_digit(axes, image)
-        words = f"{answer}  {percent(float(chances[answer]), 1)}"
-        if answer != label:
-            blank(axes, around=ORANGE)
-            words = f"{answer}  {percent(float(chances[answer]), 0)}, is {label}"
-        axes.set_title(words, fontsize=8, pad=2, color=TEXT if answer == label else ORANGE)
-    return figure
+    answers = probabilities.argmax(1)
+    words = []
+    for answer, label, chances in zip(answers, labels, probabilities, strict=True):
+        chance = float(chances[answer])
+        right = f"{answer}  {percent(chance, 1)}"
+        words.append(right if answer == label else f"{answer}  {percent(chance, 0)}, is {label}")
+    return _draw_under_words(images, words, answers == labels, columns=5, height=1.02)
 
 
 @styled
 def draw_corrections(images: NDArray[np.uint8], words: list[str], right: NDArray[np.bool_]) -> Figure:
     """Draw images under words, what is not right framed: (N, 28, 28), N words, (N,)."""
-    columns = 6
+    return _draw_under_words(images, words, right, columns=6, height=0.92)
+
+
+def _draw_under_words(
+    images: NDArray[np.uint8], words: list[str], right: NDArray[np.bool_], *, columns: int, height: float
+) -> Figure:
+    """Draw images in rows as high as `height`, in inches, what is not right framed."""
     rows = -(-len(images) // columns)
-    figure = new_figure(0.92 * rows)
+    figure = new_figure(height * rows)
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in grid[len(images) :]:
         axes.axis("off")
