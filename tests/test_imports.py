@@ -33,6 +33,7 @@ SERVING = {
     "httptools",
     "prometheus_client",
     "pydantic",
+    "pydantic_core",
     "pydantic_settings",
     "starlette",
     "uvicorn",

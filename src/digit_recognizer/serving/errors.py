@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import to_json
 from starlette.responses import Response
 
 __all__ = ["RETRY", "Refusal", "described", "error_response", "json_response"]
@@ -36,8 +36,7 @@ class Refusal(Exception):  # noqa: N818
 
 def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Return a value as a response of JSON."""
-    content = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-    return Response(content, status, headers, "application/json")
+    return Response(to_json(value, inf_nan_mode="null"), status, headers, "application/json")
 
 
 def error_response(refusal: Refusal) -> Response:

@@ -8,7 +8,6 @@ https://github.com/kserve/open-inference-protocol, "HTTP/REST"; the extension: T
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -17,6 +16,7 @@ import numpy as np
 from fastapi import APIRouter, Request
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_json
 from starlette.responses import Response
 
 from digit_recognizer.digits import CLASSES, INK, PIXELS, SIDE
@@ -193,6 +193,6 @@ def _response(
         answer["id"] = ask.id
     if not tensors:
         return json_response(answer)
-    header = json.dumps(answer, separators=(",", ":")).encode()
+    header = to_json(answer)
     length = {HEADER: str(len(header))}
     return Response(b"".join([header, *tensors]), 200, length, "application/octet-stream")

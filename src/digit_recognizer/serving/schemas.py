@@ -36,13 +36,14 @@ __all__ = [
     "PredictionsAnswer",
     "ReadingAnswer",
     "Ready",
+    "Rows",
     "ServerCard",
     "TensorCard",
 ]
 
 Pixel = Annotated[int, Field(ge=0, le=INK)]
-Row = Annotated[list[Pixel], Field(min_length=SIDE, max_length=SIDE)]
-Image = Annotated[list[Row], Field(min_length=SIDE, max_length=SIDE)]
+Side = Field(min_length=SIDE, max_length=SIDE)
+Image = Annotated[list[Annotated[list[Pixel], Side]], Side]
 Digit = Annotated[int, Field(ge=0, le=9)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Probabilities = Annotated[list[Probability], Field(min_length=CLASSES, max_length=CLASSES)]
@@ -64,6 +65,12 @@ class Images(_Schema):
     """Images of single digits: rows from top to bottom, 0 background to 255 ink."""
 
     images: Annotated[list[Image], Field(min_length=1)]
+
+
+class Rows(_Schema):
+    """Images whose pixels may be any integers: asking each for its range takes longer than all else."""
+
+    images: Annotated[list[Annotated[list[Annotated[list[int], Side]], Side]], Field(min_length=1)]
 
 
 class OneImage(_Schema):

@@ -23,7 +23,7 @@ __all__ = ["JSON", "add_routes", "content_type"]
 
 JSON, RAW, FORM = "application/json", "application/octet-stream", "multipart/form-data"
 LARGE = 100_000  # bytes of JSON, which take longer to parse than others should wait
-IMAGES = TypeAdapter(schemas.Images)
+IMAGES, ROWS = TypeAdapter(schemas.Images), TypeAdapter(schemas.Rows)
 
 
 class _InMemory(MultiPartParser):
@@ -137,6 +137,16 @@ def _raw(body: bytes) -> NDArray[np.uint8]:
 
 def _parsed(body: bytes) -> NDArray[np.uint8]:
     try:
-        return np.array(IMAGES.validate_json(body).images, np.uint8)
+        images = ROWS.validate_json(body).images
+        content = b"".join([bytes(row) for image in images for row in image])
+    except ValueError:  # the structure is another, or a pixel is beyond a byte
+        raise Refusal(400, _mistake(body)) from None
+    return np.frombuffer(content, np.uint8).reshape(-1, SIDE, SIDE)
+
+
+def _mistake(body: bytes) -> str:
+    try:
+        IMAGES.validate_json(body)
     except ValidationError as error:
-        raise Refusal(400, described(error)) from error
+        return described(error)
+    raise AssertionError("what is refused has a mistake")
