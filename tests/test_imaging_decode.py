@@ -198,7 +198,7 @@ def test_files_of_more_than_200_megabytes_are_refused_before_they_are_read(tmp_p
 def test_an_endless_stream_is_refused():
     with (
         Path("/dev/zero").open("rb") as stream,
-        pytest.raises(DigitsError, match="the picture has more than 200 MB"),
+        pytest.raises(DigitsError, match="the file has more than 200 MB"),
     ):
         decode(stream)
 

@@ -80,7 +80,7 @@ def test_a_damaged_page_does_not_spoil_the_others():
     content = raw_pdf("/Kids[3 0 R 9 0 R]/Count 2", EMPTY_PAGE)
     assert count_pages(content) == 2
     assert decode(content, page=1).shape == (200, 200)
-    with pytest.raises(DigitsError, match="page 2 of the picture is damaged"):
+    with pytest.raises(DigitsError, match="page 2 of the file is damaged"):
         decode(content, page=2)
 
 

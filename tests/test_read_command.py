@@ -136,6 +136,53 @@ def test_a_folder_without_pictures_says_what_was_expected(digits, here):
     assert errors.startswith("digits: scans holds no pictures: expected files that end in .bmp, .gif, ")
 
 
+def test_a_folder_without_pictures_does_not_stop_the_other_pictures(digits, here):
+    (here / "scans").mkdir()
+    draw(here / "a.png", 30)
+    status, output, errors = digits("read scans a.png")
+    assert (status, output) == (2, "a.png: 7\n")
+    assert errors.startswith("digits: scans holds no pictures")
+
+
+def test_a_folder_that_cannot_be_read_does_not_stop_the_other_pictures(digits, here, monkeypatch):
+    (here / "scans").mkdir()
+    draw(here / "a.png", 30)
+
+    def closed(folder: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr(Path, "iterdir", closed)
+    assert digits("read scans a.png") == (2, "a.png: 7\n", "digits: cannot read scans: Permission denied\n")
+
+
+def test_a_name_is_asked_for(digits, here):
+    draw(here / "a.png", 30)
+    sentence = "digits: a picture without a name: expected files, or folders of them\n"
+    assert digits("read '' a.png") == (2, "", sentence)
+
+
+def test_a_name_stays_on_its_line_and_gives_the_terminal_no_orders(digits, here):
+    name = "a\n\x1b[31mb.png"
+    draw(here / name, 30)
+    (here / "\x1b[31mnone.png").write_bytes(b"none")
+    status, output, errors = digits("read .")
+    assert (status, output) == (2, "a\\n\\x1b[31mb.png: 7\n")
+    assert errors.startswith("digits: \\x1b[31mnone.png is not a picture")
+    assert json.loads(digits("read . --json")[1].splitlines()[1])["picture"] == name
+
+
+@pytest.mark.usefixtures("scans")
+@pytest.mark.parametrize(("number", "output"), [(1, "7\n"), (2, "2026 17\n42\n")])
+def test_a_page_of_a_pdf_is_read_and_drawn_alone(number, output, digits, here):
+    assert digits(f"read scans/d.pdf --page {number} --show out.png") == (0, output, "")
+    assert (here / "out.png").exists()
+
+
+@pytest.mark.usefixtures("scans")
+def test_a_page_that_is_not_there_is_said(digits):
+    assert digits("read scans --page 3") == (2, "", "digits: there is no page 3: expected 1 to 2\n")
+
+
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
@@ -177,9 +224,9 @@ def test_a_name_that_is_no_utf_8_is_shown_as_well_as_it_can_be(digits, here):
     draw(here / name, 30)
     (here / "b.png").write_bytes(b"none")
     status, output, errors = digits("read . --csv out.csv")
-    assert (status, output) == (2, "?7.png: 7\n")
+    assert (status, output) == (2, "\\udcff7.png: 7\n")
     assert errors.startswith("digits: b.png is not a picture")
-    assert json.loads(digits("read . --json")[1].splitlines()[1])["picture"] == "?7.png"
+    assert json.loads(digits("read . --json")[1].splitlines()[1])["picture"] == name
     assert (here / "out.csv").read_text("utf-8").splitlines()[1].startswith("\\udcff7.png,")
 
 
@@ -310,7 +357,10 @@ def test_a_pdf_of_one_page_is_drawn(digits, here):
     ("words", "sentence"),
     [
         ("scans --show out.png", "--show draws over one picture, and these are 5: name one"),
-        ("scans/d.pdf --show out.png", "--show draws over one picture, and these are 2: name one"),
+        (
+            "scans/d.pdf --show out.png",
+            "--show draws over one picture, and these are 2: choose one by --page",
+        ),
         ("scans/a.png --show out.gif", "cannot write out.gif: name a file that ends in .jpeg, .jpg, .png"),
         ("scans/a.png --show out", "cannot write out: name a file that ends in .jpeg, .jpg, .png"),
         ("scans/a.png --show no/o.png", "cannot write no/o.png: No such file or directory"),

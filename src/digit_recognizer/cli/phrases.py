@@ -30,7 +30,13 @@ def make_console() -> Console:
 
 def print_json(value: dict[str, Any]) -> None:
     """Print an object on one line."""
-    print(json.dumps(value, ensure_ascii=False), flush=True)
+    text = json.dumps(value, ensure_ascii=False)
+    print(text if _is_unicode(text) else json.dumps(value), flush=True)
+
+
+def _is_unicode(text: str) -> bool:
+    """Return whether a text holds no bytes of a file's name that are no UTF-8."""
+    return not any("\ud800" <= each <= "\udfff" for each in text)
 
 
 def minutes_in_words(seconds: float) -> str:

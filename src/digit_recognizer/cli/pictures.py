@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from digit_recognizer.errors import DigitsError
@@ -17,10 +18,14 @@ SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pdf", ".png", ".tif", ".tiff", ".
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A picture, or a page of a PDF; `number` is the page's, from 1, and None for a picture."""
+    """A picture, or a page of a PDF; `number` is the page's, from 1, and None for a picture.
+
+    `problem` says why there is nothing to be read where that is known already.
+    """
 
     path: Path
     number: int | None = None
+    problem: str | None = None
 
     @property
     def name(self) -> str:
@@ -37,25 +42,33 @@ class Entry:
     error: str | None = None
 
 
-def find_pages(names: Sequence[Path]) -> list[Page]:
-    """Find the pages of all files named, and of those in folders named, each file once.
+def find_pages(names: Sequence[Path], number: int | None = None) -> list[Page]:
+    """Find the pages of all files named, and of those in folders named, each once; or those of a number.
 
     Raises
     ------
     DigitsError
-        A folder holds no pictures.
+        A number is asked for, and none of them has a page of it; a picture is its own first.
     """
-    files = dict.fromkeys(path for name in names for path in _files(name))
-    return [page for path in files for page in _pages(path)]
+    found = list(dict.fromkeys(page for name in names for page in _pages_in(name)))
+    chosen = [page for page in found if number is None or (page.number or 1) == number]
+    if not chosen:
+        most = max(page.number or 1 for page in found)
+        raise DigitsError(f"there is no page {number}: expected 1 to {most}")
+    return chosen
 
 
-def _files(name: Path) -> list[Path]:
+def _pages_in(name: Path) -> Iterable[Page]:
     if not _is_folder(name):
-        return [name]
-    found = sorted(path for path in name.iterdir() if _looks_like_a_picture(path))
+        return _pages(name)
+    try:
+        found = sorted(path for path in name.iterdir() if _looks_like_a_picture(path))
+    except OSError as error:
+        return [Page(name, problem=f"cannot read {name}: {error.strerror or error}")]
     if not found:
-        raise DigitsError(f"{name} holds no pictures: expected files that end in {', '.join(SUFFIXES)}")
-    return found
+        expected = f"expected files that end in {', '.join(SUFFIXES)}"
+        return [Page(name, problem=f"{name} holds no pictures: {expected}")]
+    return chain.from_iterable(map(_pages, found))
 
 
 def _is_folder(name: Path) -> bool:

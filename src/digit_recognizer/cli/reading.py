@@ -14,7 +14,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from digit_recognizer.cli import USER_ERROR
+from digit_recognizer.cli import USER_ERROR, printable
 from digit_recognizer.cli.phrases import print_json
 from digit_recognizer.cli.pictures import Entry, Page, find_pages
 from digit_recognizer.errors import DigitsError
@@ -33,6 +33,7 @@ def read_pictures(
     names: Sequence[Path],
     model: Path | None,
     *,
+    page: int | None,
     threshold: float | None,
     as_json: bool,
     show: Path | None,
@@ -46,6 +47,8 @@ def read_pictures(
         Files, and folders of files.
     model
         A run folder or a model; the one that comes with the package if None.
+    page
+        Of each PDF, read only this page, from 1.
     threshold
         Each picture shows a single digit, to be given from this confidence; None reads all numbers in each.
     as_json
@@ -55,15 +58,15 @@ def read_pictures(
     table
         Where to write a CSV of all numbers.
     """
-    pages = find_pages(names)
+    pages = find_pages(names, page)
     _check_targets(pages, show, table)
     recognizer = Recognizer(model)
     alone = len(pages) == 1 and pages[0].path in names
     silent = table is not None and table.exists() and not table.is_file()  # a pipe takes the rows alone
     failed = False
     with _table(table) as add_rows, _progress(len(pages), as_json=as_json) as advance:
-        for page in pages:
-            entry = _read(page, recognizer, threshold, show)
+        for each in pages:
+            entry = _read(each, recognizer, threshold, show)
             failed |= entry.error is not None
             add_rows(entry)
             if not silent or entry.error is not None:
@@ -84,7 +87,8 @@ def _check_targets(pages: Sequence[Page], show: Path | None, table: Path | None)
     if show is None:
         return
     if len(pages) != 1:
-        raise DigitsError(f"--show draws over one picture, and these are {len(pages)}: name one")
+        hint = "choose one by --page" if len({page.path for page in pages}) == 1 else "name one"
+        raise DigitsError(f"--show draws over one picture, and these are {len(pages)}: {hint}")
     if show.suffix.lower() not in DRAWN_AS:
         raise DigitsError(f"cannot write {show}: name a file that ends in {', '.join(DRAWN_AS)}")
 
@@ -106,6 +110,8 @@ def _progress(total: int, *, as_json: bool) -> Iterator[Callable[[], None]]:
 
 
 def _read(page: Page, recognizer: Recognizer, threshold: float | None, show: Path | None) -> Entry:
+    if page.problem is not None:
+        return Entry(page, None, page.problem)
     try:
         with warnings.catch_warnings(action="ignore"):  # Pillow's, of what it puts up with
             grey = decode(page.path, page=page.number or 1)
@@ -129,11 +135,11 @@ def _print(entry: Entry, *, as_json: bool, alone: bool) -> None:
     if as_json:
         print_json(_as_dict(entry))
     elif entry.found is None:
-        print(f"digits: {entry.error}", file=sys.stderr)
+        print(f"digits: {printable(entry.error or '')}", file=sys.stderr)
     elif alone:
         print(_text(entry.found))
     else:
-        print(f"{entry.page.name}: {' / '.join(_text(entry.found).splitlines())}", flush=True)
+        print(f"{printable(entry.page.name)}: {' / '.join(_text(entry.found).splitlines())}", flush=True)
 
 
 def _as_dict(entry: Entry) -> dict[str, object]:

@@ -34,7 +34,7 @@ MEGAPIXEL = 1_000_000
 
 def decode(
     picture: Picture,
-    name: str = "the picture",
+    name: str = "the file",
     *,
     page: int = 1,
     formats: Sequence[str] = FORMATS,
@@ -111,7 +111,7 @@ class _Rules:
         return f"{self.name} {kind} more than {most} megapixels: make it smaller first"
 
 
-def count_pages(picture: bytes | str | Path | IO[bytes], name: str = "the picture") -> int | None:
+def count_pages(picture: bytes | str | Path | IO[bytes], name: str = "the file") -> int | None:
     """Return how many pages a PDF has; None for any other file.
 
     Raises
