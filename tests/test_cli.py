@@ -525,6 +525,29 @@ def test_the_first_signal_asks_a_training_to_stop_and_one_a_second_later_ends_it
         signal.signal(number, before)
 
 
+@pytest.mark.parametrize(
+    ("module", "command"),
+    [("typer", "recipes"), ("onnxruntime", "read a.png"), ("pydantic_settings", "serve")],
+)
+def test_ctrl_c_while_a_module_is_loaded_says_nothing(module, command, tmp_path):
+    swallowing = """
+import os, signal
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+except KeyboardInterrupt:
+    raise ImportError("initialization failed")
+"""
+    (tmp_path / f"{module}.py").write_text(swallowing)
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    ended = subprocess.run(
+        [sys.executable, "-m", "digit_recognizer", *command.split()],
+        capture_output=True,
+        check=False,
+        env=environment,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, b"", b"")
+
+
 @pytest.mark.slow
 def test_ctrl_c_ends_with_status_130_and_a_command_that_goes_on(here):
     command = [sys.executable, "-u", "-m", "digit_recognizer", *shlex.split(TRAIN), "--set", "epochs=100000"]

@@ -21,6 +21,7 @@ from digit_recognizer.cli.options import (
     Settings,
     Source,
 )
+from digit_recognizer.cli.serving import serve
 from digit_recognizer.errors import DigitsError
 
 __all__ = ["app"]
@@ -101,7 +102,7 @@ def train(
     """Train a network and write a run folder."""
     from digit_recognizer.cli.folds import cross_validate_anew, go_on_with_folds
     from digit_recognizer.cli.runs import go_on, train_anew
-    from digit_recognizer.sources.corrections import CORRECTIONS
+    from digit_recognizer.sources.corrections import corrections_path
 
     changes = settings or []
     if report and (folds or (resume and run_folder.is_cross_validation(resume))):
@@ -112,6 +113,8 @@ def train(
     if with_corrections and (folds or resume):
         other = "--folds" if folds else "--resume"
         raise DigitsError(f"--with-corrections begins one run: leave {other} away")
+    if with_corrections and any(each.partition("=")[0].strip() == "corrections.file" for each in changes):
+        raise DigitsError("--with-corrections takes the file that --corrections-file names, not --set")
     if start is not None and recipe:
         raise DigitsError(f"--from keeps the recipe of {start}: leave --recipe away, or change it by --set")
     if folds is not None and resume is None:
@@ -130,7 +133,7 @@ def train(
             device=device,
             report=report,
             as_json=json,
-            corrections=corrections_file or CORRECTIONS if with_corrections else None,
+            corrections=corrections_path(corrections_file) if with_corrections else None,
             start=start,
         )
         return
@@ -243,7 +246,7 @@ def submit(
 @app.command()
 def read(
     pictures: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(
             metavar="PICTURE",
             help="Photos, scans, drawings: PNG, JPEG, WebP, BMP, GIF, TIFF, PDF; or folders of them.",
@@ -259,6 +262,9 @@ def read(
         typer.Option(
             min=0, max=1, help=r"With --single: less sure than this is 'not sure'.  \[default: 0.5]"
         ),
+    ] = None,
+    page: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Only this page of each PDF, from 1.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print an object for each picture.")] = False,
     show: Annotated[
@@ -277,10 +283,13 @@ def read(
 
     if threshold is not None and not single:
         raise DigitsError("--threshold is for --single: give both, or take the probabilities of --json")
+    if "" in pictures:
+        raise DigitsError("a picture without a name: expected files, or folders of them")
     if show is not None and single:
         raise DigitsError("--show draws all that is read in a picture: leave --single away")
     least = threshold if threshold is not None or not single else THRESHOLD
-    read_pictures(pictures, model, threshold=least, as_json=json, show=show, table=table)
+    names = [Path(each) for each in pictures]
+    read_pictures(names, model, page=page, threshold=least, as_json=json, show=show, table=table)
 
 
 @app.command()
@@ -343,65 +352,7 @@ def report(
     report_comparison(runs, named, part.value, out=out)
 
 
-@app.command()
-def serve(
-    model: NamedModel = None,
-    host: Annotated[str | None, typer.Option(help=r"Where to listen.  \[default: 127.0.0.1]")] = None,
-    port: Annotated[int | None, typer.Option(help=r"Likewise; 0 takes a free one.  \[default: 8000]")] = None,
-    token: Annotated[
-        str | None,
-        typer.Option(
-            help="Answer only who sends it: Authorization: Bearer TOKEN. DIGITS_TOKEN hides it from 'ps'."
-        ),
-    ] = None,
-    no_token: Annotated[
-        bool | None, typer.Option("--no-token", help="Answer other machines without one.")
-    ] = None,
-    corrections: Annotated[
-        bool | None, typer.Option("--corrections", help="Keep what users of the page correct.")
-    ] = None,
-    corrections_file: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help=r"Where to.  \[default: runs/corrections.sqlite]"),
-    ] = None,
-    log_json: Annotated[
-        bool | None, typer.Option("--log-json", help="Write a line about each request to standard error.")
-    ] = None,
-    workers: Annotated[int | None, typer.Option(help=r"Processes.  \[default: 1]")] = None,
-    allow_origin: Annotated[
-        str | None, typer.Option(metavar="ORIGINS", help="Let other hosts' pages ask (CORS), by commas.")
-    ] = None,
-    body_bytes: Annotated[int | None, typer.Option(help=r"The largest request.  \[default: 5000000]")] = None,
-    pixels: Annotated[int | None, typer.Option(help=r"The largest picture.  \[default: 25000000]")] = None,
-    images: Annotated[
-        int | None, typer.Option(help=r"The most 28x28 images in a request.  \[default: 1024]")
-    ] = None,
-    in_flight: Annotated[
-        int | None, typer.Option(help=r"Requests worked on at a time; others get 503.  \[default: 64]")
-    ] = None,
-    connections: Annotated[int | None, typer.Option(help=r"Open connections.  \[default: 1000]")] = None,
-    request_seconds: Annotated[
-        float | None, typer.Option(help=r"How long an answer may take.  \[default: 5]")
-    ] = None,
-    body_seconds: Annotated[
-        float | None, typer.Option(help=r"How long a client may send its request.  \[default: 20]")
-    ] = None,
-    header_seconds: Annotated[
-        float | None, typer.Option(help=r"How long it may send its headers.  \[default: 5]")
-    ] = None,
-    drain_seconds: Annotated[
-        float | None,
-        typer.Option(help=r"How long to serve on after SIGTERM, not ready any more.  \[default: 0.5]"),
-    ] = None,
-) -> None:
-    """Serve the page and the HTTP interface, on this machine only unless told otherwise.
-
-    Each option may also be set by an environment variable: DIGITS_PORT for --port.
-    """
-    given = dict(locals())
-    from digit_recognizer.cli.serving import serve_requests
-
-    serve_requests(**given)
+app.command()(serve)
 
 
 @app.command()

@@ -102,9 +102,9 @@ def clear(
 
 
 def _opened(file: Path | None) -> Any:
-    from digit_recognizer.sources.corrections import CORRECTIONS, Corrections
+    from digit_recognizer.sources.corrections import Corrections, corrections_path
 
-    return Corrections(file or CORRECTIONS, create=False)
+    return Corrections(corrections_path(file), create=False)
 
 
 def _in_words(label: int | None) -> str:

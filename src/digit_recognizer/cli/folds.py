@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from digit_recognizer import run_folder
+from digit_recognizer.cli import INTERRUPTED
 from digit_recognizer.cli.session import (
-    INTERRUPTED,
     as_argument,
     choose_source,
     command_line,

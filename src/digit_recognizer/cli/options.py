@@ -63,7 +63,7 @@ CorrectionsFile = Annotated[
     typer.Option(
         "--corrections-file",
         metavar="FILE",
-        help=r"The file of corrections.  \[default: runs/corrections.sqlite]",
+        help=r"The file of corrections.  \[default: $DIGITS_CORRECTIONS_FILE, or runs/corrections.sqlite]",
     ),
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:1; auto takes a GPU if there is one.")]

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from digit_recognizer.training import EpochRecord
 
 __all__ = [
-    "INTERRUPTED",
     "as_argument",
     "choose_source",
     "command_line",
@@ -33,7 +32,6 @@ __all__ = [
 ]
 
 HELD = 1.0  # seconds that a key may be held down without meaning it twice
-INTERRUPTED = 130  # exit status, as of a shell after Ctrl-C
 
 
 @contextmanager

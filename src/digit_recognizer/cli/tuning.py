@@ -7,7 +7,8 @@ from pathlib import Path
 
 import typer
 
-from digit_recognizer.cli.session import INTERRUPTED, choose_source, command_line, session
+from digit_recognizer.cli import INTERRUPTED
+from digit_recognizer.cli.session import choose_source, command_line, session
 from digit_recognizer.sources import load_digits
 
 __all__ = ["search_settings"]
