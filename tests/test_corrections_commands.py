@@ -50,6 +50,15 @@ def test_list_gives_an_object_for_each_as_json(folder, run_command):
     assert rows[6] == {"id": 7, "time": kept[6].time, "read_as": 3, "label": None, "model": "[red]odd[/red]"}
 
 
+def test_the_environment_may_name_the_file(folder, run_command, monkeypatch):
+    (folder / "runs/corrections.sqlite").rename(folder / "elsewhere.sqlite")
+    assert run_command("corrections list")[0] == 2
+    monkeypatch.setenv("DIGITS_CORRECTIONS_FILE", str(folder / "elsewhere.sqlite"))
+    _, output, _ = run_command("corrections list --json")
+    assert len(output.splitlines()) == 7
+    assert "there is no run folder runs/a" in run_command("train --with-corrections --from runs/a")[2]
+
+
 @pytest.mark.parametrize("name", ["mine.csv", "mine.npz", "MINE.CSV"])
 def test_what_is_exported_is_a_source_of_digits(folder, run_command, name):
     status, output, _ = run_command(f"corrections export {name}")
@@ -139,6 +148,10 @@ def test_clear_waits_for_nobody_for_ever(folder, run_command, monkeypatch):
         ("--with-corrections --from runs/a --recipe flash", "leave --recipe away"),
         ("--with-corrections --from runs/a", "there is no run folder runs/a"),
         ("--with-corrections --corrections-file missing.sqlite", "there are no corrections"),
+        (
+            "--with-corrections --set corrections.file=a.sqlite",
+            "takes the file that --corrections-file names",
+        ),
     ],
 )
 @pytest.mark.usefixtures("folder")

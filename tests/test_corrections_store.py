@@ -203,6 +203,21 @@ def test_adding_waits_a_while_for_another_writer(filled):
     assert filled.count() == 4
 
 
+def test_a_file_that_is_emptied_or_deleted_begins_anew(filled):
+    filled.path.write_bytes(b"")
+    assert filled.count() == 0
+    filled.path.unlink()
+    assert filled.add(image(), 1) == 1
+    assert filled.count() == 1
+
+
+def test_an_empty_file_is_no_file_of_corrections_to_who_only_reads(file):
+    file.parent.mkdir()
+    file.touch()
+    with pytest.raises(DigitsError, match="is no file of corrections"):
+        Corrections(file, create=False)
+
+
 def test_a_missing_file_is_not_made_by_who_only_reads(file):
     with pytest.raises(DigitsError, match="there are no corrections"):
         Corrections(file, create=False)

@@ -20,7 +20,7 @@ from serving import PATIENCE, Service, received, serving
 pytest.importorskip("uvicorn")
 
 IMAGE = bytes(784)
-PREDICT = b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\n"
+PREDICT = b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/octet-stream\r\n"
 
 
 @pytest.fixture(scope="module")

@@ -34,7 +34,8 @@ def client():
 
 def service(**settings) -> TestClient:
     patient = {"request_seconds": 60, **settings}  # a test may have to share the processor
-    return TestClient(create_app(make_settings(**patient)), raise_server_exceptions=False)
+    app = create_app(make_settings(**patient))
+    return TestClient(app, base_url="http://localhost:8000", raise_server_exceptions=False)
 
 
 def png(page: np.ndarray, kind: str = "PNG") -> bytes:
@@ -110,7 +111,7 @@ def test_what_is_no_such_picture_is_422(content, complaint, client):
 def test_a_picture_with_too_many_pixels_is_422():
     with service(pixels=10_000) as small:
         sentence = error(small.post("/v1/read", content=png(np.zeros((101, 100), np.uint8))), 422)
-    assert sentence == "the picture has more than 0.01 megapixels: make it smaller first"
+    assert sentence == "the file has more than 0.01 megapixels: make it smaller first"
 
 
 @pytest.mark.parametrize(
@@ -298,6 +299,43 @@ def test_a_token_is_asked_for_but_not_to_see_the_page_or_whether_it_lives():
         assert closed.get("/v1/model", headers={"Authorization": "Bearer secret"}).status_code == 200
 
 
+LOCAL = ["localhost", "LOCALHOST:1", "127.0.0.1:8000", "127.1.2.3", "[::1]", "[::1]:8000", "a.localhost", ""]
+FOREIGN = [
+    "example.org",
+    "example.org:8000",
+    "192.168.0.7",
+    "localhost.example.org",
+    "[2001:db8::1]:80",
+    "[",
+    ":",
+]
+
+
+@pytest.mark.parametrize("host", LOCAL)
+def test_this_machine_may_ask_by_any_of_its_names(host, client):
+    assert client.get("/v1/model", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize("host", FOREIGN)
+@pytest.mark.parametrize("path", ["/", "/v1/model", "/v2/health/live"])
+def test_a_page_whose_name_was_led_to_this_machine_gets_nothing(host, path, client):
+    assert "--allow-host" in error(client.get(path, headers={"Host": host}), 421)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"allow_host": "other.test, Example.org"},
+        {"token": "secret"},
+        {"host": "0.0.0.0", "no_token": True},
+    ],
+)
+def test_by_other_names_it_may_be_asked_if_told_so_or_kept_by_a_token_or_by_nothing(settings):
+    with service(**settings) as known:
+        headers = {"Host": "example.org:8000", "Authorization": "Bearer secret"}
+        assert known.get("/v1/model", headers=headers).status_code == 200
+
+
 @pytest.mark.parametrize("path", ["/", "/docs", "/static/docs.js", "/v1/model", "/nowhere", "/metrics"])
 def test_every_response_holds_the_browser_to_this_host(path, client):
     headers = client.get(path).headers
@@ -409,6 +447,27 @@ def test_a_correction_of_another_form_is_400(given, tmp_path):
         assert kept.get("/v1/corrections").json() == {"count": 0}
 
 
+def test_a_file_of_corrections_that_goes_away_is_made_again(tmp_path):
+    path = tmp_path / "c.sqlite"
+    given = {"image": base64.b64encode(SEVEN.tobytes()).decode(), "label": 7}
+    with service(corrections=True, corrections_file=path) as kept:
+        assert kept.post("/v1/corrections", json=given).status_code == 201
+        for each in tmp_path.iterdir():
+            each.unlink()
+        assert kept.get("/v1/corrections").json() == {"count": 0}
+        assert kept.post("/v1/corrections", json=given).status_code == 201
+        assert kept.get("/v1/corrections").json() == {"count": 1}
+
+
+def test_a_file_of_corrections_that_is_damaged_is_said_to_client_and_operator(tmp_path, caplog):
+    path = tmp_path / "c.sqlite"
+    with service(corrections=True, corrections_file=path) as kept:
+        path.write_bytes(b"no database" * 1000)
+        sentence = error(kept.get("/v1/corrections"), 503)
+    assert "c.sqlite is damaged" in sentence
+    assert sentence in caplog.text
+
+
 # Settings
 
 
@@ -426,6 +485,8 @@ def test_a_flag_counts_before_the_environment_and_that_before_the_default(monkey
         ({"in_flight": 0}, "--in-flight or DIGITS_IN_FLIGHT: input should be greater than or equal to 1"),
         ({"token": "two words"}, "--token or DIGITS_TOKEN: expected a word"),
         ({"host": "0.0.0.0"}, "0.0.0.0 can be reached from other machines: give --token, or --no-token"),
+        ({"host": " "}, "--host or DIGITS_HOST: expected a name or an address"),
+        ({"allow_origin": "foo"}, "--allow-origin or DIGITS_ALLOW_ORIGIN: expected origins such as https://"),
         ({"request_seconds": float("nan")}, "--request-seconds or DIGITS_REQUEST_SECONDS: "),
     ],
 )

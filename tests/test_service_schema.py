@@ -18,7 +18,7 @@ with warnings.catch_warnings(action="ignore"):
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # the tool's own
 EXAMPLES = 15  # requests to each operation
 
-app = create_app(make_settings(images=20, in_flight=1000, request_seconds=60))
+app = create_app(make_settings(images=20, in_flight=1000, request_seconds=60, allow_host="testserver"))
 with warnings.catch_warnings(action="ignore"):
     schema = schemathesis.openapi.from_asgi("/openapi.json", app)
 

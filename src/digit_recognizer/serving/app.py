@@ -24,7 +24,7 @@ from digit_recognizer.serving.limits import Limits
 from digit_recognizer.serving.metrics import CONTENT_TYPE_LATEST, Metrics
 from digit_recognizer.serving.model import Model
 from digit_recognizer.serving.openapi import describe
-from digit_recognizer.serving.settings import Settings
+from digit_recognizer.serving.settings import Settings, by_commas
 from digit_recognizer.serving.state import State
 
 __all__ = ["create_app"]
@@ -72,7 +72,7 @@ def create_app(settings: Settings) -> FastAPI:
     _shorten(app)
     app.add_middleware(Limits, settings=settings, state=state, metrics=metrics)
     if settings.allow_origin:
-        origins = [each.strip() for each in settings.allow_origin.split(",")]
+        origins = by_commas(settings.allow_origin)
         app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"])
     return app
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from base64 import b64decode
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,7 +16,7 @@ from starlette.responses import Response
 from digit_recognizer.digits import PIXELS, SIDE
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.serving import examples, schemas
-from digit_recognizer.serving.errors import RETRY, Refusal, described, json_response
+from digit_recognizer.serving.errors import Refusal, described, json_response
 from digit_recognizer.serving.model import Model
 from digit_recognizer.serving.settings import Settings
 from digit_recognizer.serving.v1 import JSON, content_type
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["add_routes"]
 
 OFF = "this service keeps no corrections: start it with --corrections"
+log = logging.getLogger(__name__)
+
 GIVEN = TypeAdapter(schemas.Correction)
 
 Result = TypeVar("Result")
@@ -64,11 +67,12 @@ def add_routes(router: APIRouter, model: Model, settings: Settings) -> None:
 
 
 async def _asked(model: Model, work: Callable[..., Result], *arguments: Any) -> Result:
-    """Ask the store, in a thread; where it is full or in use, the client may come again."""
+    """Ask the store, in a thread; what is wrong with its file is for who runs the service, too."""
     try:
         return await model.run(work, *arguments)
     except DigitsError as error:
-        raise Refusal(503, str(error), RETRY) from error
+        log.warning("%s", error)
+        raise Refusal(503, str(error)) from error
 
 
 def _open(settings: Settings) -> Corrections | None:

@@ -38,12 +38,13 @@ SENTENCES = {
     408: "The request came too slowly.",
     413: "The request is too large.",
     415: "The request is of a type that is not taken here.",
-    422: "The picture cannot be read.",
+    421: "The service was asked by a name that it does not know.",
+    422: "The picture cannot be read, or is in a format that is not taken.",
     500: "The service made a mistake.",
     503: "The service is busy, or going away: come again.",
     504: "The answer took too long.",
 }
-ALWAYS = (400, 401, 408, 413, 415, 500, 503, 504)
+ALWAYS = (400, 401, 408, 413, 415, 421, 500, 503, 504)
 
 STROKE = range(6, 22)  # rows of an upright stroke, which is a 1
 ONE = [[255 if row in STROKE and column in (13, 14) else 0 for column in range(SIDE)] for row in range(SIDE)]

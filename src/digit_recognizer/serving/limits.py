@@ -7,6 +7,7 @@ import hmac
 import logging
 import time
 from contextlib import suppress
+from functools import lru_cache
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -14,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from digit_recognizer.serving.errors import RETRY, Refusal, error_response
 from digit_recognizer.serving.logs import log_request
 from digit_recognizer.serving.metrics import Metrics
-from digit_recognizer.serving.settings import Settings
+from digit_recognizer.serving.settings import Settings, is_loopback
 from digit_recognizer.serving.state import State
 
 __all__ = ["HEADERS", "Limits"]
@@ -53,6 +54,7 @@ class Limits:
         self._metrics = metrics
         token = settings.token.get_secret_value() if settings.token else None
         self._authorization = None if token is None else f"Bearer {token}".encode()
+        self._hosts = settings.hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -80,6 +82,8 @@ class Limits:
     async def _answer(self, exchange: _Exchange) -> None:
         path, headers = exchange.scope["path"], Headers(scope=exchange.scope)
         exchange.unread = _has_body(headers)
+        if self._hosts is not None:
+            self._check_host(headers.get("host", ""), self._hosts)
         if self._authorization is not None and not _is_open(path):
             self._check_token(headers)
         if exchange.unread:
@@ -104,6 +108,12 @@ class Limits:
         finally:
             self._state.in_flight -= 1
             self._metrics.in_flight.dec()
+
+    def _check_host(self, host: str, hosts: frozenset[str]) -> None:
+        """Refuse a page of another host whose name was made to lead to this machine (DNS rebinding)."""
+        name = _name(host)
+        if name not in hosts and not is_loopback(name) and not name.endswith(".localhost"):
+            raise Refusal(421, f"this service is not {host[:100]!r}: ask localhost, or give it --allow-host")
 
     def _check_token(self, headers: Headers) -> None:
         given = headers.get("authorization", "").encode("latin-1")
@@ -203,6 +213,13 @@ class _Exchange:
 
 def _has_body(headers: Headers) -> bool:
     return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+
+
+@lru_cache(maxsize=256)
+def _name(host: str) -> str:
+    """Return a host's name or address without its port; where none is said, nobody was led astray."""
+    name, _, port = host.rpartition(":")
+    return (name if port.isdecimal() else host).strip("[]").lower() if host else "localhost"
 
 
 def _is_open(path: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,11 +12,12 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from digit_recognizer.errors import DigitsError
 
-__all__ = ["PREFIX", "Settings", "make_settings"]
+__all__ = ["PREFIX", "Settings", "by_commas", "is_loopback", "make_settings"]
 
 PREFIX = "DIGITS_"  # begins the names of environment variables: DIGITS_PORT
 MEGABYTE = 1_000_000  # bytes
 MEGAPIXEL = 1_000_000  # pixels
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#\s]+", re.IGNORECASE)
 
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
@@ -40,6 +42,9 @@ class Settings(BaseSettings):
         Processes that serve.
     allow_origin
         Origins, by commas, whose pages may ask (CORS); none if empty.
+    allow_host
+        Names, by commas, that this service may be asked by beside ``localhost``, where only this machine is
+        served and needs no token: a page of another host could have its name lead here.
     body_bytes, pixels, images
         The largest request, picture, and number of images in a request.
     in_flight
@@ -64,6 +69,7 @@ class Settings(BaseSettings):
     log_json: bool = False
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     allow_origin: str = ""
+    allow_host: str = ""
     body_bytes: Count = 5 * MEGABYTE
     pixels: Count = 25 * MEGAPIXEL
     images: Count = 1024
@@ -81,14 +87,43 @@ class Settings(BaseSettings):
             raise ValueError("expected a word of ASCII characters without spaces")
         return token
 
+    @field_validator("host")
+    @classmethod
+    def _host_is_named(cls, host: str) -> str:
+        if not host.strip():
+            raise ValueError(
+                "expected a name or an address, such as 127.0.0.1; 0.0.0.0 is all of this machine's"
+            )
+        return host
+
+    @field_validator("allow_origin")
+    @classmethod
+    def _origins_can_be_sent(cls, origins: str) -> str:
+        for origin in by_commas(origins):
+            if origin != "*" and not ORIGIN.fullmatch(origin):
+                raise ValueError(f"expected origins such as https://example.org, or *, got {origin!r}")
+        return origins
+
     @model_validator(mode="after")
     def _strangers_need_a_token(self) -> Settings:
-        if self.token is None and not self.no_token and not _is_loopback(self.host):
+        if self.token is None and not self.no_token and not is_loopback(self.host):
             raise ValueError(
                 f"{self.host} can be reached from other machines: "
                 "give --token, or --no-token if everybody may ask"
             )
         return self
+
+    @property
+    def hosts(self) -> frozenset[str] | None:
+        """The names by which this service may be asked; None: by any."""
+        if self.token is not None or not is_loopback(self.host):
+            return None
+        return frozenset(each.lower() for each in (self.host, "localhost", *by_commas(self.allow_host)))
+
+
+def by_commas(values: str) -> list[str]:
+    """Return what stands between the commas of a setting."""
+    return [value for each in values.split(",") if (value := each.strip())]
 
 
 def make_settings(**given: Any) -> Settings:
@@ -115,7 +150,8 @@ def _is_word(token: SecretStr) -> bool:
     return value.isprintable() and value.split() == [value]
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Return whether a name or an address is this machine's own, which others cannot reach."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -24,9 +24,20 @@ from digit_recognizer.digits import CLASSES, PIXELS, SIDE, Digits, check_images
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.files import make_directory, replacing
 
-__all__ = ["CORRECTIONS", "Corrected", "Correction", "Corrections", "load_corrected", "save_corrected"]
+__all__ = [
+    "CORRECTIONS",
+    "Corrected",
+    "Correction",
+    "Corrections",
+    "corrections_path",
+    "load_corrected",
+    "save_corrected",
+]
 
 CORRECTIONS = Path("runs") / "corrections.sqlite"  # where they are unless said otherwise
+VARIABLE = (
+    "DIGITS_CORRECTIONS_FILE"  # of the environment, that may say otherwise; `digits serve` reads it, too
+)
 
 APPLICATION = 0x64676974  # "dgit": in the file's header, it tells our files from those of others
 VERSION = 1  # of the table; raised when an older version could not read a newer one's
@@ -126,7 +137,7 @@ class Corrections:
     Parameters
     ----------
     path
-        The file; made, with its folder, where it is not there.
+        The file; made, with its folder, where it is not there, and again where it is taken away later.
     create
         False: it must be there.
 
@@ -138,16 +149,13 @@ class Corrections:
 
     def __init__(self, path: str | Path = CORRECTIONS, *, create: bool = True) -> None:
         self.path = Path(path)
-        if create:
-            self._make()
-            return
-        if not self.path.is_file():
+        self._creates = create
+        if not create and not self.path.is_file():
             raise DigitsError(
                 f"there are no corrections: {self.path} is no file; they are made on the page, "
                 "where 'digits serve --corrections' was started and the user has switched them on"
             )
-        with self._opened() as database:
-            _check(database, self.path)
+        self.count()  # which says what is wrong with it
 
     def add(
         self, image: NDArray[np.uint8], label: int | None, read_as: int | None = None, model: str = ""
@@ -241,13 +249,21 @@ class Corrections:
             self.path.touch(mode=0o600, exist_ok=True)  # handwriting is its writer's
         except OSError as error:
             raise DigitsError(f"cannot write {self.path}: {error.strerror or error}") from error
-        with self._opened(write=True) as database:
+        with self._connected(write=True) as database:
             if _is_empty(database):
                 _set_up(database)
-            _check(database, self.path)
 
     @contextmanager
     def _opened(self, *, write: bool = False) -> Iterator[sqlite3.Connection]:
+        """Give a connection to what is a file of corrections."""
+        if self._creates and not _has_content(self.path):
+            self._make()
+        with self._connected(write=write) as database:
+            _check(database, self.path)
+            yield database
+
+    @contextmanager
+    def _connected(self, *, write: bool) -> Iterator[sqlite3.Connection]:
         """Give a connection; what SQLite raises becomes one sentence."""
         address = f"{self.path.absolute().as_uri()}?mode={'rw' if write else self._reading}"
         try:
@@ -265,10 +281,14 @@ class Corrections:
     def _writing(self) -> Iterator[sqlite3.Connection]:
         """Give a connection within a transaction, which is committed at the end, or not at all."""
         with self._opened(write=True) as database:
-            _check(database, self.path)
             database.execute("BEGIN IMMEDIATE")
             with database:
                 yield database
+
+
+def corrections_path(named: Path | None = None) -> Path:
+    """Return the file as named, else as ``DIGITS_CORRECTIONS_FILE`` says, else `CORRECTIONS`."""
+    return named or Path(os.environ.get(VARIABLE) or CORRECTIONS)
 
 
 def load_corrected(path: Path) -> Corrected:
@@ -328,6 +348,13 @@ def _go_ahead(database: sqlite3.Connection) -> None:
             if _code(error) not in BUSY or time.monotonic() > end:
                 raise
             time.sleep(PAUSE)
+
+
+def _has_content(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except OSError:  # said when it is made
+        return False
 
 
 def _is_empty(database: sqlite3.Connection) -> bool:
