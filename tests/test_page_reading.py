@@ -125,6 +125,8 @@ def test_what_the_line_does_not_show_counts_where_its_own_image_is_sure(is_digit
     found = read_page(written("472"), sevens(is_digit), lambda _strip: [])
     assert found.text == text
     assert len(found.digits) + len(found.rejected) == 3
+    guessed = [guess for guess in found.guesses if guess is not None]
+    assert [(guess.digit, guess.box) for guess in guessed] == [(7, box) for box in found.rejected]
 
 
 def test_line_and_image_decide_together():

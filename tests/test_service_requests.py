@@ -77,6 +77,21 @@ def test_each_digit_comes_with_what_the_network_saw_if_asked_for(client):
     assert Recognizer().predict(image.reshape(1, 28, 28)).labels.tolist() == [7]
 
 
+def test_what_is_no_digit_comes_with_what_it_would_be_if_asked_for(client):
+    cross = np.full((120, 120), 255, np.uint8)
+    for start in (30, 50, 70):
+        cross[start : start + 8, 20:100] = cross[20:100, start : start + 8] = 0
+    answer = client.post("/v1/read?images=true", content=png(cross)).json()
+    (mark,) = answer["rejected"]
+    assert answer["text"] == ""
+    assert {name: mark[name] for name in ("x", "y", "width", "height")} == mark["guess"]["box"]
+    image = np.frombuffer(base64.b64decode(mark["guess"]["image"]), np.uint8)
+    assert Recognizer().predict(image.reshape(1, 28, 28)).is_digit[0] < 0.5
+    assert mark["guess"]["is_digit"] < 0.8
+    (without,) = client.post("/v1/read", content=png(cross)).json()["rejected"]
+    assert without == {name: mark[name] for name in ("x", "y", "width", "height")}
+
+
 def test_a_form_is_as_good_as_the_bytes(client):
     picture = png(written("42"))
     form = client.post("/v1/read", files={"picture": ("a.txt", picture, "text/plain")}).json()

@@ -188,7 +188,8 @@ def test_a_scribble_is_no_digit(page):
     draw_strokes(page, [SCRIBBLE * 220 + np.array([300, 150])])
     assert read(page) == "Not a digit"
     assert boxes(page) == ["not a digit"]
-    assert page.locator(".card").count() == 0
+    assert page.locator(".card b").all_inner_texts() == ["–"]
+    expect(page.locator("#inside-lead")).to_contain_text("mark that it takes for no digit")
 
 
 def test_strokes_are_taken_back_one_by_one_and_after_a_clear_too(page):
@@ -204,6 +205,16 @@ def test_strokes_are_taken_back_one_by_one_and_after_a_clear_too(page):
         page.keyboard.press("Control+z")
     assert read(page) == "Blank"
     assert page.locator("#undo").is_disabled()
+
+
+def test_strokes_look_the_same_when_they_are_drawn_anew(page):
+    draw_strokes(page, [SCRIBBLE * 220 + np.array([100, 100])])
+    look = "document.querySelector('#paper').toDataURL()"
+    before = page.evaluate(look)
+    draw_at_once(page, "1", 500, 100, 200)
+    assert page.evaluate(look) != before
+    page.locator("#undo").click()
+    assert page.evaluate(look) == before
 
 
 def test_a_tap_on_a_digit_chooses_it_and_draws_no_dot(page):
@@ -421,6 +432,37 @@ def test_a_correction_is_in_the_database_and_is_taken_back(open_service, keeping
     assert [row[1:] for row in stored(database)] == [(None, 4)]
     page.reload()
     assert page.locator("#keep").is_checked(), "the browser forgets the choice"
+
+
+def test_what_was_taken_for_no_digit_can_be_corrected_into_one(open_service, keeping, database):
+    page = open_service(keeping)
+    draw_at_once(page, "4", 100, 200, 160)
+    draw_strokes(page, [SCRIBBLE * 160 + np.array([270, 200])])
+    draw_at_once(page, "7", 500, 200, 160)
+    assert "not a digit" in {read(page) and text for text in boxes(page)}
+    paper = page.locator("#paper").bounding_box()
+    page.mouse.click(paper["x"] + 350, paper["y"] + 280)
+    expect(page.locator("#correction-title")).to_have_text("Is it a digit after all?")
+    page.get_by_role("switch").check()
+    page.keyboard.press("8")
+    expect(page.locator("#corrected")).to_contain_text("and kept")
+    assert page.locator("#text").inner_text().replace(" ", "") == "487"
+    assert [row[1:] for row in stored(database)] == [(8, None)]
+    page.get_by_role("button", name="Take back").click()
+    expect(page.locator("#corrected")).to_be_empty()
+    assert page.locator("#text").inner_text().replace(" ", "") == "47"
+
+
+def test_a_mark_above_the_only_line_becomes_a_line_of_its_own(page):
+    draw_strokes(page, [SCRIBBLE * 160 + np.array([270, 60])])
+    draw_at_once(page, "7", 300, 330, 160)
+    assert read(page) == "7"
+    paper = page.locator("#paper").bounding_box()
+    page.mouse.click(paper["x"] + 350, paper["y"] + 140)
+    page.keyboard.press("8")
+    assert page.locator("#text").inner_text() == "8\n7"
+    draw_at_once(page, "1", 500, 330, 160)
+    assert read(page).replace(" ", "") == "8\n71", "the correction is forgotten"
 
 
 def test_a_correction_stays_while_more_is_written(page):

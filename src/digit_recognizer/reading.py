@@ -113,10 +113,14 @@ class Reading:
         From top to bottom.
     rejected
         Marks that are no digits.
+    guesses
+        For each of them what it would be if it were one, None where it has no digit's size; () where nobody
+        asked.
     """
 
     lines: tuple[Line, ...]
     rejected: tuple[Box, ...] = ()
+    guesses: tuple[ReadDigit | None, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def text(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,6 @@ __all__ = ["read_page"]
 
 Predict = Callable[[NDArray[np.uint8]], Predictions]
 FindDigits = Callable[[NDArray[np.uint8]], list[Found]]
-_Seen = tuple[Mark, ReadDigit | None]
 
 SURE = 0.5  # probability from which something is taken for a digit
 STRAY = 0.8  # likewise, where the line shows none
@@ -42,6 +42,14 @@ class _Guess:
     mark: Mark
 
 
+class _Seen(NamedTuple):
+    """A mark, what it would be if it were a digit, None where nobody asked, and whether it is one."""
+
+    mark: Mark
+    guess: ReadDigit | None
+    is_digit: bool
+
+
 def read_page(page: NDArray[np.uint8], predict: Predict, find_digits: FindDigits) -> Reading:
     """Read all numbers on a page.
 
@@ -54,16 +62,18 @@ def read_page(page: NDArray[np.uint8], predict: Predict, find_digits: FindDigits
     find_digits
         A strip, uint8 (40, W) ► the digits in it, from left to right.
     """
-    ink, lines, rejected = find_lines(page)
+    ink, lines, others = find_lines(page)
+    rejected = [_Seen(mark, None, is_digit=False) for mark in others]
     read = []
     for line in lines:
         guesses, rest = _guesses(line, ink, find_digits)
         seen = _without_words(_recognised(guesses, ink, predict), rest, line.height)
-        rejected += [mark for mark, digit in seen if digit is None]
-        digits = [digit for _, digit in seen if digit is not None]
+        rejected += [each for each in seen if not each.is_digit]
+        digits = [each.guess for each in seen if each.is_digit and each.guess is not None]
         if digits:
             read.append(Line(tuple(_numbers(digits, line.height / ink.zoom))))
-    return Reading(tuple(read), tuple(_box(mark, ink) for mark in rejected))
+    boxes = tuple(_box(each.mark, ink) for each in rejected)
+    return Reading(tuple(read), boxes, tuple(each.guess for each in rejected))
 
 
 def _guesses(line: TextLine, ink: Ink, find_digits: FindDigits) -> tuple[list[_Guess], list[Mark]]:
@@ -83,7 +93,7 @@ def _guesses(line: TextLine, ink: Ink, find_digits: FindDigits) -> tuple[list[_G
 
 
 def _recognised(guesses: Sequence[_Guess], ink: Ink, predict: Predict) -> list[_Seen]:
-    """Return each mark with the digit that it is; None where it is none."""
+    """Return each mark with the digit that it is, or would be."""
     images = [to_image(ink, guess.mark) for guess in guesses]
     predictions = predict(np.array(images, np.uint8).reshape(-1, SIDE, SIDE))
     strange = _strange(predictions)
@@ -91,7 +101,7 @@ def _recognised(guesses: Sequence[_Guess], ink: Ink, predict: Predict) -> list[_
     for number, guess in enumerate(guesses):
         digit = replace(_digit(guess, predictions, number, ink), image=images[number])
         is_digit = digit.is_digit >= (STRAY if guess.found is None else SURE) and not strange[number]
-        seen.append((guess.mark, digit if is_digit else None))
+        seen.append(_Seen(guess.mark, digit, bool(is_digit)))
     return seen
 
 
@@ -106,18 +116,19 @@ def _strange(predictions: Predictions) -> NDArray[np.bool_]:
 
 def _without_words(seen: Sequence[_Seen], rest: Sequence[Mark], height: float) -> list[_Seen]:
     """Return all marks of a line, and no digit of words: where most of it is text, an o is no 0."""
-    everything = sorted([*seen, *((mark, None) for mark in rest)], key=lambda each: _middle(each[0]))
-    heights = [mark.height for mark, _ in everything if _is_tall(mark, height)]
-    letters = sum(digit is None and _is_tall(mark, height) for mark, digit in everything)
+    others = [_Seen(mark, None, is_digit=False) for mark in rest]
+    everything = sorted([*seen, *others], key=lambda each: _middle(each.mark))
+    heights = [each.mark.height for each in everything if _is_tall(each.mark, height)]
+    letters = sum(not each.is_digit and _is_tall(each.mark, height) for each in everything)
     if letters < LETTERS or 2 * letters < len(everything):
         return everything
     least = AS_TALL * float(np.percentile(heights, TALLEST))
     kept: list[_Seen] = []
     for word in _words(everything, height):
-        digits = [mark.height for mark, digit in word if digit is not None]
-        others = sum(digit is None and _is_tall(mark, height) for mark, digit in word)
-        is_number = len(digits) > others and np.median(digits) >= least
-        kept += word if is_number else [(mark, None) for mark, _ in word]
+        digits = [each.mark.height for each in word if each.is_digit]
+        strangers = sum(not each.is_digit and _is_tall(each.mark, height) for each in word)
+        is_number = len(digits) > strangers and np.median(digits) >= least
+        kept += word if is_number else [each._replace(is_digit=False) for each in word]
     return kept
 
 
@@ -126,10 +137,10 @@ def _words(seen: Sequence[_Seen], height: float) -> Iterator[list[_Seen]]:
     word: list[_Seen] = []
     right = 0
     for each in seen:
-        if word and each[0].left - right > GAP * height:
+        if word and each.mark.left - right > GAP * height:
             yield word
             word = []
-        right = max(right, each[0].right) if word else each[0].right
+        right = max(right, each.mark.right) if word else each.mark.right
         word.append(each)
     yield word
 

@@ -28,7 +28,7 @@ __all__ = [
     "errors",
 ]
 
-IMAGES = "Add to each digit its 28x28 pixels, in base64."
+IMAGES = "Add to each digit its 28x28 pixels, in base64; and to what is none, what it would be."
 SALIENCY = "Add where hiding the ink costs the most."
 
 SENTENCES = {

@@ -6,11 +6,11 @@ import asyncio
 import os
 import time
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import cached_property
-from itertools import repeat
+from itertools import repeat, zip_longest
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -32,6 +32,7 @@ NAME = "digits"  # that clients ask for
 FORMATS = ("PNG", "JPEG", "WebP", "BMP", "GIF")  # of pictures from strangers: TIFF and PDF can do too much
 SMALL = 16  # images; requests of no more are recognised together
 MIDDLE, STEPS = 128, 127  # of a filter's byte: 0, and those to either side
+GUESSES = 100  # marks that are no digits, but come with what they would be
 DECIMALS = 7  # of probabilities: about as many as float32 has
 
 Result = TypeVar("Result")
@@ -146,7 +147,7 @@ class Model:
             "width": page.shape[1],
             "height": page.shape[0],
             "lines": [_line(line, images) for line in reading.lines],
-            "rejected": [asdict(box) for box in reading.rejected],
+            "rejected": list(_rejected(reading, images)),
             "blank": not reading.lines and not reading.rejected,
             "seconds": _since(begun),
         }
@@ -191,6 +192,17 @@ def _digit(digit: ReadDigit, with_image: bool) -> dict[str, Any]:
         assert digit.image is not None
         answer["image"] = b64encode(digit.image.tobytes()).decode()
     return answer
+
+
+def _rejected(reading: Reading, with_images: bool) -> Iterator[dict[str, Any]]:
+    """Give the marks that are no digits, some of them with what they would be, if images are wanted."""
+    left = GUESSES if with_images else 0
+    for box, guess in zip_longest(reading.rejected, reading.guesses):
+        if guess is None or not left:
+            yield asdict(box)
+            continue
+        left -= 1
+        yield {**asdict(box), "guess": _digit(guess, with_image=True)}
 
 
 def _maps(maps: NDArray[np.float32], layer: Convolution) -> dict[str, Any]:

@@ -36,6 +36,7 @@ __all__ = [
     "PredictionsAnswer",
     "ReadingAnswer",
     "Ready",
+    "RejectedAnswer",
     "Rows",
     "ServerCard",
     "TensorCard",
@@ -120,6 +121,12 @@ class LineAnswer(_Schema):
     numbers: list[NumberAnswer]
 
 
+class RejectedAnswer(BoxAnswer):
+    """A mark that is no digit, and what it would be if it were one."""
+
+    guess: DigitAnswer | None = None
+
+
 class ReadingAnswer(_Schema):
     """All that was read in a picture; `blank` where it has no ink at all."""
 
@@ -127,7 +134,7 @@ class ReadingAnswer(_Schema):
     width: Count
     height: Count
     lines: list[LineAnswer]
-    rejected: list[BoxAnswer]
+    rejected: list[RejectedAnswer]
     blank: bool
     seconds: float
 

@@ -1,6 +1,6 @@
 // What the user says a digit really is: shown at once, kept by the service only where the user wants that.
 
-import { labelOf } from "./reading.js";
+import { labelOf, readAs } from "./reading.js";
 import { ask } from "./service.js";
 import { element } from "./view.js";
 
@@ -39,7 +39,7 @@ export class Corrections {
     this.box.hidden = digit === null;
     this.digit = digit;
     if (digit === null) return;
-    this.title.textContent = `Is the ${digit.digit} wrong?`;
+    this.title.textContent = digit.isRejected ? "Is it a digit after all?" : `Is the ${digit.digit} wrong?`;
     [...this.answers.children].forEach((button, place) => {
       button.setAttribute("aria-pressed", ANSWERS[place] === labelOf(digit));
     });
@@ -55,7 +55,7 @@ export class Corrections {
     const where = correction.id !== null ? "and kept" : this.isOffered ? "on this page only: the switch is off" : "on this page";
     const undo = element("button", "quiet", "Take back");
     undo.type = "button";
-    undo.addEventListener("click", () => this.correct(this.digit.digit));
+    undo.addEventListener("click", () => this.correct(readAs(this.digit)));
     this.status.append(`Corrected to ${name}, ${where}. `, undo);
   }
 
@@ -64,7 +64,7 @@ export class Corrections {
     const { digit } = this;
     if (digit === null || label === labelOf(digit)) return;
     const before = digit.correction;
-    digit.correction = label === digit.digit ? null : { label, box: digit.box, image: digit.image, id: null };
+    digit.correction = label === readAs(digit) ? null : { label, box: digit.box, image: digit.image, id: null };
     this.changed();
     try {
       if (before?.id != null) await ask(`/v1/corrections/${before.id}`, { method: "DELETE" });
@@ -75,7 +75,7 @@ export class Corrections {
   }
 
   async store(digit, correction) {
-    const body = JSON.stringify({ image: digit.image, label: correction.label, read_as: digit.digit });
+    const body = JSON.stringify({ image: digit.image, label: correction.label, read_as: readAs(digit) });
     const { id } = await ask("/v1/corrections", { method: "POST", headers: { "Content-Type": "application/json" }, body });
     correction.id = id;
     this.shown = undefined;

@@ -38,10 +38,13 @@ class Sheet {
     context.strokeStyle = context.fillStyle = colour;
   }
 
-  /** Draw a stroke from its point `first` on: curves through the middles between points. */
+  /**
+   * Draw a stroke from its point `first` on: curves through the middles between points, and out to each point, so
+   * that it looks the same however many come at a time.
+   */
   draw(points, first = 0) {
     const { context } = this;
-    if (points.length === 1) {
+    if (first === 0) {
       context.beginPath();
       context.arc(points[0].x, points[0].y, points[0].width / 2, 0, 2 * Math.PI);
       context.fill();
@@ -54,7 +57,7 @@ class Sheet {
       context.beginPath();
       context.moveTo(from.x, from.y);
       context.quadraticCurveTo(before.x, before.y, to.x, to.y);
-      if (i === points.length - 1) context.lineTo(here.x, here.y);
+      context.lineTo(here.x, here.y);
       context.stroke();
     }
   }

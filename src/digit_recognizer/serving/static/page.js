@@ -92,7 +92,7 @@ function settle() {
 }
 
 function byDefault(reading) {
-  if (state.opened || ink.last === null) return reading.digits.at(-1) ?? null;
+  if (state.opened || ink.last === null) return reading.digits.at(-1) ?? reading.marks[0] ?? null;
   const scale = reading.answer.width / ink.width;
   return reading.nearest(ink.last.x * scale, ink.last.y * scale);
 }
@@ -140,7 +140,7 @@ function show() {
   at("copies").hidden = reading.state !== "digits";
   at("copied").textContent = "";
   place();
-  showCards(at("cards"), reading, chosen, (index) => choose(state.reading.digits[index]));
+  showCards(at("cards"), reading, chosen, choose);
   corrections.show(chosen);
   at("undo").disabled = ink.past.length === 0 || Boolean(state.opened);
   at("clear").disabled = ink.isBlank || Boolean(state.opened);
@@ -221,7 +221,8 @@ function showInside(digit, pixels, explained) {
   const is = explained.is_digit;
   at("is-digit").textContent =
     is === null ? "How likely each digit is, from this image alone." : `That it is a digit at all: ${percent(is)}. From this image alone; the reading above also looks at what stands beside it.`;
-  at("inside-lead").textContent = `What the network makes of the ${labelOf(digit) ?? digit.digit}, step by step. Point at a map to enlarge it.`;
+  const name = digit.isRejected && labelOf(digit) === null ? "mark that it takes for no digit" : (labelOf(digit) ?? digit.digit);
+  at("inside-lead").textContent = `What the network makes of the ${name}, step by step. Point at a map to enlarge it.`;
   performance.clearMarks("maps");
   performance.mark("maps");
 }

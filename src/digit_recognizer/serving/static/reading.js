@@ -5,6 +5,8 @@ import { bytesOf } from "./service.js";
 export const SURE = 0.9; // confidence from which a digit is shown as read without doubt
 const SAME_BOX = 0.85; // share of two boxes' common area, and
 const SAME_IMAGE = 6; // mean difference of two images' levels, up to which both are of one digit
+const SPACE = 0.9; // of a line's height: numbers are as far apart
+const ALONGSIDE = 0.5; // of the lower of two marks that must be common to both heights: they are in one line
 
 /** Count the ways in which words go with a number: `count(2, "mark")` is "2 marks". */
 export function count(number, word) {
@@ -29,17 +31,33 @@ export class Reading {
   /** `corrections` are {box, image, label, id} of readings before: they hold where the same digit still stands. */
   constructor(answer, corrections = []) {
     this.answer = answer;
-    this.rejected = answer.rejected;
-    this.digits = answer.lines.flatMap((line, row) =>
-      line.numbers.flatMap((number, column) => number.digits.map((digit) => ({ ...digit, row, column }))),
+    this.marks = answer.lines.flatMap((line, row) =>
+      line.numbers.flatMap((number, column) => number.digits.map((digit) => ({ ...digit, row, column, isRejected: false }))),
     );
-    for (const digit of this.digits) {
-      digit.correction = corrections.find((each) => isSame(each, digit)) ?? null;
+    for (const { guess } of answer.rejected.filter(({ guess }) => guess)) {
+      this.marks.push({ ...guess, row: rowOf(guess.box, this.marks, answer.height), isRejected: true });
     }
+    this.marks.sort((one, other) => one.row - other.row || middle(one) - middle(other));
+    this.specks = answer.rejected.filter(({ guess }) => !guess);
+    for (const mark of this.marks) {
+      mark.correction = corrections.find((each) => isSame(each, mark)) ?? null;
+    }
+    this.waiting = corrections.filter((each) => !this.marks.some(({ correction }) => correction === each));
   }
 
+  /** What was read as a digit, and what the user says is one, in reading order. */
+  get digits() {
+    return this.marks.filter((mark) => !mark.isRejected || labelOf(mark) !== null);
+  }
+
+  /** What is no digit, and of which the user does not say otherwise: boxes, or marks that have one. */
+  get rejected() {
+    return [...this.marks.filter((mark) => mark.isRejected && labelOf(mark) === null), ...this.specks];
+  }
+
+  /** All corrections, also those of marks that are not there now, such as while one is written over. */
   get corrections() {
-    return this.digits.flatMap(({ correction }) => correction ?? []);
+    return [...this.marks.flatMap(({ correction }) => correction ?? []), ...this.waiting];
   }
 
   /** Text as the service gives it, corrected: numbers of a line parted by spaces, lines by newlines. */
@@ -47,16 +65,11 @@ export class Reading {
     return this.lines.map((line) => line.map(({ text }) => text).join(" ")).join("\n");
   }
 
+  /** Lines of numbers: {digits, text} each. */
   get lines() {
-    return this.answer.lines
-      .map((line, row) => line.numbers.map((_, column) => this.number(row, column)).filter(({ text }) => text))
-      .filter((line) => line.length);
-  }
-
-  number(row, column) {
-    const digits = this.digits.filter((digit) => digit.row === row && digit.column === column);
-    const valid = digits.filter((digit) => labelOf(digit) !== null);
-    return { row, digits: valid, text: valid.map(labelOf).join("") };
+    const valid = this.digits.filter((digit) => labelOf(digit) !== null);
+    const lines = parts(valid, (one, other) => one.row !== other.row);
+    return lines.map((line) => numbers(line).map((digits) => ({ digits, text: digits.map(labelOf).join("") })));
   }
 
   /** Give a table as `digits read --csv` writes it, without the picture's name. */
@@ -79,38 +92,73 @@ export class Reading {
     return `Read: ${this.text.replaceAll("\n", ", then ") || "no digit"}. ${each}.${rest}`;
   }
 
-  /** Find the digit that a point of the picture is in, or null; the smallest where several are. */
+  /** Find the mark that a point of the picture is in, or null; the smallest where several are. */
   at(x, y, margin = 0) {
-    const inside = this.digits.filter(
+    const inside = this.marks.filter(
       ({ box }) =>
         x >= box.x - margin && x <= box.x + box.width + margin && y >= box.y - margin && y <= box.y + box.height + margin,
     );
     return inside.sort((one, other) => area(one.box) - area(other.box))[0] ?? null;
   }
 
-  /** Find the digit whose box is nearest to a point. */
+  /** Find the mark whose box is nearest to a point. */
   nearest(x, y) {
     const distance = ({ box }) =>
       Math.hypot(Math.max(box.x - x, 0, x - box.x - box.width), Math.max(box.y - y, 0, y - box.y - box.height));
-    return this.digits.reduce((best, digit) => (best && distance(best) <= distance(digit) ? best : digit), null);
+    return this.marks.reduce((best, mark) => (best && distance(best) <= distance(mark) ? best : mark), null);
   }
 
-  /** Find the digit that stands where one of an earlier reading stood. */
-  sameAs(digit) {
-    const [best] = this.digits
-      .map((each) => ({ each, share: digit ? overlap(each.box, digit.box) : 0 }))
+  /** Find the mark that stands where one of an earlier reading stood. */
+  sameAs(mark) {
+    const [best] = this.marks
+      .map((each) => ({ each, share: mark ? overlap(each.box, mark.box) : 0 }))
       .sort((one, other) => other.share - one.share);
     return best?.share > 0.3 ? best.each : null;
   }
 }
 
-/** What a digit counts as: 0 to 9, or null if the user said that it is none. */
-export function labelOf(digit) {
-  return digit.correction ? digit.correction.label : digit.digit;
+/** What a mark was read as: 0 to 9, or null for no digit. */
+export function readAs(mark) {
+  return mark.isRejected ? null : mark.digit;
+}
+
+/** What a mark counts as: what it was read as, unless the user said otherwise. */
+export function labelOf(mark) {
+  return mark.correction ? mark.correction.label : readAs(mark);
 }
 
 export function confidenceOf(digit) {
   return digit.correction ? 1 : digit.confidence;
+}
+
+/** Part an array between any two that a function parts. */
+function parts(marks, isParted) {
+  return marks.reduce((found, mark) => {
+    const last = found.at(-1);
+    if (last && !isParted(last.at(-1), mark)) last.push(mark);
+    else found.push([mark]);
+    return found;
+  }, []);
+}
+
+/** Part a line into numbers: as the service did, or by the spaces where the user put a digit into it. */
+function numbers(line) {
+  if (!line.some(({ isRejected }) => isRejected)) return parts(line, (one, other) => one.column !== other.column);
+  const space = SPACE * Math.max(...line.map(({ box }) => box.height));
+  return parts(line, (one, other) => other.box.x - one.box.x - one.box.width > space);
+}
+
+/** Say which line a box would be in; one between those of the marks where it is in none. */
+function rowOf(box, marks, pageHeight) {
+  const common = (mark) => Math.min(box.y + box.height, mark.box.y + mark.box.height) - Math.max(box.y, mark.box.y);
+  const [beside] = marks.filter((mark) => common(mark) > ALONGSIDE * Math.min(box.height, mark.box.height));
+  if (beside) return beside.row;
+  const above = marks.filter((mark) => mark.box.y < box.y).map(({ row }) => Math.floor(row));
+  return Math.max(...above, -1) + (box.y + 1) / (pageHeight + 1);
+}
+
+function middle({ box }) {
+  return box.x + box.width / 2;
 }
 
 function place(digits) {

@@ -37,7 +37,11 @@ function fillBar(made, name, share) {
 export function showBoxes(overlay, reading, chosen, scale) {
   const marks = [
     ...reading.digits.map((digit) => ({ box: digit.box, text: labelOf(digit) ?? "no digit", kind: kindOf(digit, chosen) })),
-    ...reading.rejected.map((box) => ({ box, text: "not a digit", kind: "rejected" })),
+    ...reading.rejected.map((mark) => ({
+      box: mark.box ?? mark,
+      text: "not a digit",
+      kind: mark === chosen ? "rejected chosen" : "rejected",
+    })),
   ];
   match(overlay, marks.length, () => {
     const made = element("div", "box");
@@ -56,22 +60,25 @@ export function showBoxes(overlay, reading, chosen, scale) {
 }
 
 function kindOf(digit, chosen) {
-  const sure = digit.correction ? "corrected" : digit.confidence >= SURE ? "sure" : "unsure";
+  const sure = digit.correction ? "corrected" : digit.isRejected ? "rejected" : digit.confidence >= SURE ? "sure" : "unsure";
   return digit === chosen ? `${sure} chosen` : sure;
 }
 
-/** Show a card for each digit: what it is, and its likeliest answers. */
+/** Show a card for each digit, and for a chosen mark that is none: what it is, and its likeliest answers. */
 export function showCards(cards, reading, chosen, choose) {
-  match(cards, reading.digits.length, () => {
+  const { digits } = reading;
+  const shown = chosen === null || digits.includes(chosen) ? digits : [...digits, chosen];
+  match(cards, shown.length, () => {
     const [item, button, bars] = [element("li"), element("button"), element("span", "bars")];
     button.type = "button";
-    button.addEventListener("click", () => choose([...cards.children].indexOf(item)));
+    button.addEventListener("click", () => choose(item.mark));
     for (let i = 0; i < LIKELIEST; i++) bars.append(bar());
     button.append(element("b"), bars);
     item.append(button);
     return item;
   });
-  reading.digits.forEach((digit, index) => {
+  shown.forEach((digit, index) => {
+    cards.children[index].mark = digit;
     const button = cards.children[index].firstElementChild;
     const [name, bars] = button.children;
     button.className = `card ${kindOf(digit, chosen)}`;
@@ -105,7 +112,7 @@ export function remarkOn(reading) {
   const parts = [];
   if (unsure.length === 1) parts.push(doubt(unsure[0]));
   else if (unsure.length) parts.push(`Not sure of ${count(unsure.length, "digit")}: those in orange.`);
-  else parts.push(reading.corrections.length ? "With your corrections." : "Sure of every digit.");
+  else parts.push(reading.marks.some(({ correction }) => correction) ? "With your corrections." : "Sure of every digit.");
   if (rejected) parts.push(`${count(rejected, "mark")} ${rejected === 1 ? "is" : "are"} not a digit.`);
   return parts.join(" ");
 }
