@@ -99,8 +99,11 @@ def test_a_single_digit_is_given_from_the_threshold_on(recognizer):
     assert found.digit == 7
     assert found.confidence == pytest.approx(max(found.probabilities), rel=0.5)
     assert recognizer.read_single(page, found.confidence - 0.01).digit == 7
-    assert recognizer.read_single(page, found.confidence + 0.01).digit is None
+    assert recognizer.read_single(page, min(1, found.confidence + 0.01)).digit is None
     assert recognizer.read_single(page, 1).confidence == found.confidence
+    for wrong in (-0.1, 1.1, float("nan")):
+        with pytest.raises(DigitsError, match="expected a threshold from 0 to 1"):
+            recognizer.read_single(page, wrong)
 
 
 def test_a_blank_picture_has_no_digit_whatever_the_threshold(recognizer):

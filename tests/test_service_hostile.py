@@ -14,8 +14,6 @@ import pytest
 from hostile import KINDS, corpus, good, mutated
 from serving import Service, serving
 
-pytest.importorskip("uvicorn")
-
 MUTATED = int(os.environ.get("MUTATED", "200"))  # pictures
 SECONDS = 2.0  # of processor time, for any file
 MEGABYTES = 300  # beyond what the service takes for nothing

@@ -11,10 +11,9 @@ import pytest
 from digit_recognizer import Recognizer, load_digits
 from serving import serving
 
-pytest.importorskip("uvicorn")
 with warnings.catch_warnings(action="ignore"):
-    triton = pytest.importorskip("tritonclient.http")
-    triton_utils = pytest.importorskip("tritonclient.utils")
+    from tritonclient import http as triton
+    from tritonclient import utils as triton_utils
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the client's own
 IMAGES = load_digits("bundled").images[:5]

@@ -17,8 +17,6 @@ import pytest
 
 from serving import PATIENCE, Service, received, serving
 
-pytest.importorskip("uvicorn")
-
 IMAGE = bytes(784)
 PREDICT = b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/octet-stream\r\n"
 

@@ -9,18 +9,14 @@ import logging
 
 import numpy as np
 import pytest
+from fastapi.testclient import TestClient
 from PIL import Image
 
 from digit_recognizer import Recognizer, load_digits
-from pictures import written
-
-pytest.importorskip("fastapi")
-
-from fastapi.testclient import TestClient
-
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.serving import create_app, make_settings
 from digit_recognizer.serving.logs import configure
+from pictures import written
 
 RAW = {"Content-Type": "application/octet-stream"}
 SEVEN = load_digits("bundled").images[7]

@@ -7,12 +7,10 @@ import warnings
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest.importorskip("fastapi")
-
 from digit_recognizer.serving import create_app, make_settings
 
 with warnings.catch_warnings(action="ignore"):
-    schemathesis = pytest.importorskip("schemathesis")
+    import schemathesis
     from schemathesis.specs.openapi.checks import positive_data_acceptance  # no schema says what a picture is
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # the tool's own

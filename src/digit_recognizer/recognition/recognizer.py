@@ -101,10 +101,12 @@ class Recognizer:
         Raises
         ------
         DigitsError
-            As for `read`.
+            As for `read`; or the threshold is not from 0 to 1.
         """
         from digit_recognizer.imaging import decode, single_image
 
+        if not 0 <= threshold <= 1:
+            raise DigitsError(f"expected a threshold from 0 to 1, got {threshold}")
         image = single_image(decode(picture, page=page))
         predictions = self.predict(image[None])
         row = predictions.probabilities[0]
