@@ -19,7 +19,10 @@ from digit_recognizer.recognition.session import start_session
 
 __all__ = ["MODEL", "Found", "LineReader"]
 
+FAINT = 0.2  # of the probability that there is none: a digit may be there from this on
+
 MODEL = Path(__file__).with_name("models") / "lines.onnx"
+WEIGHTS = np.array([1.0] * CLASSES + [FAINT], np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,12 +51,12 @@ class LineReader:
         self._session = start_session(MODEL, threads)
 
     def find_digits(self, strip: NDArray[np.uint8]) -> list[Found]:
-        """Find the digits in a strip, uint8 (40, W), from left to right."""
+        """Find the digits in a strip, uint8 (40, W), from left to right; what is one hardly is among them."""
         (probabilities,) = self._session.run(["probabilities"], {"strips": strip[None]})[0]  # (columns, 11)
         step = strip.shape[1] / len(probabilities)
         return [
             Found((step * (first + behind) - 1) / 2, *_summed_up(probabilities[first:behind]))
-            for first, behind in _runs(probabilities.argmax(axis=1))
+            for first, behind in _runs((probabilities * WEIGHTS).argmax(axis=1))
         ]
 
 

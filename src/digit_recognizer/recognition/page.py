@@ -13,7 +13,7 @@ from digit_recognizer.digits import SIDE, Predictions
 from digit_recognizer.imaging.likeness import to_image
 from digit_recognizer.imaging.paper import Ink
 from digit_recognizer.imaging.segment import TextLine, find_lines
-from digit_recognizer.imaging.strip import make_strip
+from digit_recognizer.imaging.strip import Strip, make_strip
 from digit_recognizer.imaging.strokes import Mark
 from digit_recognizer.reading import Box, Line, Number, ReadDigit, Reading
 from digit_recognizer.recognition.line_reader import Found
@@ -25,6 +25,7 @@ FindDigits = Callable[[NDArray[np.uint8]], list[Found]]
 
 SURE = 0.5  # probability from which something is taken for a digit
 STRAY = 0.8  # likewise, where the line shows none
+LOW = 0.35  # of the line's height; lower marks are no digits that it hardly shows
 TALL = 0.5  # of the line's height; lower marks that the line shows no digit in are none
 ALONE = 0.25  # weight of what a digit's own image says about which it is, beside what its line says
 SPACE = 0.9  # of the line's height: numbers are as far apart
@@ -66,7 +67,7 @@ def read_page(page: NDArray[np.uint8], predict: Predict, find_digits: FindDigits
     rejected = [_Seen(mark, None, is_digit=False) for mark in others]
     read = []
     for line in lines:
-        guesses, rest = _guesses(line, ink, find_digits)
+        guesses, rest = _guesses(line, ink, predict, find_digits)
         seen = _without_words(_recognised(guesses, ink, predict), rest, line.height)
         rejected += [each for each in seen if not each.is_digit]
         digits = [each.guess for each in seen if each.is_digit and each.guess is not None]
@@ -76,14 +77,20 @@ def read_page(page: NDArray[np.uint8], predict: Predict, find_digits: FindDigits
     return Reading(tuple(read), boxes, tuple(each.guess for each in rejected))
 
 
-def _guesses(line: TextLine, ink: Ink, find_digits: FindDigits) -> tuple[list[_Guess], list[Mark]]:
+def _guesses(
+    line: TextLine, ink: Ink, predict: Predict, find_digits: FindDigits
+) -> tuple[list[_Guess], list[Mark]]:
     """Return what may be digits in a line, from left to right, and the marks that are none.
 
     Tall marks that the line shows no digit in may be some, but not where most of a line is such: it is text.
     """
     strip = make_strip(ink, line)
     found = find_digits(strip.image)
-    marks, rest = line.digits_at(strip.column(np.array([each.centre for each in found])))
+    marks, rest = _parted(line, strip, found)
+    kept = _without_doubtful(found, marks, line, ink, predict)
+    if len(kept) < len(found):
+        marks, rest = _parted(line, strip, kept)
+    found = kept
     guesses = [_Guess(each, mark) for each, mark in zip(found, marks, strict=True) if mark is not None]
     tall = [mark for mark in rest if _is_tall(mark, line.height)]
     if len(tall) < LETTERS or len(tall) < len(guesses):
@@ -92,10 +99,44 @@ def _guesses(line: TextLine, ink: Ink, find_digits: FindDigits) -> tuple[list[_G
     return sorted(guesses, key=lambda guess: _middle(guess.mark)), rest
 
 
+def _parted(line: TextLine, strip: Strip, found: Sequence[Found]) -> tuple[list[Mark | None], list[Mark]]:
+    """Return the ink of each digit, None where there is none, and the marks that are left."""
+    return line.digits_at(strip.column(np.array([each.centre for each in found])))
+
+
+def _without_doubtful(
+    found: Sequence[Found], marks: Sequence[Mark | None], line: TextLine, ink: Ink, predict: Predict
+) -> list[Found]:
+    """Return the digits of a line; of those that it hardly shows, only what its own image shows, too.
+
+    Where it hardly shows more than it shows, it is text, whose letters look like digits on their own.
+    """
+    kept = {number: each for number, each in enumerate(found) if each.is_digit >= SURE}
+    doubtful = [
+        (number, mark)
+        for number, mark in enumerate(marks)
+        if number not in kept and mark is not None and mark.height > LOW * line.height
+    ]
+    if len(doubtful) > len(kept):
+        doubtful = []
+    predictions = predict(_images([mark for _, mark in doubtful], ink))
+    for row, (number, _) in enumerate(doubtful):
+        likeliest = found[number].probabilities.argmax()
+        is_digit = 0.0 if predictions.is_digit is None else float(predictions.is_digit[row])
+        confidence = is_digit * float(predictions.probabilities[row, likeliest])
+        if confidence >= SURE:
+            kept[number] = replace(found[number], is_digit=confidence)
+    return [kept[number] for number in sorted(kept)]
+
+
+def _images(marks: Sequence[Mark], ink: Ink) -> NDArray[np.uint8]:
+    return np.array([to_image(ink, mark) for mark in marks], np.uint8).reshape(-1, SIDE, SIDE)
+
+
 def _recognised(guesses: Sequence[_Guess], ink: Ink, predict: Predict) -> list[_Seen]:
     """Return each mark with the digit that it is, or would be."""
-    images = [to_image(ink, guess.mark) for guess in guesses]
-    predictions = predict(np.array(images, np.uint8).reshape(-1, SIDE, SIDE))
+    images = _images([guess.mark for guess in guesses], ink)
+    predictions = predict(images)
     strange = _strange(predictions)
     seen: list[_Seen] = []
     for number, guess in enumerate(guesses):
