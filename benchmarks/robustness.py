@@ -69,8 +69,8 @@ def parse_arguments() -> argparse.Namespace:
         type=at_least(1),
         default=IMAGES,
         metavar="N",
-        help="of each corruption; twice as many on pages, half as many non-digits, and a quarter as many "
-        "strings of each kind (default: %(default)s)",
+        help="of each corruption, and strings of each kind; twice as many on pages, half as many non-digits "
+        "(default: %(default)s)",
     )
     parser.add_argument("--seed", type=at_least(0), default=0, metavar="N", help="default: %(default)s")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the figures as JSON, too")

@@ -29,10 +29,11 @@ STRANGERS = (0.0, 0.05, 0.25), (0.4, 0.4, 0.2)  # shares of marks that are no di
 UNSTEADY = 0.06  # of the size, standard deviation above and below the line
 SLOPE = 0.03  # rows for each column, standard deviation; a strip is level, more or less
 JOINED = 0.1  # share of near neighbours with a stroke between them
-EUROPEAN = 0.3  # share of lines in which a 1 has an upstroke and a 7 a bar
+CHAINED = 0.4, 0.4  # share of hands that join the noughts of a price, and of these that are joined
+EUROPEAN = 0.45  # share of lines in which a 1 has an upstroke and a 7 a bar
 ROOM = 14  # pixels around an image, for strokes that are drawn on
 REPEATED = 0.15  # share of digits that are the same as the one before
-PRICES = 0.15  # share of lines that end in noughts
+PRICES = 0.25  # share of lines that end in noughts
 NOUGHTS = 0.45, 1.0  # size of these, of the other digits'
 NEVER = 10**6  # digits
 TRIES = 60  # digits of the data that are looked at for one of a label
@@ -102,7 +103,7 @@ def write_line(
         if left + tile.shape[1] >= width:
             break
         _put(line.image, tile, top, left)
-        if before is not None and left - before[0] < hand.size and rng.random() < JOINED:
+        if before is not None and left - before[0] < hand.size and rng.random() < hand.joined:
             _join(line.image, before, (left + tile.shape[1] // 3, top + len(tile) // 2), rng)
         edge[top : top + len(tile)] = np.maximum(edge[top : top + len(tile)], left + _last(tile))
         before = left + tile.shape[1], top + len(tile) // 2
@@ -128,7 +129,13 @@ class _Hand:
         self._first_nought = int(rng.integers(1, 6)) if rng.random() < PRICES else NEVER
         self._small = rng.uniform(*NOUGHTS)
         self.in_noughts = False
+        self._chained = rng.random() < CHAINED[0]
         self._european = rng.random() < EUROPEAN
+
+    @property
+    def joined(self) -> float:
+        """The share of near neighbours with a stroke between them."""
+        return CHAINED[1] if self.in_noughts and self._chained else JOINED
 
     def choose(self, labels: NDArray[np.int64]) -> int:
         """Return which digit of the data is written next: any, the same one again, or a nought of a price."""
@@ -194,7 +201,7 @@ def _with_upstroke(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArra
         return image
     top, height = int(rows.min()), int(np.ptp(rows)) + 1
     start = ROOM + float(columns[rows <= top + 1].mean()), ROOM + top + 0.5
-    length, angle = rng.uniform(0.3, 0.85) * height, rng.uniform(0.35, 1.1)
+    length, angle = rng.uniform(0.3, 1.05) * height, rng.uniform(0.2, 1.1)
     end = start[0] - length * np.sin(angle), start[1] + length * np.cos(angle)
     return _stroked(image, start, end, rng)
 
