@@ -88,23 +88,34 @@ class Limits:
             self._check_token(headers)
         if exchange.unread:
             self._check_headers(headers)
-            await self._gather(exchange)
-        if path in HEALTH:
-            await self._app(exchange.scope, exchange.replay, exchange.respond)
-        else:
-            await self._work(exchange)
+        try:
+            await self._answer_in_time(exchange)
+        except TimeoutError as error:
+            if exchange.unread:
+                raise Refusal(408, "the request came too slowly") from error
+            raise Refusal(504, "the answer took too long: send less") from error
+
+    async def _answer_in_time(self, exchange: _Exchange) -> None:
+        """Gather the body, and answer: so many seconds for each, on one clock."""
+        now = asyncio.get_running_loop().time
+        async with asyncio.timeout(None) as limit:
+            if exchange.unread:
+                limit.reschedule(now() + self._settings.body_seconds)
+                await self._gather(exchange)
+            limit.reschedule(now() + self._settings.request_seconds)
+            if exchange.scope["path"] in HEALTH:
+                await self._app(exchange.scope, exchange.replay, exchange.respond)
+            else:
+                await self._work(exchange)
 
     async def _work(self, exchange: _Exchange) -> None:
-        """Let the application answer, if it has not too much to do, in as much time as there is."""
+        """Let the application answer, if it has not too much to do."""
         if self._state.in_flight >= self._settings.in_flight:
             raise Refusal(503, "the service is busy: come again", RETRY)
         self._state.in_flight += 1
         self._metrics.in_flight.inc()
         try:
-            async with asyncio.timeout(self._settings.request_seconds):
-                await self._app(exchange.scope, exchange.replay, exchange.respond)
-        except TimeoutError as error:
-            raise Refusal(504, "the answer took too long: send less") from error
+            await self._app(exchange.scope, exchange.replay, exchange.respond)
         finally:
             self._state.in_flight -= 1
             self._metrics.in_flight.dec()
@@ -135,16 +146,12 @@ class Limits:
     async def _gather(self, exchange: _Exchange) -> None:
         """Wait for the whole body, and refuse it as soon as there is too much, whatever its headers said."""
         most, parts = self._settings.body_bytes, []
-        try:
-            async with asyncio.timeout(self._settings.body_seconds):
-                while exchange.unread:
-                    parts.append(await exchange.read())
-                    if exchange.received > most:
-                        raise Refusal(413, f"expected at most {most} bytes")
-                    if self._state.buffered > BUFFERS:
-                        raise Refusal(503, "the service is busy: come again", RETRY)
-        except TimeoutError as error:
-            raise Refusal(408, "the request came too slowly") from error
+        while exchange.unread:
+            parts.append(await exchange.read())
+            if exchange.received > most:
+                raise Refusal(413, f"expected at most {most} bytes")
+            if self._state.buffered > BUFFERS:
+                raise Refusal(503, "the service is busy: come again", RETRY)
         exchange.body = b"".join(parts)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from itertools import count
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -17,6 +18,7 @@ PIECE = 16_000  # bytes
 LINGER = 1.0  # seconds that a connection stays open behind an answer that was not waited for
 UNREAD_SECONDS = 20.0  # a response that a client does not take for as long is given up
 
+NUMBERS = count()  # of connections, as they come: many may come at the same time of the loop
 NO_HTTP = (400, "Bad Request", "this is no HTTP request")
 TOO_LARGE = (431, "Request Header Fields Too Large", f"expected at most {HEADER_BYTES} bytes of headers")
 TOO_SLOW = (408, "Request Timeout", "the request's headers came too slowly")
@@ -33,6 +35,7 @@ class Protocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._header_bytes = 0
         self._headers_due: float | None = self.loop.time() + self.header_seconds
+        self._number = next(NUMBERS)
         self._has_ended = False
         self._unsent = 0
         self._unsent_since = 0.0
@@ -94,9 +97,9 @@ class Protocol(HttpToolsProtocol):
         """Return whether no request is worked on here."""
         return self.cycle is None or self.cycle.response_complete
 
-    def waits_since(self) -> float:
-        """Return a time that tells who has waited longer for headers; idle connections go first."""
-        return self._headers_due if self._headers_due is not None else 0.0
+    def waits_since(self) -> tuple[float, int]:
+        """Return what tells who has waited longer for headers; idle connections go first, then older ones."""
+        return self._headers_due if self._headers_due is not None else 0.0, self._number
 
     def _end(self, status: int, phrase: str, sentence: str) -> None:
         """Answer, if nothing else is being answered, and close the connection.
