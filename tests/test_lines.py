@@ -14,9 +14,10 @@ from digit_recognizer.imaging.cuts import across, cut
 from digit_recognizer.imaging.segment import find_lines
 from digit_recognizer.imaging.strip import make_strip
 from digit_recognizer.imaging.strokes import Mark
-from digit_recognizer.training import export, strings
+from digit_recognizer.training import export, lines, strings
 from digit_recognizer.training.lines import (
     LineNetwork,
+    average_lines,
     draw_strangers,
     export_lines,
     line_accuracy,
@@ -178,6 +179,21 @@ def test_a_network_learns_lines_the_same_from_the_same_seed():
     assert losses == repeated
     assert all((a == b).all() for a, b in zip(network.parameters(), again.parameters(), strict=True))
     assert 0 <= line_accuracy(network, REAL, STRANGERS, 64, 1) <= 1
+
+
+def test_the_mean_of_two_networks_has_their_weights_and_a_normalisation_of_its_own(monkeypatch):
+    monkeypatch.setattr(lines, "BATCHES", 4)
+    one, other = trained(3)[0], trained(3, seed=1)[0]
+    mean = average_lines([one, other], REAL, STRANGERS, seed=5)
+    for weights, first, second in zip(*(each.parameters() for each in (mean, one, other)), strict=True):
+        torch.testing.assert_close(weights, (first + second) / 2)
+    again = average_lines([one, other], REAL, STRANGERS, seed=5)
+    for name, value in mean.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name])
+    normalisation = mean.layers[1]
+    assert normalisation.num_batches_tracked == 4
+    assert not torch.equal(normalisation.running_mean, one.layers[1].running_mean)
+    assert normalisation.momentum == lines.MOMENTUM
 
 
 def test_strangers_are_what_a_teacher_takes_for_no_digit_and_certain_kinds():

@@ -11,6 +11,7 @@ taken as it is, or gone on with.
 from __future__ import annotations
 
 import argparse
+import copy
 import shutil
 import sys
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from digit_recognizer.recognition.recognizer import SHIPPED
 from digit_recognizer.run_folder import MODEL, held_out_rows, is_finished, read_environment
 from digit_recognizer.training.lines import (
     LineNetwork,
+    average_lines,
     draw_strangers,
     export_lines,
     line_accuracy,
@@ -41,7 +43,8 @@ from digit_recognizer.training.lines import (
 from digit_recognizer.training.teacher import load_teacher
 
 SEEDS = (0, 1, 2)
-STEPS = 20_000  # of the network that reads lines
+CYCLES = (13_500, 4e-3), (4_000, 2.5e-3), (6_500, 3e-3)  # steps and learning rate of the network for lines
+AVERAGED = 2  # last cycles, the mean of whose weights is taken
 LINES = 3_840  # that it is judged by
 HELD_OUT = "split.validation=0.2"
 CARD = Path(__file__).with_name("model_card.md")
@@ -115,9 +118,14 @@ def trained_lines(target: Path, digits: Digits, teacher: Path) -> LineNetwork:
         network.load_state_dict(load_file(target))
         return network
     strangers = draw_strangers(digits, network_of(teacher), seed=0)
-    for step in train_lines(network, digits, strangers, steps=STEPS, seed=0):
-        if step.number % 100 == 0:
-            print(f"{target.stem}  step {step.number} of {STEPS}  loss {step.loss:.3f}", flush=True)
+    ends = []
+    for seed, (steps, rate) in enumerate(CYCLES):
+        for step in train_lines(network, digits, strangers, steps=steps, seed=seed, learning_rate=rate):
+            if step.number % 100 == 0:
+                done = f"cycle {seed + 1}  step {step.number} of {steps}"
+                print(f"{target.stem}  {done}  loss {step.loss:.3f}", flush=True)
+        ends.append(copy.deepcopy(network))
+    network = average_lines(ends[-AVERAGED:], digits, strangers, seed=len(CYCLES))
     state = {name: value.contiguous() for name, value in network.state_dict().items()}
     with replacing(target) as partial:
         save_file(state, partial)

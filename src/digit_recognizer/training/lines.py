@@ -7,7 +7,7 @@ et al. 2006): it is told which digits a line holds, never where they are.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,10 +30,20 @@ from digit_recognizer.training.outliers import CERTAIN, KINDS, draw_outliers
 from digit_recognizer.training.strings import write_line
 from digit_recognizer.training.teacher import are_strange
 
-__all__ = ["LineNetwork", "Step", "draw_strangers", "export_lines", "line_accuracy", "train_lines"]
+__all__ = [
+    "LineNetwork",
+    "Step",
+    "average_lines",
+    "draw_strangers",
+    "export_lines",
+    "line_accuracy",
+    "train_lines",
+]
 
 WIDTH = 192  # pixels of a line
 BATCH = 64  # lines
+BATCHES = 60  # by which normalisation is measured
+MOMENTUM = 0.1  # of normalisation, in training
 WARMUP = 0.15  # share of the steps in which the learning rate rises
 WEIGHT_DECAY = 0.01
 STEEPEST = 5.0  # norm of the gradient, at most
@@ -142,6 +152,39 @@ def train_lines(
         optimizer.step()
         schedule.step()
         yield Step(number, loss.item())
+
+
+@torch.no_grad()
+def average_lines(
+    networks: Sequence[LineNetwork], digits: Digits, strangers: NDArray[np.uint8], *, seed: int
+) -> LineNetwork:
+    """Return a network whose weights are the means of those of several, such as the ends of two cycles.
+
+    What normalises between its layers is measured anew, on lines as in training
+    (https://arxiv.org/abs/1803.05407).
+
+    Parameters
+    ----------
+    networks
+        Of one training, or they have nothing in common; at least one.
+    digits, strangers, seed
+        As for `train_lines`.
+    """
+    torch.manual_seed(seed)
+    rng = np.random.default_rng([seed, HEIGHT])
+    mean = copy.deepcopy(networks[0])
+    for weights, *others in zip(*(each.parameters() for each in (mean, *networks)), strict=True):
+        weights.copy_(torch.stack(others).mean(dim=0))
+    normalisations = [layer for layer in mean.modules() if isinstance(layer, nn.BatchNorm2d)]
+    for layer in normalisations:
+        layer.reset_running_stats()
+        layer.momentum = None  # the mean of all batches
+    mean.train()
+    for _ in range(BATCHES):
+        mean.logits(_changed(_write(digits, strangers, rng, BATCH)[0]))
+    for layer in normalisations:
+        layer.momentum = MOMENTUM
+    return mean
 
 
 def line_accuracy(
