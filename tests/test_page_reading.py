@@ -111,6 +111,12 @@ def test_a_blank_picture_has_no_digit_whatever_the_threshold(recognizer):
     assert (found.digit, found.confidence) == (None, 0)
 
 
+def middles(strip: np.ndarray) -> list[float]:
+    """Return the columns of the middles of what stands apart in a strip."""
+    edges = np.flatnonzero(np.diff((strip > 100).any(axis=0).astype(int)))
+    return edges.reshape(-1, 2).mean(axis=1).tolist()
+
+
 def sevens(is_digit: float | None):
     """Return a model that takes everything for a 7."""
 
@@ -132,12 +138,32 @@ def test_what_the_line_does_not_show_counts_where_its_own_image_is_sure(is_digit
     assert [(guess.digit, guess.box) for guess in guessed] == [(7, box) for box in found.rejected]
 
 
+@pytest.mark.parametrize(
+    ("shown", "likeliest", "text"),
+    [
+        ((0.9, 0.9, 0.2), 7, "777"),  # its own image shows it, too
+        ((0.9, 0.9, 0.2), 3, "77"),  # it shows another
+        ((0.9, 0.2, 0.2), 7, "7"),  # most of the line is hardly shown: it is text
+    ],
+)
+def test_what_the_line_hardly_shows_counts_where_its_own_image_shows_it(shown, likeliest, text):
+    def find(strip: np.ndarray) -> list[Found]:
+        classes = [7 if is_digit > 0.5 else likeliest for is_digit in shown]
+        rows = np.full((3, 10), 0.01, np.float32)
+        rows[range(3), classes] = 0.91
+        return [
+            Found(each, row, is_digit)
+            for each, row, is_digit in zip(middles(strip), rows, shown, strict=True)
+        ]
+
+    assert read_page(written("472"), sevens(0.7), find).text == text
+
+
 def test_line_and_image_decide_together():
     def find(strip: np.ndarray) -> list[Found]:
-        places = np.flatnonzero(np.diff((strip > 100).any(axis=0).astype(int)))
         torn = np.full(10, 0.02, np.float32)
         torn[[1, 7]] = 0.44, 0.4
-        return [Found(float(middle), torn, 0.8) for middle in places.reshape(-1, 2).mean(axis=1)]
+        return [Found(middle, torn, 0.8) for middle in middles(strip)]
 
     found = read_page(written("472"), sevens(0.1), find)
     assert found.text == "777"

@@ -43,7 +43,7 @@ from digit_recognizer.training.lines import (
 from digit_recognizer.training.teacher import load_teacher
 
 SEEDS = (0, 1, 2)
-CYCLES = (13_500, 4e-3), (4_000, 2.5e-3), (6_500, 3e-3)  # steps and learning rate of the network for lines
+CYCLES = (11_500, 4e-3), (4_000, 2.5e-3), (6_500, 3e-3)  # steps and learning rate of the network for lines
 AVERAGED = 2  # last cycles, the mean of whose weights is taken
 LINES = 3_840  # that it is judged by
 HELD_OUT = "split.validation=0.2"
