@@ -165,7 +165,9 @@ def test_line_and_image_decide_together():
         torn[[1, 7]] = 0.44, 0.4
         return [Found(middle, torn, 0.8) for middle in middles(strip)]
 
-    found = read_page(written("472"), sevens(0.1), find)
+    found = read_page(written("472"), sevens(0.6), find)
     assert found.text == "777"
     assert [digit.is_digit for digit in found.digits] == [0.8] * 3
     assert all(0.4 < digit.probabilities[7] < 0.91 for digit in found.digits)
+    strange = read_page(written("472"), sevens(0.1), find)
+    assert (strange.text, len(strange.rejected)) == ("", 3), "nothing in it looks like a digit on its own"

@@ -147,12 +147,15 @@ def _recognised(guesses: Sequence[_Guess], ink: Ink, predict: Predict) -> list[_
 
 
 def _strange(predictions: Predictions) -> NDArray[np.bool_]:
-    """Return which marks of a long line look like no digits on their own, if many of them do: it is text."""
-    count = len(predictions.probabilities)
-    if predictions.is_digit is None or count < LONG:
-        return np.zeros(count, bool)
+    """Return which marks of a line look like no digits on their own, if all do, or many of a long line.
+
+    Then it is a drawing, or text. Among digits the line speaks for one that looks strange.
+    """
+    if predictions.is_digit is None:
+        return np.zeros(len(predictions.probabilities), bool)
     strange = predictions.is_digit < SURE
-    return np.asarray(strange & (strange.mean() > MOSTLY_STRANGE))
+    is_none = strange.all() if len(strange) < LONG else strange.mean() > MOSTLY_STRANGE
+    return np.asarray(strange & is_none)
 
 
 def _without_words(seen: Sequence[_Seen], rest: Sequence[Mark], height: float) -> list[_Seen]:
