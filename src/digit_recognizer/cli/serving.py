@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from digit_recognizer.cli import leaving_at_once
-from digit_recognizer.cli.options import NamedModel
+from digit_recognizer.cli.options import CorrectionsFile, NamedModel
 from digit_recognizer.errors import DigitsError
 
 __all__ = ["serve"]
@@ -30,10 +29,7 @@ def serve(
     corrections: Annotated[
         bool | None, typer.Option("--corrections", help="Keep what users of the page correct.")
     ] = None,
-    corrections_file: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help=r"Where to.  \[default: runs/corrections.sqlite]"),
-    ] = None,
+    corrections_file: CorrectionsFile = None,
     log_json: Annotated[
         bool | None, typer.Option("--log-json", help="Write a line about each request to standard error.")
     ] = None,

@@ -117,8 +117,8 @@ def _without_doubtful(
         for number, mark in enumerate(marks)
         if number not in kept and mark is not None and mark.height > LOW * line.height
     ]
-    if len(doubtful) > len(kept):
-        doubtful = []
+    if not doubtful or len(doubtful) > len(kept):
+        return list(kept.values())
     predictions = predict(_images([mark for _, mark in doubtful], ink))
     for row, (number, _) in enumerate(doubtful):
         likeliest = found[number].probabilities.argmax()

@@ -38,7 +38,7 @@ export class Reading {
       this.marks.push({ ...guess, row: rowOf(guess.box, this.marks, answer.height), isRejected: true });
     }
     this.marks.sort((one, other) => one.row - other.row || middle(one) - middle(other));
-    this.specks = answer.rejected.filter(({ guess }) => !guess);
+    this.specks = answer.rejected.filter(({ guess }) => !guess).map((box) => ({ box, isRejected: true, correction: null }));
     for (const mark of this.marks) {
       mark.correction = corrections.find((each) => isSame(each, mark)) ?? null;
     }
@@ -50,7 +50,7 @@ export class Reading {
     return this.marks.filter((mark) => !mark.isRejected || labelOf(mark) !== null);
   }
 
-  /** What is no digit, and of which the user does not say otherwise: boxes, or marks that have one. */
+  /** What is no digit, and of which the user does not say otherwise: marks, and what has nothing but a box. */
   get rejected() {
     return [...this.marks.filter((mark) => mark.isRejected && labelOf(mark) === null), ...this.specks];
   }
@@ -151,7 +151,7 @@ function numbers(line) {
 /** Say which line a box would be in; one between those of the marks where it is in none. */
 function rowOf(box, marks, pageHeight) {
   const common = (mark) => Math.min(box.y + box.height, mark.box.y + mark.box.height) - Math.max(box.y, mark.box.y);
-  const [beside] = marks.filter((mark) => common(mark) > ALONGSIDE * Math.min(box.height, mark.box.height));
+  const beside = marks.find((mark) => common(mark) > ALONGSIDE * Math.min(box.height, mark.box.height));
   if (beside) return beside.row;
   const above = marks.filter((mark) => mark.box.y < box.y).map(({ row }) => Math.floor(row));
   return Math.max(...above, -1) + (box.y + 1) / (pageHeight + 1);

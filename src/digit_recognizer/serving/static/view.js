@@ -37,11 +37,7 @@ function fillBar(made, name, share) {
 export function showBoxes(overlay, reading, chosen, scale) {
   const marks = [
     ...reading.digits.map((digit) => ({ box: digit.box, text: labelOf(digit) ?? "no digit", kind: kindOf(digit, chosen) })),
-    ...reading.rejected.map((mark) => ({
-      box: mark.box ?? mark,
-      text: "not a digit",
-      kind: mark === chosen ? "rejected chosen" : "rejected",
-    })),
+    ...reading.rejected.map((mark) => ({ box: mark.box, text: "not a digit", kind: kindOf(mark, chosen) })),
   ];
   match(overlay, marks.length, () => {
     const made = element("div", "box");
