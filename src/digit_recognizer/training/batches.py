@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot, pad
 
 from digit_recognizer.digits import CLASSES, Digits
+from digit_recognizer.training.arithmetic import autocast
 from digit_recognizer.training.augment import augment
 from digit_recognizer.training.corrupt import corrupt
 from digit_recognizer.training.outliers import CERTAIN, draw_outliers
 from digit_recognizer.training.pieces import draw_pieces
-from digit_recognizer.training.predictor import scale
+from digit_recognizer.training.predictor import channels_last, scale
 from digit_recognizer.training.recipe import Recipe
 from digit_recognizer.training.teacher import are_strange, soft_targets
 
@@ -84,15 +85,15 @@ def prepare(
     inputs = scale(images)
     if recipe.augmentation is not None:
         inputs = augment(inputs, recipe.augmentation)
-    inputs = inputs.contiguous(memory_format=torch.channels_last)
+    inputs = channels_last(inputs)
     targets = labels
     if teacher is not None and recipe.teacher is not None:
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+        with autocast(recipe, images.device):
             answers = soft_targets(teacher, inputs[:count], labels[:count], recipe.teacher.weight)
         answers = pad(answers, (0, recipe.outputs - CLASSES))
         targets = torch.cat([answers, one_hot(labels[count:], recipe.outputs).float()])
     if recipe.corruption is not None:
-        inputs = corrupt(inputs, recipe.corruption.share).contiguous(memory_format=torch.channels_last)
+        inputs = channels_last(corrupt(inputs, recipe.corruption.share))
     return Batch(inputs, targets)
 
 

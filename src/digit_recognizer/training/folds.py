@@ -15,6 +15,7 @@ from digit_recognizer.digits import Digits
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.files import make_directory, write_json, write_text
 from digit_recognizer.intervals import wilson_interval
+from digit_recognizer.training.arithmetic import with_precision
 from digit_recognizer.training.hardware import choose_device
 from digit_recognizer.training.history import EpochRecord
 from digit_recognizer.training.job import new_job
@@ -92,7 +93,8 @@ def cross_validate(
         raise DigitsError(f"{loaded.name} has a teacher, which may have seen the folds: judge it by a run")
     for number in range(1, folds + 1):  # what is wrong leaves no folder behind
         split_rows(digits, loaded, seed, Fold(number, folds))
-    new_job(target, loaded, seed, choose_device(device))
+    hardware = choose_device(device)
+    new_job(target, with_precision(loaded, hardware), seed, hardware)
     make_directory(target)
     write_text(target / run_folder.RECIPE, recipe_to_toml(loaded))
     plan = {"format": run_folder.FORMAT, "folds": folds, "seed": seed, "source": source}

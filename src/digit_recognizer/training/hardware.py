@@ -1,17 +1,15 @@
-"""What the machine offers: its device, its precision, its memory."""
+"""What the machine offers: its device and its memory."""
 
 from __future__ import annotations
 
 import ctypes
 import platform
-from dataclasses import replace
 
 import torch
 
 from digit_recognizer.errors import DigitsError, first_line
-from digit_recognizer.training.recipe import Recipe
 
-__all__ = ["choose_device", "keep_freed_memory", "with_precision"]
+__all__ = ["choose_device", "keep_freed_memory"]
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's malloc.h
 NEVER = 2**31 - 1  # bytes at the top of the heap; mallopt takes an int
@@ -35,18 +33,6 @@ def choose_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise DigitsError(f"cannot compute on device {name!r}: {first_line(error)}") from error
     return device
-
-
-def with_precision(recipe: Recipe, device: torch.device) -> Recipe:
-    """Return the recipe with ``auto`` replaced by what this machine is good at."""
-    if recipe.precision != "auto":
-        return recipe
-    if device.type == "cuda":
-        lowered = torch.cuda.is_bf16_supported()
-    else:
-        capabilities = torch.cpu.get_capabilities()
-        lowered = capabilities.get("avx512_bf16", False) or capabilities.get("amx_bf16", False)
-    return replace(recipe, precision="bfloat16" if lowered else "float32")
 
 
 def keep_freed_memory() -> None:

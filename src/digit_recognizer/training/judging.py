@@ -39,11 +39,8 @@ def _infer(network: nn.Module, images: Tensor) -> Tensor:
     """Return the logits (N, 10) of uint8 images (N, 28, 28)."""
     network.eval()
     with torch.inference_mode():
-        batches = (
-            scale(batch).contiguous(memory_format=torch.channels_last)
-            for batch in torch.split(images, INFERENCE_BATCH)
-        )
-        return torch.cat([network(batch) for batch in batches]).float()
+        batches = torch.split(images, INFERENCE_BATCH)
+        return torch.cat([network(scale(batch)) for batch in batches]).float()
 
 
 def probabilities_of(predictor: Predictor, images: NDArray[np.uint8]) -> Tensor:

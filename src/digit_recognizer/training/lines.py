@@ -24,9 +24,11 @@ from digit_recognizer import __version__
 from digit_recognizer.digits import CLASSES, INK, Digits
 from digit_recognizer.imaging.strip import HEIGHT
 from digit_recognizer.run_folder import FORMAT
+from digit_recognizer.training.arithmetic import measure_arithmetic
 from digit_recognizer.training.corrupt import corrupt
 from digit_recognizer.training.export import to_onnx, write_checked
 from digit_recognizer.training.outliers import CERTAIN, KINDS, draw_outliers
+from digit_recognizer.training.predictor import channels_last
 from digit_recognizer.training.strings import write_line
 from digit_recognizer.training.teacher import are_strange
 
@@ -320,11 +322,12 @@ def _changed(images: NDArray[np.uint8]) -> Tensor:
     bends = interpolate(moves, size=(height, width), mode="bicubic", align_corners=True).permute(0, 2, 3, 1)
     grid = grid + bends / torch.tensor([width / 2, height / 2])
     moved = grid_sample(inputs, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-    return corrupt(moved, CORRUPTED, WAYS).contiguous(memory_format=torch.channels_last)
+    return channels_last(corrupt(moved, CORRUPTED, WAYS))
 
 
 def _loss(network: LineNetwork, inputs: Tensor, labels: list[list[int]]) -> Tensor:
-    with torch.autocast("cpu", torch.bfloat16):
+    lowered = measure_arithmetic(torch.device("cpu"))["convolution"].faster == "bfloat16"
+    with torch.autocast("cpu", torch.bfloat16, enabled=lowered):
         logits = network.logits(inputs)
     log_probabilities = logits.float().log_softmax(dim=2).transpose(0, 1)  # (columns, N, 11)
     lengths = torch.full((len(inputs),), len(log_probabilities))

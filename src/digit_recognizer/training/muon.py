@@ -29,6 +29,8 @@ class Muon(torch.optim.Optimizer):
         What to optimise.
     learning_rate, momentum, weight_decay, vectors
         As in the recipe's `Muon`.
+    dtype
+        What the iteration computes in.
     """
 
     def __init__(
@@ -38,7 +40,9 @@ class Muon(torch.optim.Optimizer):
         momentum: float,
         weight_decay: float,
         vectors: float,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
+        self.dtype = dtype
         defaults = {
             "lr": learning_rate,
             "momentum": momentum,
@@ -69,19 +73,20 @@ class Muon(torch.optim.Optimizer):
         parameter.mul_(1 - settings["lr"] * settings["weight_decay"])
         matrix = ahead.reshape(len(ahead), -1)
         rows, columns = matrix.shape
-        direction = orthogonalise(matrix).view_as(parameter)
+        direction = orthogonalise(matrix, self.dtype).view_as(parameter)
         parameter.add_(direction, alpha=-settings["lr"] * max(1.0, rows / columns) ** 0.5)
 
 
-def orthogonalise(matrix: Tensor) -> Tensor:
+def orthogonalise(matrix: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """Return about the nearest matrix whose singular values are all 1: float32, shape (M, N).
 
     Newton's and Schulz's iteration brings most of them to 0.5 to 1.3, which is near enough; the smallest
-    ones of square matrices stay smaller.
+    ones of square matrices stay smaller. It computes in `dtype`: bfloat16 is exact enough, and slow where
+    the processor has no instructions for it.
     """
     first, second, third = COEFFICIENTS
     wide = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
-    result: Tensor = wide.bfloat16() / (wide.norm() + EPSILON)
+    result: Tensor = wide.to(dtype) / (wide.norm() + EPSILON)
     for _ in range(STEPS):
         square = result @ result.T
         factor = torch.addmm(square, square, square, beta=second, alpha=third)

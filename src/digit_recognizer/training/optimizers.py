@@ -14,7 +14,10 @@ __all__ = ["build_optimizer"]
 
 
 def build_optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
-    """Return the optimizer of those of a network's parameters that are trained."""
+    """Return the optimizer of those of a network's parameters that are trained.
+
+    The recipe's precision is decided, not ``auto``.
+    """
     choice = recipe.optimizer
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     if isinstance(choice, Adam | AdamW):
@@ -25,5 +28,8 @@ def build_optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer
             parameters, choice.learning_rate, betas, choice.epsilon, choice.weight_decay, fused=True
         )
     if isinstance(choice, MuonSettings):
-        return Muon(parameters, choice.learning_rate, choice.momentum, choice.weight_decay, choice.vectors)
+        dtype = getattr(torch, recipe.precisions.muon)
+        return Muon(
+            parameters, choice.learning_rate, choice.momentum, choice.weight_decay, choice.vectors, dtype
+        )
     return torch.optim.RMSprop(parameters, choice.learning_rate, choice.rho, choice.epsilon)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
@@ -23,6 +23,7 @@ from digit_recognizer.training.settings import (
     STRICT,
     Adam,
     AdamW,
+    Arithmetic,
     Augmentation,
     Constant,
     Corrections,
@@ -34,6 +35,7 @@ from digit_recognizer.training.settings import (
     Plateau,
     PositiveFloat,
     PositiveInt,
+    Precision,
     RMSprop,
     Shifts,
     Split,
@@ -90,7 +92,7 @@ class Recipe:
         What it is known to reach, and where.
     precision
         ``bfloat16`` computes products in bfloat16 and keeps weights in float32; ``auto`` does so where
-        the processor has instructions for it.
+        that is faster on the device. A table says it for each kind of operation; see `Precision`.
     """
 
     name: Name
@@ -113,12 +115,19 @@ class Recipe:
     corrections: Corrections | None = None
     temperature: PositiveFloat = 1.0
     reached: str = ""
-    precision: Literal["auto", "bfloat16", "float32"] = "auto"
+    precision: Arithmetic | Precision = "auto"
 
     @property
     def outputs(self) -> int:
         """How many logits its networks end with: ten, and one for no digit where it learns from outliers."""
         return CLASSES + (self.outliers is not None)
+
+    @property
+    def precisions(self) -> Precision:
+        """The precision of each kind of operation."""
+        if isinstance(self.precision, Precision):
+            return self.precision
+        return Precision(self.precision, self.precision, self.precision)
 
     @property
     def start(self) -> str:

@@ -11,6 +11,7 @@ __all__ = [
     "STRICT",
     "Adam",
     "AdamW",
+    "Arithmetic",
     "Augmentation",
     "Constant",
     "Corrections",
@@ -24,6 +25,7 @@ __all__ = [
     "Plateau",
     "PositiveFloat",
     "PositiveInt",
+    "Precision",
     "RMSprop",
     "Shifts",
     "Split",
@@ -33,11 +35,31 @@ __all__ = [
 
 STRICT = ConfigDict(extra="forbid")
 
+Arithmetic = Literal["auto", "bfloat16", "float32"]
 Monitor = Literal["loss", "accuracy", "validation_loss", "validation_accuracy"]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
 Fraction = Annotated[float, Field(ge=0, lt=1, strict=True)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
 PositiveInt = Annotated[int, Field(ge=1, strict=True)]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Precision:
+    """What products are computed in, for each kind of operation; weights and sums stay in float32.
+
+    ``auto`` is what is faster on the device, as measured when the training begins.
+
+    Attributes
+    ----------
+    convolution, dense
+        Layers, forward and backward.
+    muon
+        The iteration of the optimizer Muon.
+    """
+
+    convolution: Arithmetic = "auto"
+    dense: Arithmetic = "auto"
+    muon: Arithmetic = "auto"
 
 
 @dataclass(frozen=True, config=STRICT)

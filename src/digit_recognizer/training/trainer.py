@@ -16,7 +16,6 @@ from pathlib import Path
 from threading import Event
 
 import numpy as np
-import torch
 from filelock import FileLock
 from torch import Tensor
 from torch.nn.functional import cross_entropy
@@ -26,6 +25,7 @@ from digit_recognizer.digits import CLASSES, SIDE, Digits
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.files import remove_partial_files, write_json, write_text
 from digit_recognizer.sources.corrections import load_corrected
+from digit_recognizer.training.arithmetic import autocast, describe_arithmetic, with_precision
 from digit_recognizer.training.batches import Pool, make_pool, prepare
 from digit_recognizer.training.checkpoint import (
     Position,
@@ -39,7 +39,7 @@ from digit_recognizer.training.corrections import (
     settle,
 )
 from digit_recognizer.training.export import export_onnx
-from digit_recognizer.training.hardware import choose_device, keep_freed_memory, with_precision
+from digit_recognizer.training.hardware import choose_device, keep_freed_memory
 from digit_recognizer.training.history import EpochRecord, Progress, history_to_csv
 from digit_recognizer.training.job import Job, new_job, saved_job
 from digit_recognizer.training.judging import metrics_of, tensors_of, validate
@@ -120,12 +120,14 @@ def train(
     """
     recipe = as_recipe(recipe)
     hardware = choose_device(device)
+    arithmetic = describe_arithmetic(recipe, hardware)
     recipe = with_precision(recipe, hardware)
     parts = choose_parts(digits, recipe, seed, fold)
     chosen = choose_corrections(recipe, digits, parts)
     target = run_folder.free_folder(recipe.name) if folder is None else Path(folder)
     job = new_job(target, recipe, seed, hardware)  # a network that does not fit leaves no folder behind
     environment = describe_environment(digits, parts, seed, hardware, source)
+    environment["arithmetic"] = arithmetic
     if chosen is not None:
         environment["corrections"] = describe_corrections(recipe, chosen)
         job.corrections = pool_of(chosen.corrected, hardware)
@@ -293,8 +295,7 @@ def _train_step(job: Job, images: Tensor, labels: Tensor, pool: Pool | None) -> 
     """Change the weights once; return the cross-entropy and the right answers of the digits before that."""
     recipe = job.recipe
     batch = prepare(images, labels, recipe, job.teacher, pool, job.corrections)
-    lowered = recipe.precision == "bfloat16"
-    with torch.autocast(job.device.type, torch.bfloat16, enabled=lowered):
+    with autocast(recipe, job.device):
         logits = job.network(batch.inputs).float()  # (B, 10 or 11)
     digits = logits[: len(labels)]
     entropy = cross_entropy(digits, labels)

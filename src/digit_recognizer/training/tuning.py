@@ -23,7 +23,8 @@ from digit_recognizer import run_folder
 from digit_recognizer.digits import Digits
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.files import make_directory
-from digit_recognizer.training.hardware import choose_device, with_precision
+from digit_recognizer.training.arithmetic import with_precision
+from digit_recognizer.training.hardware import choose_device
 from digit_recognizer.training.history import EpochRecord
 from digit_recognizer.training.job import new_job
 from digit_recognizer.training.preparation import check_batch, lock_folder
