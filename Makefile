@@ -12,7 +12,7 @@ READY := .venv/.ready
 PEERS_READY := .venv-peers/.ready
 BROWSER_READY := .venv/.ready-browser
 
-.PHONY: run serve test test-browser test-hostile browser-programs check bench bench-peers bench-service robustness model \
+.PHONY: run serve test test-browser test-hostile browser-programs check bench bench-service robustness model \
 clean help
 
 help:
@@ -22,9 +22,8 @@ help:
 	@echo "make test-browser  look at reports in Chromium; where missing, apt-get installs it and Java"
 	@echo "make test-hostile  send the service MUTATED=20000 damaged pictures: an hour"
 	@echo "make check         ruff, mypy, and the commands and links of the documentation"
-	@echo "make bench         measure everything on SOURCE, beside Keras and torch: an hour"
+	@echo "make bench         measure this kind of processor on SOURCE, beside Keras and torch: half an hour or more"
 	@echo "make model         rebuild the models that come with the package from SOURCE: three hours"
-	@echo "make bench-peers   compare five-layer with Keras on TensorFlow, in an environment of its own"
 	@echo "make robustness    measure corrupted digits, strings, non-digits and speed on SOURCE, by what MODEL held out"
 	@echo "make bench-service measure the service: rates, patience, overload, endings; a quarter of an hour"
 	@echo "make clean         remove the virtual environments and caches; runs/ and data/ stay"
@@ -63,14 +62,11 @@ check: $(READY)
 
 bench: $(READY) $(PEERS_READY)
 	$(BIN)/python benchmarks/bench.py $(or $(SOURCE),data/digit-recognizer.zip) \
-	--peers-python $(PEERS)/python -o benchmarks/results.json
+	--peers-python $(PEERS)/python
+	$(BIN)/python benchmarks/results.py
 
 model: $(READY)
 	$(BIN)/python tools/build_reader.py $(or $(SOURCE),data/digit-recognizer.zip)
-
-bench-peers: $(READY) $(PEERS_READY)
-	$(BIN)/python benchmarks/keras_five_layer.py $(SOURCE) \
-	--peers-python $(PEERS)/python -o benchmarks/results-keras-five-layer.json
 
 bench-service: $(READY)
 	$(BIN)/python benchmarks/service.py -o benchmarks/service.json

@@ -6,54 +6,44 @@ import argparse
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-from zipfile import is_zipfile
 
 from digit_recognizer import DigitsError, __version__
 from digit_recognizer.files import write_json
 from digit_recognizer.machine import processor_name
 
 __all__ = [
+    "KINDS",
     "BenchmarkError",
-    "add_common_arguments",
     "at_least",
     "cached_environment",
     "facts_of_machine",
-    "is_archive",
+    "kind_of",
     "measure_and_write",
     "own_versions",
     "peers_versions",
+    "processor_kind",
     "run_child",
     "say",
 ]
 
 HERE = Path(__file__).parent
 PEERS = ("tensorflow", "keras", "numpy")
+X86_KINDS = {"amx_bf16": "amx", "avx512_bf16": "avx512-bf16", "avx512f": "avx512", "avx2": "avx2"}  # by flag
+KINDS = (*X86_KINDS.values(), "arm", "apple", "other")
+LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY", "MKL_ENABLE_INSTRUCTIONS")
+NO_LIMIT = ("", "all", "default")  # values of these
 
 
 class BenchmarkError(Exception):
     """Something that ends the benchmark, in a sentence."""
-
-
-def add_common_arguments(parser: argparse.ArgumentParser, repeats: int) -> None:
-    """Add what every comparison with the peers asks for."""
-    parser.add_argument(
-        "--peers-python",
-        type=Path,
-        default=Path(".venv-peers/bin/python"),
-        metavar="PATH",
-        help="Python of the environment with Keras (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--repeats", type=at_least(1), default=repeats, metavar="N", help="default: %(default)s"
-    )
-    parser.add_argument("-o", "--output", type=Path, metavar="PATH", help="write the figures as JSON, too")
 
 
 def measure_and_write(
@@ -80,10 +70,43 @@ def facts_of_machine() -> dict[str, Any]:
     return {
         "date": datetime.now().astimezone().isoformat(timespec="seconds"),
         "processor": processor_name(),
+        "kind": processor_kind(),
         "platform": platform.platform(),
         "cores": cores(),
         "load_average": os.getloadavg()[0],
     }
+
+
+def processor_kind() -> str:
+    """Return the kind of this machine's processor: one of `KINDS`, with any limits set in the environment."""
+    cpuinfo = Path("/proc/cpuinfo")
+    flags = re.search(r"^flags\s*:(.*)", cpuinfo.read_text("utf-8") if cpuinfo.exists() else "", re.MULTILINE)
+    found = set(flags[1].split()) if flags else set()
+    return kind_of(platform.system(), platform.machine(), found, os.environ)
+
+
+def kind_of(system: str, machine: str, flags: set[str], environment: Mapping[str, str]) -> str:
+    """Return the kind of a processor.
+
+    A processor limited to older instructions is no example of an older processor, so it has a name of its
+    own, such as ``amx-limited-to-avx2``.
+
+    Parameters
+    ----------
+    system, machine
+        As `platform` names them, such as ``Linux`` and ``x86_64``.
+    flags
+        Of an x86 processor in Linux, from ``/proc/cpuinfo``.
+    environment
+        Where variables may limit the instructions that torch, oneDNN and MKL use.
+    """
+    if machine in ("arm64", "aarch64"):
+        kind = "apple" if system == "Darwin" else "arm"
+    else:
+        kind = next((kind for flag, kind in X86_KINDS.items() if flag in flags), "other")
+    values = {environment.get(name, "").lower() for name in LIMITS}.difference(NO_LIMIT)
+    limits = sorted(re.sub(r"[^a-z0-9]+", "-", value).strip("-") for value in values)
+    return "-".join([kind, "limited-to", *limits]) if limits else kind
 
 
 def own_versions() -> dict[str, str]:
@@ -147,20 +170,14 @@ def cached_environment(bytecode: Path) -> dict[str, str]:
     return {**kept, "PYTHONPYCACHEPREFIX": str(bytecode)}
 
 
-def is_archive(source: str) -> bool:
-    path = Path(source)
-    return path.suffix.lower() == ".zip" and path.is_file() and is_zipfile(path)
-
-
 def peers_versions(python: Path) -> dict[str, str]:
-    """Return the versions in the peers' environment; it is missing where one is not to be had."""
+    """Return the versions in the peers' environment; `BenchmarkError` if one is missing."""
     code = f"from importlib.metadata import version; print(*map(version, {PEERS!r}))"
     try:
         done = subprocess.run([python.absolute(), "-c", code], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         raise BenchmarkError(
-            f"there is no environment with Keras and TensorFlow behind {python}: run 'make bench-peers', "
-            "which makes it"
+            f"{python} is no Python with Keras and TensorFlow: 'make bench' makes one"
         ) from None
     return dict(zip(PEERS, done.stdout.split(), strict=True))
 

@@ -7,10 +7,7 @@ The result goes to standard output as one line of JSON.
 
 from __future__ import annotations
 
-import json
-import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -18,59 +15,29 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
+from _child import main, peak_bytes
+
 SIDE = 28  # pixels
 CLASSES = 10
 INK = 255  # a pixel's value where the ink is full
-PARAMETERS = 887_530
 SINGLES = 100  # images predicted one by one
 PREDICT_BATCHES = (32, 256)  # Keras's default, and ours
 PARTS = ("weight", "bias", "running_mean", "running_var")  # of a layer's weights, in Keras's order
-COMPARED = 512  # images whose probabilities go back, to be held against ours
+COMPARED = 512  # images whose probabilities go back, to be compared with ours
 
 Pair = tuple[tf.Tensor, tf.Tensor]  # images (B, 28, 28, 1) and one-hot labels (B, 10), both float32
 
 
-def train(
+def learn(
     arrays: str,
-    images: int,
-    epochs: int,
+    rows: str,
     recipe: dict[str, Any],
-    augmented: bool,
-    policy: str,
-    jit: bool | str,
+    epochs: int,
+    enough: float = float("inf"),
+    policy: str = "float32",
+    jit: bool | str = "auto",
 ) -> dict[str, Any]:
-    """Train with ``model.fit``; return the images a second of each epoch.
-
-    Parameters
-    ----------
-    arrays
-        Archive with ``images`` uint8 (N, 28, 28) and ``labels`` int64 (N,); the first `images` are taken.
-    epochs
-        How often; only the last one is no warm-up.
-    recipe
-        The table of the recipe, which the model must agree with.
-    augmented
-        Whether to warp the images.
-    policy, jit
-        Keras's precision policy, and what ``compile`` is told as ``jit_compile``.
-    """
-    keras.mixed_precision.set_global_policy(policy)
-    with np.load(arrays) as archive:
-        inputs = scale(archive["images"][:images])
-        targets = keras.utils.to_categorical(archive["labels"][:images], CLASSES)
-    model = build(jit)
-    check_settings(model, recipe)
-    timer = Timer()
-    options = {"epochs": epochs, "verbose": 0, "callbacks": [timer]}
-    if augmented:
-        model.fit(augmenting(inputs, targets, recipe), **options)
-    else:
-        model.fit(inputs, targets, batch_size=recipe["batch_size"], **options)
-    return {"images_per_second": [images / seconds for seconds in timer.seconds]}
-
-
-def learn(arrays: str, rows: str, epochs: int, enough: float, recipe: dict[str, Any]) -> dict[str, Any]:
-    """Train as the recipe says until `enough`; return how good it was behind each epoch, and the seconds.
+    """Train as the recipe says; return how accurate it was after each epoch, and the seconds each took.
 
     Parameters
     ----------
@@ -78,21 +45,24 @@ def learn(arrays: str, rows: str, epochs: int, enough: float, recipe: dict[str, 
         Archive with ``images`` uint8 (N, 28, 28) and ``labels`` int64 (N,).
     rows
         Archive with ``training`` and ``validation``, row numbers of these.
+    recipe
+        The table of the recipe, which the model must agree with.
     epochs
         How many at most.
     enough
         The accuracy on the validation images at which it ends.
-    recipe
-        The table of the recipe, which the model must agree with.
+    policy, jit
+        Keras's precision policy, and what ``compile`` is told as ``jit_compile``.
     """
+    keras.mixed_precision.set_global_policy(policy)
     with np.load(arrays) as archive, np.load(rows) as chosen:
         images, labels = archive["images"], archive["labels"]
         training, validation = chosen["training"], chosen["validation"]
-    model = build("auto")
+    model = build(jit)
     check_settings(model, recipe)
     targets = keras.utils.to_categorical(labels, CLASSES)
     timer = Timer()
-    judge = Judge(scale(images[validation]), labels[validation], enough)
+    evaluation = Evaluation(scale(images[validation]), labels[validation], enough)
     schedule = recipe["schedule"]
     plateau = keras.callbacks.ReduceLROnPlateau(
         monitor="val_accuracy",
@@ -103,11 +73,12 @@ def learn(arrays: str, rows: str, epochs: int, enough: float, recipe: dict[str, 
         min_delta=schedule["min_delta"],
     )
     batches = augmenting(scale(images[training]), targets[training], recipe)
-    model.fit(batches, epochs=epochs, verbose=0, callbacks=[timer, judge, plateau])
+    model.fit(batches, epochs=epochs, verbose=0, callbacks=[timer, evaluation, plateau])
     return {
-        "seconds": np.cumsum(timer.seconds).tolist(),
-        "accuracies": judge.accuracies,
-        "images_per_second": float(np.median([len(training) / seconds for seconds in timer.seconds])),
+        "images": len(training),
+        "epoch_seconds": timer.seconds,
+        "accuracies": evaluation.accuracies,
+        "parameters": model.count_params(),
         "peak_bytes": peak_bytes(),
     }
 
@@ -144,7 +115,7 @@ def recognise(arrays: str, lines: list[str], weights: str, probabilities: str) -
 
 
 def build_from(lines: list[str]) -> keras.Model:
-    """Return the network of a recipe's lines, as far as the model that comes with the package uses them."""
+    """Return the network of a recipe's lines, as far as the models that are measured use them."""
     stack, counts = [keras.Input((SIDE, SIDE, 1))], {}
     for line in lines:
         word, *rest = line.split()
@@ -160,6 +131,8 @@ def build_from(lines: list[str]) -> keras.Model:
             stack.append(layers.Conv2D(int(rest[0]), size, strides, padding, **options))
         elif word == "maxpool":
             stack.append(layers.MaxPool2D(int(rest[0]), **options))
+        elif word == "dropout":
+            stack.append(layers.Dropout(float(rest[0])))
         elif word == "relu":
             stack.append(layers.ReLU(name=options["name"]))
         elif word == "batchnorm":
@@ -169,29 +142,6 @@ def build_from(lines: list[str]) -> keras.Model:
             stack += [layers.Flatten()] if counts[word] == 1 else []
             stack.append(layers.Dense(int(rest[0]), **options))
     return keras.Sequential([*stack, layers.Softmax()])
-
-
-def predict(arrays: str, weights: str, probabilities: str, batch_sizes: list[int]) -> dict[str, Any]:
-    """Return the images a second of ``model.predict`` in batches of each size, images prepared beforehand.
-
-    Parameters
-    ----------
-    arrays
-        Archive with ``predicted`` uint8 (N, 28, 28).
-    weights
-        Archive of our weights in Keras's layout, named such as ``conv1.weight``.
-    probabilities
-        Where to put those of the first images, float32 (512, 10).
-    batch_sizes
-        What to try.
-    """
-    with np.load(arrays) as archive:
-        inputs = scale(archive["predicted"])
-    model = build("auto")
-    load_weights(model, weights)
-    rates = {size: predict_rate(model, inputs, size) for size in batch_sizes}
-    np.save(probabilities, model.predict(inputs[:COMPARED], verbose=0))
-    return {"images_per_second": rates}
 
 
 def predict_rate(model: keras.Model, inputs: np.ndarray, size: int) -> float:
@@ -228,7 +178,6 @@ def build(jit: bool | str) -> keras.Model:
     )
     optimizer = keras.optimizers.RMSprop(learning_rate=1e-3, rho=0.9, epsilon=1e-8)
     model.compile(optimizer, "categorical_crossentropy", metrics=["accuracy"], jit_compile=jit)
-    assert model.count_params() == PARAMETERS
     return model
 
 
@@ -273,22 +222,22 @@ def augmenting(inputs: np.ndarray, targets: np.ndarray, recipe: dict[str, Any]) 
     A fifth of the processor time that ``ImageDataGenerator`` takes, which calls scipy for each image:
     19 against 93 microseconds an image on one core of a Xeon.
     """
+    moves = {name: value for name, value in recipe["augmentation"].items() if value}
 
     def move(images: tf.Tensor, labels: tf.Tensor) -> Pair:
-        return warp(images, **recipe["augmentation"]), labels
+        return warp(images, **moves), labels
 
     pairs = tf.data.Dataset.from_tensor_slices((inputs, targets)).shuffle(len(inputs))
     batches = pairs.batch(recipe["batch_size"]).map(move, num_parallel_calls=tf.data.AUTOTUNE)
     return batches.prefetch(tf.data.AUTOTUNE)
 
 
-def warp(images: tf.Tensor, rotation: float, zoom: float, shift: float, shear: float) -> tf.Tensor:
+def warp(images: tf.Tensor, rotation: float, zoom: float, shift: float) -> tf.Tensor:
     """Rotate, shift and zoom each image of a batch at random, as ``ImageDataGenerator`` draws it.
 
     All in one interpolation, linear, beyond the edge its pixels repeated. `rotation` is in degrees, `zoom`
-    and `shift` are shares, all to either side. `shear` is here for the recipe's sake; the notebook has none.
+    and `shift` are shares, all to either side. The notebook has nothing else.
     """
-    assert shear == 0, shear
     count = tf.shape(images)[0]
     drawn = tf.unstack(tf.random.uniform([5, count], -1.0, 1.0))  # each (B,)
     angle = drawn[0] * float(np.radians(rotation))
@@ -324,8 +273,8 @@ def load_weights(model: keras.Model, path: str) -> None:
                 layer.set_weights([archive[name] for name in names if name in archive])
 
 
-class Judge(keras.callbacks.Callback):
-    """Behind each epoch, when `Timer` has stopped, says how good the model is on images of its own."""
+class Evaluation(keras.callbacks.Callback):
+    """After each epoch, when `Timer` has stopped, measures the accuracy on the validation images."""
 
     def __init__(self, inputs: np.ndarray, labels: np.ndarray, enough: float) -> None:
         super().__init__()
@@ -333,7 +282,7 @@ class Judge(keras.callbacks.Callback):
         self._inputs, self._labels, self._enough = inputs, labels, enough
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002 (Keras's)
-        """Predict, tell `ReduceLROnPlateau`, and end the training where it is good enough."""
+        """Predict, tell `ReduceLROnPlateau`, and end the training where it is accurate enough."""
         found = self.model.predict(self._inputs, batch_size=256, verbose=0).argmax(axis=1)
         self.accuracies.append(float((found == self._labels).mean()))
         if logs is not None:
@@ -358,18 +307,5 @@ class Timer(keras.callbacks.Callback):
         self.seconds.append(time.perf_counter() - self._started)
 
 
-def peak_bytes() -> int:
-    """Return the most memory that this process had at once."""
-    from resource import RUSAGE_SELF, getrusage
-
-    return getrusage(RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
-def main() -> None:
-    actions = (train, learn, recognise, predict)
-    action = {action.__name__: action for action in actions}[sys.argv[1]]
-    print(json.dumps(action(**json.loads(Path(sys.argv[2]).read_text("utf-8")))))
-
-
 if __name__ == "__main__":
-    main()
+    main(learn, recognise)

@@ -6,6 +6,8 @@ The result goes to standard output as one line of JSON.
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -13,9 +15,8 @@ from typing import Any
 
 import numpy as np
 
-PARAMETERS = 887_530
-CONVOLUTIONS = ("conv1", "conv2", "conv3", "conv4")
-SIDE_BEFORE_DENSE = 7  # pixels that two poolings leave of 28
+from _child import main, peak_bytes
+
 WARM_UP = 2_560  # images predicted before the clock starts
 SINGLES = 1_000  # images predicted one by one
 TORCH_BATCH = 256  # images, as in `Recognizer`
@@ -28,84 +29,8 @@ SINGLES_TO_WARM_UP = 10
 COMPARED = 512  # images whose probabilities are held against Keras's
 
 
-def train(arrays: str, images: int, settings: list[str], run: str) -> dict[str, Any]:
-    """Train recipe ``five-layer`` on the processor; return the images a second of each epoch.
-
-    Parameters
-    ----------
-    arrays
-        Archive with ``images`` uint8 (N, 28, 28) and ``labels`` int64 (N,).
-    images
-        How many of them the recipe's split leaves to train on.
-    settings
-        What to change in the recipe.
-    run
-        The run folder to make.
-    """
-    import torch
-
-    from digit_recognizer import Digits, load_recipe
-    from digit_recognizer import train as train_recipe
-
-    with np.load(arrays) as archive:
-        digits = Digits(archive["images"], archive["labels"])
-    recipe = load_recipe("five-layer", settings)
-    records = list(train_recipe(digits, recipe, run, device="cpu"))
-    metrics = json.loads((Path(run) / "metrics.json").read_text("utf-8"))
-    assert metrics["training_images"] == images, metrics
-    assert metrics["parameters"] == PARAMETERS, metrics
-    return {
-        "images_per_second": [record.images_per_second for record in records],
-        "precision": load_recipe(f"{run}/recipe.toml").precision,
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-    }
-
-
-def predict(arrays: str, run: str, weights: str, probabilities: str) -> dict[str, Any]:
-    """Return the images a second of ``Recognizer.predict``.
-
-    Parameters
-    ----------
-    arrays
-        Archive with ``predicted`` uint8 (N, 28, 28).
-    run
-        The run folder whose model predicts.
-    weights
-        Where to put its weights in Keras's layout, as an .npz archive.
-    probabilities
-        Where to put those of the first images, float32 (512, 10).
-    """
-    from digit_recognizer import Recognizer
-
-    with np.load(arrays) as archive:
-        images = archive["predicted"]
-    recognizer = Recognizer(run)
-    recognizer.predict(images[:WARM_UP])
-    started = time.perf_counter()
-    predictions = recognizer.predict(images)
-    seconds = time.perf_counter() - started
-    np.save(probabilities, predictions.probabilities[:COMPARED])
-    np.savez(weights, **keras_layout(run))
-    return {"images_per_second": len(images) / seconds}
-
-
-def keras_layout(run: str) -> dict[str, np.ndarray]:
-    """Return a run's weights as Keras keeps them: (rows, columns, in, out) and (in, out), channels last."""
-    from safetensors.numpy import load_file
-
-    weights = load_file(Path(run) / "model.safetensors")
-    for name in CONVOLUTIONS:
-        weights[f"{name}.weight"] = weights[f"{name}.weight"].transpose(2, 3, 1, 0)
-    first = weights["dense1.weight"]  # (256, 64 · 7 · 7), channels before rows and columns
-    channels_first = first.reshape(len(first), -1, SIDE_BEFORE_DENSE, SIDE_BEFORE_DENSE)
-    weights["dense1.weight"] = channels_first.transpose(2, 3, 1, 0).reshape(-1, len(first))
-    weights["dense2.weight"] = weights["dense2.weight"].T
-    return weights
-
-
 def learn(arrays: str, recipe: str, settings: list[str], seed: int, run: str) -> dict[str, Any]:
-    """Train a recipe, and return how good it was behind each epoch and how long that took.
+    """Train a recipe; return how accurate it was after each epoch, and the seconds that each took.
 
     Parameters
     ----------
@@ -129,11 +54,12 @@ def learn(arrays: str, recipe: str, settings: list[str], seed: int, run: str) ->
     metrics = json.loads((Path(run) / "metrics.json").read_text("utf-8"))
     images = metrics["training_images"]
     return {
-        "seconds": np.cumsum([images / record.images_per_second for record in records]).tolist(),
+        "images": images,
+        "epoch_seconds": [images / record.images_per_second for record in records],
         "accuracies": [record.validation_accuracy for record in records],
         "final_accuracy": metrics["validation"]["accuracy"],
         "whole_seconds": whole,
-        "images_per_second": float(np.median([record.images_per_second for record in records])),
+        "parameters": metrics["parameters"],
         "multiply_adds": outline(loaded).multiply_adds,
         "precision": load_recipe(f"{run}/recipe.toml").precision,
         "peak_bytes": peak_bytes(),
@@ -153,29 +79,40 @@ def peak(precision: str) -> dict[str, Any]:
     return {"operations_per_second": 2 * MATRIX**3 / min(seconds)}
 
 
-def recognise(arrays: str) -> dict[str, Any]:
-    """Return images a second, and seconds for one image, of the model that comes with the package."""
-    from digit_recognizer import Recognizer
-
-    with np.load(arrays) as archive:
-        images = archive["predicted"]
-    recognizer = Recognizer()
-    return {**_speed(recognizer.predict, images), "peak_bytes": peak_bytes()}
-
-
-def recognise_with_torch(arrays: str, recipe: str, weights: str, probabilities: str) -> dict[str, Any]:
-    """Return the same of torch, with the same network and weights, images prepared beforehand.
+def recognise(arrays: str, run: str | None, probabilities: str) -> dict[str, Any]:
+    """Return images a second, and seconds for one image, of ``Recognizer.predict``.
 
     Parameters
     ----------
     arrays
         Archive with ``predicted`` uint8 (N, 28, 28).
+    run
+        The run folder whose model predicts; None for the model that comes with the package.
+    probabilities
+        Where to put those of the first images, float32 (512, 10).
+    """
+    from digit_recognizer import Recognizer
+
+    with np.load(arrays) as archive:
+        images = archive["predicted"]
+    recognizer = Recognizer(run)
+    np.save(probabilities, recognizer.predict(images[:COMPARED]).probabilities)
+    return {**_speed(recognizer.predict, images), "peak_bytes": peak_bytes()}
+
+
+def recognise_with_torch(
+    arrays: str, run: str | None, probabilities: str, recipe: str, weights: str
+) -> dict[str, Any]:
+    """Return the same of torch, with the same network and weights, images prepared beforehand.
+
+    Parameters
+    ----------
+    arrays, run, probabilities
+        As `recognise`'s.
     recipe
         Whose network it is.
     weights
         Where to put the weights in Keras's layout, as an .npz archive.
-    probabilities
-        Where to put those of the first images, float32 (512, 10).
     """
     import torch
 
@@ -185,7 +122,7 @@ def recognise_with_torch(arrays: str, recipe: str, weights: str, probabilities: 
     with np.load(arrays) as archive:
         images = archive["predicted"]
     network = build_network(load_recipe(recipe))
-    network.load_state_dict({name: torch.from_numpy(value) for name, value in shipped_weights().items()})
+    network.load_state_dict({name: torch.from_numpy(value) for name, value in weights_of(run).items()})
     network = network.eval().to(memory_format=torch.channels_last)
     inputs = torch.from_numpy(images).unsqueeze(1).float() / INK
 
@@ -198,8 +135,12 @@ def recognise_with_torch(arrays: str, recipe: str, weights: str, probabilities: 
     return {**_speed(predict_all, inputs), "peak_bytes": peak_bytes()}
 
 
-def shipped_weights() -> dict[str, np.ndarray]:
-    """Return the weights in the model that comes with the package, under the names in its network."""
+def weights_of(run: str | None) -> dict[str, np.ndarray]:
+    """Return the weights of a run, or those in the model that comes with the package, by their names."""
+    if run is not None:
+        from safetensors.numpy import load_file
+
+        return load_file(Path(run) / "model.safetensors")
     import onnx
 
     from digit_recognizer import Recognizer
@@ -217,7 +158,7 @@ def keras_weights(network: Any) -> dict[str, np.ndarray]:
     """Return a network's weights as Keras keeps them: channels last, and in the order in, out."""
     from digit_recognizer.training.summary import summarise
 
-    side = 0  # of the last image; 0 behind the first dense layer
+    side = 0  # of the last image; 0 after the first dense layer
     weights: dict[str, np.ndarray] = {}
     shapes = {row.name: row.output_shape for row in summarise(network)}
     for name, layer in network.named_children():
@@ -275,7 +216,7 @@ def draw_pictures(folder: str, seed: int) -> dict[str, Any]:
 
 
 def read_photo(model: str | None, photo: str) -> dict[str, Any]:
-    """Return the seconds that ``Recognizer.read`` takes, and the process's peak memory in bytes behind it.
+    """Return the seconds that ``Recognizer.read`` takes, and the process's peak memory in bytes after it.
 
     Parameters
     ----------
@@ -312,7 +253,7 @@ def read_drawing(model: str | None, drawing: str, repeats: int) -> dict[str, Any
 
 
 def load(source: str) -> dict[str, Any]:
-    """Return the seconds that ``load_digits`` takes, and the process's peak memory in bytes behind it."""
+    """Return the seconds that ``load_digits`` takes, and the process's peak memory in bytes after it."""
     from digit_recognizer import load_digits
 
     started = time.perf_counter()
@@ -320,20 +261,30 @@ def load(source: str) -> dict[str, Any]:
     return {"seconds": time.perf_counter() - started, "peak_bytes": peak_bytes(), "images": len(digits)}
 
 
-def peak_bytes() -> int:
-    """Return the most memory that this process had at once, Python and its libraries included."""
-    from resource import RUSAGE_SELF, getrusage
+def command(words: list[str], environment: dict[str, str]) -> dict[str, Any]:
+    """Return the seconds that a whole process of ``digits`` takes, and its peak memory in bytes.
 
+    On Linux the memory counts from this process's, which is smaller; the benchmark itself is not.
+    """
+    line = [sys.executable, "-m", "digit_recognizer", *words]
+    started = time.perf_counter()
+    process = subprocess.Popen(line, env=environment, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - started
+    assert status == 0, f"{line} failed"
     unit = 1 if sys.platform == "darwin" else 1024
-    return getrusage(RUSAGE_SELF).ru_maxrss * unit
-
-
-def main() -> None:
-    training = (train, predict, learn, peak, recognise, recognise_with_torch, load)
-    actions = (*training, draw_pictures, read_photo, read_drawing)
-    action = {action.__name__: action for action in actions}[sys.argv[1]]
-    print(json.dumps(action(**json.loads(Path(sys.argv[2]).read_text("utf-8")))))
+    return {"seconds": seconds, "peak_bytes": usage.ru_maxrss * unit}
 
 
 if __name__ == "__main__":
-    main()
+    main(
+        learn,
+        peak,
+        recognise,
+        recognise_with_torch,
+        load,
+        command,
+        draw_pictures,
+        read_photo,
+        read_drawing,
+    )

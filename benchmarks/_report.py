@@ -1,10 +1,11 @@
-"""What a benchmark measured ► medians, ratios between neighbours in time, an aligned table."""
+"""What a benchmark measured ► medians, ratios within a turn, an aligned table."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from statistics import fmean, median
+from math import floor, log10
+from statistics import median
 from typing import Any
 
 __all__ = [
@@ -12,22 +13,10 @@ __all__ = [
     "Summary",
     "aligned",
     "as_json",
-    "neighbour_ratios",
     "ratios_in_turn",
     "summarise",
     "table",
 ]
-
-FORMATS = {
-    "": ".0f",
-    "images/s": ",.0f",
-    "s": ".2f",
-    "ms": ".3f",
-    "MB": ",.1f",
-    "×": ".2f",
-    "%": ".2f",
-    "GFLOP/s": ",.0f",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,32 +30,31 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """One row of the table: a label and its values over the repeats."""
+    """One row of the table: a label and its values over the repeats.
+
+    `tries` says how many values there could be, where some tries may give none.
+    """
 
     section: str
     label: str
     unit: str
     values: tuple[float, ...]
+    tries: int = 0
+
+    @property
+    def spread(self) -> str:
+        """Median, least and most, and how many of the tries gave a value, for a table in Markdown."""
+        seldom = f"in {len(self.values)} of {self.tries}" if len(self.values) < self.tries else ""
+        figures = (
+            [rounded(value, self.unit) for value in _statistics(self.values).values()] if self.values else []
+        )
+        middle = figures[:1] if len(set(figures)) < 2 else [f"{figures[0]} ({figures[1]} to {figures[2]})"]
+        return " ".join([*middle, seldom]).strip()
 
 
 def summarise(figures: Iterable[Measured], key: str, section: str, label: str, unit: str) -> Summary:
     """Gather the figures of one key; the order is that of the run."""
     return Summary(section, label, unit, tuple(figure.value for figure in figures if figure.key == key))
-
-
-def neighbour_ratios(figures: Sequence[Measured], ours: str, theirs: str) -> tuple[float, ...]:
-    """Return ours / theirs, one ratio for each of theirs that has one of ours next to it.
-
-    Measured next to each other, both met the same machine in the same mood. Where ours stand on both
-    sides, their mean counts.
-    """
-    own = {figure.turn: figure.value for figure in figures if figure.key == ours}
-    ratios = []
-    for figure in figures:
-        beside = [own[turn] for turn in (figure.turn - 1, figure.turn + 1) if turn in own]
-        if figure.key == theirs and beside:
-            ratios.append(fmean(beside) / figure.value)
-    return tuple(ratios)
 
 
 def ratios_in_turn(figures: Sequence[Measured], first: str, second: str) -> tuple[float, ...]:
@@ -102,13 +90,21 @@ def as_json(rows: Sequence[Summary]) -> list[Mapping[str, Any]]:
     return [{**asdict(row), **_statistics(row.values)} for row in rows if row.values]
 
 
+def rounded(value: float, unit: str) -> str:
+    """Return a figure to three digits; percentages to the hundredth, counts as they are."""
+    if unit in ("%", ""):
+        return format(value, ".2f" if unit else ".0f")
+    return format(value, f",.{min(3, max(0, 2 - floor(log10(abs(value) or 1))))}f")
+
+
 def _statistics(values: Sequence[float]) -> dict[str, float]:
     return {"median": median(values), "min": min(values), "max": max(values)}
 
 
 def _cells(row: Summary) -> list[str]:
-    figures = [format(value, FORMATS[row.unit]) for value in _statistics(row.values).values()]
-    return [f"  {row.label}", row.unit, *figures]
+    seldom = f", in {len(row.values)} of {row.tries}" if len(row.values) < row.tries else ""
+    figures = [rounded(value, row.unit) for value in _statistics(row.values).values()]
+    return [f"  {row.label}{seldom}", row.unit, *figures]
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

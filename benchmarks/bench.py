@@ -1,59 +1,80 @@
 """How fast digit_recognizer is on this machine's processor, beside Keras 3 on TensorFlow and torch.
 
-    python benchmarks/bench.py digit-recognizer.zip -o benchmarks/results.json
+    python benchmarks/bench.py digit-recognizer.zip            # writes benchmarks/results-<kind>.json
+    python benchmarks/bench.py digit-recognizer.zip --short    # only to see whether it runs; writes nothing
 
-Each measurement has a process of its own, and in each turn ours and the others' stand next to each other; a
-ratio is taken within a turn. Measured are:
-
-- the seconds of training until, behind an epoch, 99.0, 99.5 and 99.6 % of a held-out fifth of the images are
-  right: recipes `flash` and `standard`, and `five-layer` in Keras as its author ran it, in fewer turns
-  because it takes a quarter of an hour; and what all of `train` takes, files included;
-- training images/s, and the share of the matrix-product peak that this is, measured beside it;
-- prediction by the model that comes with the package: images/s and milliseconds for one image, in
-  `Recognizer`, torch and Keras's `predict`, with the same network and weights;
-- the archive to arrays, and the whole process `digits submit` from archive to ``submission.csv``;
-- the peak memory of each.
+Each measurement has a process of its own, and in each turn ours and the others' stand next to each other.
+benchmarks/README.md says what is measured; `results.py` says which rows the figures give.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
+from itertools import accumulate
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
 
 from _bench import (
+    HERE,
     BenchmarkError,
-    add_common_arguments,
     at_least,
     cached_environment,
     facts_of_machine,
     measure_and_write,
     own_versions,
     peers_versions,
+    processor_kind,
     run_child,
     say,
 )
-from _report import Measured, Summary, as_json, ratios_in_turn, summarise, table
+from _report import Measured, as_json, table
 from digit_recognizer import Digits, load_digits, load_recipe
 from digit_recognizer.files import write_json
 from digit_recognizer.training.preparation import split_rows
+from results import COMPARED, MARKS, THEIRS, summaries
 
-OURS = ("flash", "standard")
-THEIRS = "five-layer"
 SHIPPED = "reader"  # the recipe of the model that comes with the package
-THRESHOLDS = (0.990, 0.995, 0.996)
 HELD_OUT = "split.validation=0.2"
+PARAMETERS = 887_530  # of five-layer, on either side
 TOLERANCE = 1e-4  # of a probability, between the engines in float32
 OPERATIONS = 6  # of floating point for a product in training: multiply and add, forward and twice backward
+BUSY = 0.5  # load average above which other work disturbs the figures
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How much is measured.
+
+    Attributes
+    ----------
+    images
+        Of the archive's, to train on and to validate; all of them if None.
+    settings
+        What is changed in our recipes.
+    keras_epochs
+        At most, in Keras's whole training.
+    timed_images, timed_epochs
+        For the speed of training `five-layer`; the first epoch is the warm-up.
+    predicted
+        Images of the test part.
+    """
+
+    images: int | None = None
+    settings: tuple[str, ...] = ()
+    keras_epochs: int = 30  # as in its recipe
+    timed_images: int = 10_750  # 8,600 without those held out: 100 steps
+    timed_epochs: int = 2
+    predicted: int = 28_000
+
+
+SHORT = Extent(2_000, ("epochs=1",), 1, 430, 2, 3_000)
 
 
 @dataclass(slots=True)
@@ -64,12 +85,18 @@ class Bench:
     peers_python: Path
     source: str
     digits: Digits
+    extent: Extent
     figures: list[Measured] = field(default_factory=list)
 
     @property
     def arrays(self) -> str:
         """The archive of images and labels that all children read."""
         return str(self.folder / "arrays.npz")
+
+    @property
+    def timed_arrays(self) -> str:
+        """The smaller archive for the speed of training."""
+        return str(self.folder / "timed.npz")
 
     def note(self, key: str, turn: int, value: float | None) -> None:
         """Keep a figure, where there is one."""
@@ -80,6 +107,22 @@ class Bench:
     def run(self, action: str, job: dict[str, Any], *, keras: bool = False) -> dict[str, Any]:
         """Measure once in a process of its own."""
         return run_child(self.folder, self.peers_python if keras else None, action, job)
+
+    def train(self, recipe: str, settings: tuple[str, ...], turn: int, arrays: str) -> dict[str, Any]:
+        """Train one of our recipes; its run stays until the next."""
+        run = self.folder / recipe
+        shutil.rmtree(run, ignore_errors=True)
+        job = {"recipe": recipe, "settings": [HELD_OUT, *settings], "seed": turn, "run": str(run)}
+        return self.run("learn", {"arrays": arrays, **job})
+
+    def train_keras(self, digits: Digits, turn: int, arrays: str, **options: Any) -> dict[str, Any]:
+        """Train the notebook's network in Keras, on the images that ours would train on."""
+        recipe = load_recipe(THEIRS, [HELD_OUT])
+        parts = split_rows(digits, recipe, seed=turn)
+        rows = self.folder / "rows.npz"
+        np.savez(rows, training=parts.training, validation=parts.validation)
+        job = {"arrays": arrays, "rows": str(rows), "recipe": asdict(recipe), **options}
+        return self.run("learn", job, keras=True)
 
 
 def main() -> int:
@@ -92,41 +135,58 @@ def parse_arguments() -> argparse.Namespace:
         epilog="The environment with Keras is made by 'make bench'.",
     )
     parser.add_argument("source", metavar="SOURCE", help="the competition's archive")
-    add_common_arguments(parser, repeats=5)
+    parser.add_argument(
+        "--peers-python",
+        type=Path,
+        default=Path(".venv-peers/bin/python"),
+        metavar="PATH",
+        help="Python of the environment with Keras (default: %(default)s)",
+    )
+    parser.add_argument("--repeats", type=at_least(1), default=4, metavar="N", help="default: %(default)s")
     parser.add_argument(
         "--long-repeats",
         type=at_least(0),
-        default=3,
+        default=1,
         metavar="N",
-        help="of Keras's training (default: %(default)s)",
+        help="of Keras's whole training (default: %(default)s)",
     )
     parser.add_argument(
-        "--keras-epochs",
-        type=at_least(1),
-        default=30,
-        metavar="N",
-        help="at most, as in its recipe (default: %(default)s)",
+        "--short", action="store_true", help="one turn with few images, to see whether everything runs"
     )
-    return parser.parse_args()
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="PATH",
+        help="where the figures go (default: benchmarks/results-KIND.json; nowhere with --short)",
+    )
+    arguments = parser.parse_args()
+    if arguments.short:
+        arguments.repeats = 1
+    elif arguments.output is None:
+        arguments.output = HERE / f"results-{processor_kind()}.json"
+    return arguments
 
 
 def run(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Measure everything, print the table, and return the report."""
     started = time.perf_counter()
     facts = facts_of_run(arguments)
-    print(f"{facts['processor']}; cores: {facts['cores']}; load average: {facts['load_average']:.2f}")
-    measured = measure_loading(arguments, folder)  # first: a child's memory counts from this process's
-    digits = load_digits(arguments.source)
-    bench = Bench(folder, arguments.peers_python.absolute(), arguments.source, digits, measured)
-    test = load_digits(arguments.source, "test").images
-    np.savez(bench.arrays, images=digits.images, labels=digits.labels, predicted=test)
+    print(
+        f"{facts['processor']}, {facts['kind']}; cores: {facts['cores']}; load: {facts['load_average']:.2f}"
+    )
+    if facts["load_average"] > BUSY:
+        say("Other programs are at work on this machine, or just were: do not rely on these figures.")
+    bench = prepare(arguments, folder)
     for turn in range(1, arguments.repeats + 1):
         say(f"turn {turn} of {arguments.repeats}")
-        measure_training(bench, turn)
+        measure_recipes(bench, turn)
         if turn <= arguments.long_repeats:
-            measure_keras(bench, turn, arguments.keras_epochs)
-        measure_prediction(bench, turn)
-        measure_submission(bench, turn)
+            measure_keras(bench, turn)
+        measure_speed(bench, turn)
+        measure_prediction(bench, turn, "", SHIPPED, None)
+        measure_prediction(bench, turn, f"{THEIRS} ", THEIRS, str(folder / THEIRS))
+        measure_commands(bench, turn)
         facts |= {"turns": turn, "seconds": round(time.perf_counter() - started)}
         rows = list(summaries(bench.figures))
         report = {**facts, "rows": as_json(rows), "figures": [asdict(figure) for figure in bench.figures]}
@@ -143,9 +203,9 @@ def facts_of_run(arguments: argparse.Namespace) -> dict[str, Any]:
     return {
         **facts_of_machine(),
         "source": Path(arguments.source).name,
+        "short": arguments.short,
         "repeats": arguments.repeats,
         "long_repeats": arguments.long_repeats,
-        "keras_epochs": arguments.keras_epochs,
         "versions": {
             **own_versions(),
             "torch": version("torch"),
@@ -155,165 +215,120 @@ def facts_of_run(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def measure_loading(arguments: argparse.Namespace, folder: Path) -> list[Measured]:
-    """Measure the archive to arrays."""
-    found = []
-    for turn in range(1, arguments.repeats + 1):
-        loaded = run_child(folder, None, "load", {"source": str(Path(arguments.source).absolute())})
-        found.append(Measured("load", turn, loaded["seconds"]))
-        found.append(Measured("load memory", turn, loaded["peak_bytes"] / 1e6))
-    return found
+def prepare(arguments: argparse.Namespace, folder: Path) -> Bench:
+    """Read the images, and put them where all children find them."""
+    extent = SHORT if arguments.short else Extent()
+    source = str(Path(arguments.source).absolute())
+    digits = load_digits(source)[: extent.images]
+    bench = Bench(folder, arguments.peers_python.absolute(), source, digits, extent)
+    predicted = load_digits(source, "test").images[: extent.predicted]
+    np.savez(bench.arrays, images=digits.images, labels=digits.labels, predicted=predicted)
+    timed = digits[: extent.timed_images]
+    np.savez(bench.timed_arrays, images=timed.images, labels=timed.labels)
+    measure_command(bench, ["submit", source, "-o", str(folder / "submission.csv")])  # compiles the modules
+    return bench
 
 
-def measure_training(bench: Bench, turn: int) -> None:
-    """Train our recipes, with the matrix-product peak measured between them."""
-    for recipe in OURS:
-        run_folder = bench.folder / "run"
-        shutil.rmtree(run_folder, ignore_errors=True)
-        job = {"recipe": recipe, "settings": [HELD_OUT], "seed": turn, "run": str(run_folder)}
-        found = bench.run("learn", {"arrays": bench.arrays, **job})
+def measure_recipes(bench: Bench, turn: int) -> None:
+    """Train our recipes, and measure the matrix-product peak after each."""
+    for recipe in COMPARED:
+        found = bench.train(recipe, bench.extent.settings, turn, bench.arrays)
         peak = bench.run("peak", {"precision": found["precision"]})["operations_per_second"]
-        reached = found["images_per_second"] * found["multiply_adds"] * OPERATIONS
         note_learning(bench, recipe, turn, found)
         bench.note(f"{recipe} accuracy", turn, 100 * found["final_accuracy"])
         bench.note(f"{recipe} whole", turn, found["whole_seconds"])
         bench.note(f"{recipe} peak", turn, peak / 1e9)
+        reached = images_per_second(found) * found["multiply_adds"] * OPERATIONS
         bench.note(f"{recipe} share", turn, 100 * reached / peak)
 
 
-def measure_keras(bench: Bench, turn: int, epochs: int) -> None:
-    """Train the notebook's network in Keras on the same images."""
-    recipe = load_recipe(THEIRS, [HELD_OUT])
-    parts = split_rows(bench.digits, recipe, seed=turn)
-    rows = bench.folder / "rows.npz"
-    np.savez(rows, training=parts.training, validation=parts.validation)
-    job = {"arrays": bench.arrays, "rows": str(rows), "epochs": epochs, "enough": max(THRESHOLDS)}
-    found = bench.run("learn", {**job, "recipe": asdict(recipe)}, keras=True)
+def measure_keras(bench: Bench, turn: int) -> None:
+    """Train in Keras until the last mark, or to the end."""
+    options = {"epochs": bench.extent.keras_epochs, "enough": max(MARKS)}
+    found = bench.train_keras(bench.digits, turn, bench.arrays, **options)
     note_learning(bench, "keras", turn, found)
-    bench.note("keras accuracy", turn, 100 * max(found["accuracies"]))
-    bench.note("keras whole", turn, found["seconds"][-1])
-    bench.note("keras epochs", turn, len(found["seconds"]))
+    bench.note("keras whole", turn, sum(found["epoch_seconds"]))
+    bench.note("keras epochs", turn, len(found["epoch_seconds"]))
 
 
 def note_learning(bench: Bench, name: str, turn: int, found: dict[str, Any]) -> None:
-    """Keep how long it took until each threshold, at which rate, in how much memory."""
-    for threshold in THRESHOLDS:
-        pairs = zip(found["seconds"], found["accuracies"], strict=True)
-        reached = (seconds for seconds, accuracy in pairs if accuracy >= threshold)
-        bench.note(f"{name} to {threshold:.1%}", turn, next(reached, None))
-    bench.note(f"{name} rate", turn, found["images_per_second"])
+    """Keep how long it took until each mark, at which rate, in how much memory."""
+    seconds = list(accumulate(found["epoch_seconds"]))
+    for mark in MARKS:
+        pairs = zip(seconds, found["accuracies"], strict=True)
+        reached = (seconds for seconds, accuracy in pairs if accuracy >= mark)
+        bench.note(f"{name} to {mark:.1%}", turn, next(reached, None))
+    bench.note(f"{name} rate", turn, images_per_second(found))
     bench.note(f"{name} memory", turn, found["peak_bytes"] / 1e6)
 
 
-def measure_prediction(bench: Bench, turn: int) -> None:
-    """Predict with the model that comes with the package, in three engines."""
-    weights, answers = str(bench.folder / "weights.npz"), [str(bench.folder / f"{n}.npy") for n in range(2)]
-    ours = bench.run("recognise", {"arrays": bench.arrays})
-    job = {"arrays": bench.arrays, "weights": weights}
-    torch = bench.run("recognise_with_torch", {**job, "recipe": SHIPPED, "probabilities": answers[0]})
-    lines = list(load_recipe(SHIPPED).choices[0])
-    keras = bench.run("recognise", {**job, "lines": lines, "probabilities": answers[1]}, keras=True)
-    gap = float(np.abs(np.subtract(*map(np.load, answers))).max())
+def images_per_second(found: dict[str, Any]) -> float:
+    """Return the rate of the median epoch; the first is the warm-up, where there are more."""
+    seconds = found["epoch_seconds"]
+    return found["images"] / median(seconds[1:] or seconds)
+
+
+def measure_speed(bench: Bench, turn: int) -> None:
+    """Train `five-layer` for a moment: ours in float32, Keras's, ours as it runs here, Keras's likewise."""
+    digits, arrays = bench.digits[: bench.extent.timed_images], bench.timed_arrays
+    epochs = bench.extent.timed_epochs
+
+    def note(name: str, found: dict[str, Any]) -> None:
+        if found["parameters"] != PARAMETERS:
+            raise BenchmarkError(f"{THEIRS}: expected {PARAMETERS} parameters, got {found['parameters']}")
+        bench.note(f"{THEIRS} {name} rate", turn, images_per_second(found))
+
+    note("ours float32", bench.train(THEIRS, (f"epochs={epochs}", "precision=float32"), turn, arrays))
+    note("keras float32", bench.train_keras(digits, turn, arrays, epochs=epochs))
+    ours = bench.train(THEIRS, (f"epochs={epochs}",), turn, arrays)
+    note("ours", ours)
+    if ours["precision"] == "bfloat16":
+        lowered = {"policy": "mixed_bfloat16", "jit": False}
+        note("keras bfloat16", bench.train_keras(digits, turn, arrays, epochs=epochs, **lowered))
+
+
+def measure_prediction(bench: Bench, turn: int, prefix: str, recipe: str, model: str | None) -> None:
+    """Predict with one model in three engines; with `five-layer`, all three must agree."""
+    answers = [str(bench.folder / f"{number}.npy") for number in range(3)]
+    job = {"arrays": bench.arrays, "weights": str(bench.folder / "weights.npz")}
+    found = [
+        bench.run("recognise", {"arrays": bench.arrays, "run": model, "probabilities": answers[0]}),
+        bench.run(
+            "recognise_with_torch", {**job, "run": model, "probabilities": answers[1], "recipe": recipe}
+        ),
+    ]
+    lines = list(load_recipe(recipe).choices[0])
+    found.append(bench.run("recognise", {**job, "probabilities": answers[2], "lines": lines}, keras=True))
+    ours, torch, keras = map(np.load, answers)
+    compared = [torch] if recipe == SHIPPED else [ours, torch]  # `Recognizer` looks at its images twice
+    gap = max(float(np.abs(each - keras).max()) for each in compared)
+    spread = float(np.ptp(keras, axis=0).max())
+    say(f"  probabilities: at most {gap:.1g} between engines, {spread:.1g} between images")
     if not gap < TOLERANCE:
-        raise BenchmarkError(f"torch and Keras differ by {gap:.2g} in a probability: not the same network")
-    for name, found in (("ours", ours), ("torch", torch), ("keras", keras)):
-        bench.note(f"{name} predicting", turn, found["images_per_second"])
-        bench.note(f"{name} one", turn, 1e3 * found["seconds_for_one"])
-        bench.note(f"{name} predicting memory", turn, found["peak_bytes"] / 1e6)
+        raise BenchmarkError(f"{recipe}: a probability differs by {gap:.2g}: these are not the same networks")
+    for name, each in zip(("ours", "torch", "keras"), found, strict=True):
+        bench.note(f"{prefix}{name} predicting", turn, each["images_per_second"])
+        bench.note(f"{prefix}{name} one", turn, 1e3 * each["seconds_for_one"])
+        bench.note(f"{prefix}{name} predicting memory", turn, each["peak_bytes"] / 1e6)
 
 
-def measure_submission(bench: Bench, turn: int) -> None:
-    """Time the whole process from archive to submission."""
-    command = [sys.executable, "-m", "digit_recognizer", "submit", bench.source]
-    environment = cached_environment(bench.folder / "bytecode")
-    started = time.perf_counter()
-    process = subprocess.Popen(
-        [*command, "-o", str(bench.folder / "submission.csv")], env=environment, stdout=subprocess.DEVNULL
-    )
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - started
-    if status:
-        raise BenchmarkError(f"digits submit failed with status {status}")
-    unit = 1 if sys.platform == "darwin" else 1024
-    bench.note("submit", turn, seconds)
-    bench.note("submit memory", turn, usage.ru_maxrss * unit / 1e6)
-
-
-def summaries(figures: list[Measured]) -> Iterator[Summary]:
-    """Return the rows of the table."""
-
-    def row(section: str, key: str, label: str, unit: str) -> Summary:
-        return summarise(figures, key, section, label, unit)
-
-    def ratio(section: str, first: str, second: str, label: str) -> Summary:
-        return Summary(section, label, "×", ratios_in_turn(figures, first, second))
-
-    yield from accuracy_rows(row, ratio)
-    yield from speed_rows(row, ratio)
-    section = "Commands"
-    yield row(section, "load", "archive to arrays", "s")
-    yield row(section, "submit", "digits submit, archive to submission.csv", "s")
-    section = "Peak memory"
-    labels = {
-        "load memory": "archive to arrays",
-        "flash memory": "training flash",
-        "standard memory": "training standard",
-        "keras memory": "training five-layer in Keras",
-        "ours predicting memory": "Recognizer, 28,000 images",
-        "torch predicting memory": "torch",
-        "keras predicting memory": "Keras",
-        "submit memory": "digits submit",
+def measure_commands(bench: Bench, turn: int) -> None:
+    """Measure the archive to arrays, and whole processes."""
+    submission = ["submit", bench.source, "-o", str(bench.folder / "submission.csv")]
+    found = {
+        "load": bench.run("load", {"source": bench.source}),
+        "submit": measure_command(bench, submission),
+        "help": measure_command(bench, ["--help"]),
     }
-    for key, label in labels.items():
-        yield row(section, key, label, "MB")
+    for name, each in found.items():
+        bench.note(name, turn, each["seconds"])
+        bench.note(f"{name} memory", turn, each["peak_bytes"] / 1e6)
 
 
-Row, Ratio = Callable[[str, str, str, str], Summary], Callable[[str, str, str, str], Summary]
-
-
-def accuracy_rows(row: Row, ratio: Ratio) -> Iterator[Summary]:
-    for threshold in THRESHOLDS:
-        section = f"Training until {threshold:.1%} of the held-out images are right"
-        for name, label in (*((each, each) for each in OURS), ("keras", "Keras, five-layer")):
-            reached = row(section, f"{name} to {threshold:.1%}", label, "s")
-            turns = len(row(section, f"{name} rate", label, "").values)
-            seldom = 0 < len(reached.values) < turns
-            yield (
-                replace(reached, label=f"{label}, {len(reached.values)} of {turns} turns")
-                if seldom
-                else reached
-            )
-        for name in OURS:
-            keys = f"keras to {threshold:.1%}", f"{name} to {threshold:.1%}"
-            yield ratio(section, *keys, f"Keras / {name}")
-    section = "The whole training, files included"
-    for name in OURS:
-        yield row(section, f"{name} whole", name, "s")
-        yield row(section, f"{name} accuracy", f"{name}, accuracy at its end", "%")
-    yield row(section, "keras whole", "Keras, five-layer, without validation", "s")
-    yield row(section, "keras epochs", "Keras, epochs until 99.6 % or the end", "")
-    yield row(section, "keras accuracy", "Keras, accuracy behind its best epoch", "%")
-    for name in OURS:
-        yield ratio(section, "keras whole", f"{name} whole", f"Keras / {name}")
-
-
-def speed_rows(row: Row, ratio: Ratio) -> Iterator[Summary]:
-    section = "Training speed"
-    for name in OURS:
-        yield row(section, f"{name} rate", name, "images/s")
-        yield row(section, f"{name} share", f"{name}, share of the matrix-product peak", "%")
-    yield row(section, "standard peak", "matrix-product peak beside it", "GFLOP/s")
-    yield row(section, "keras rate", "Keras, five-layer", "images/s")
-    section = "Prediction by the model that comes with the package"
-    names = (("ours", "Recognizer"), ("torch", "torch"), ("keras", "Keras, predict"))
-    for name, label in names:
-        yield row(section, f"{name} predicting", f"{label}, 28,000 images", "images/s")
-    for name, label in names[1:]:
-        yield ratio(section, "ours predicting", f"{name} predicting", f"Recognizer / {label}")
-    for name, label in names:
-        yield row(section, f"{name} one", f"{label}, one image", "ms")
-    for name, label in names[1:]:
-        yield ratio(section, f"{name} one", "ours one", f"{label} / Recognizer, one image")
+def measure_command(bench: Bench, words: list[str]) -> dict[str, Any]:
+    """Run `digits` once as a whole process, with its modules compiled as pip does when it installs."""
+    environment = cached_environment(bench.folder / "bytecode")
+    return bench.run("command", {"words": words, "environment": environment})
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from _report import Measured, Summary, neighbour_ratios, summarise, table
+from _report import Measured, Summary, ratios_in_turn, summarise, table
 
 
 def main() -> None:
@@ -34,14 +34,14 @@ def _measure(run: Path, repeats: int) -> list[Summary]:
     sizes = []
     with tempfile.TemporaryDirectory() as folder:
         for repeat in range(repeats):
-            figures.append(Measured("evaluate", 2 * repeat, _seconds("evaluate", str(run))))
-            figures.append(Measured("report", 2 * repeat + 1, _seconds("report", str(run), "-o", folder)))
+            figures.append(Measured("evaluate", repeat, _seconds("evaluate", str(run))))
+            figures.append(Measured("report", repeat, _seconds("report", str(run), "-o", folder)))
             sizes.append((Path(folder) / "report.html").stat().st_size / 1e6)
     section = run.name
     return [
         summarise(figures, "evaluate", section, "digits evaluate", "s"),
         summarise(figures, "report", section, "digits report", "s"),
-        Summary(section, "report / evaluate", "×", neighbour_ratios(figures, "report", "evaluate")),
+        Summary(section, "report / evaluate", "×", ratios_in_turn(figures, "report", "evaluate")),
         Summary(section, "report.html", "MB", tuple(sizes)),
     ]
 
