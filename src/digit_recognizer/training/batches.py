@@ -13,8 +13,6 @@ from digit_recognizer.digits import CLASSES, Digits
 from digit_recognizer.training.arithmetic import autocast
 from digit_recognizer.training.augment import augment
 from digit_recognizer.training.corrupt import corrupt
-from digit_recognizer.training.outliers import CERTAIN, draw_outliers
-from digit_recognizer.training.pieces import draw_pieces
 from digit_recognizer.training.predictor import channels_last, scale
 from digit_recognizer.training.recipe import Recipe
 from digit_recognizer.training.teacher import are_strange, soft_targets
@@ -117,6 +115,10 @@ def make_pool(
     """
     if recipe.outliers is None:
         return None
+    # drawing them needs matplotlib's fonts, which take a while to load
+    from digit_recognizer.training.outliers import CERTAIN, draw_outliers
+    from digit_recognizer.training.pieces import draw_pieces
+
     rng = np.random.default_rng([seed, CLASSES])
     digits = Digits(images.cpu().numpy(), labels.cpu().numpy())
     drawn, kinds = draw_outliers(recipe.outliers.images, digits.images, rng)

@@ -9,7 +9,7 @@ import torch
 
 from digit_recognizer.errors import DigitsError, first_line
 
-__all__ = ["choose_device", "keep_freed_memory"]
+__all__ = ["choose_device", "keep_freed_memory", "skip_compiler"]
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's malloc.h
 NEVER = 2**31 - 1  # bytes at the top of the heap; mallopt takes an int
@@ -33,6 +33,18 @@ def choose_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise DigitsError(f"cannot compute on device {name!r}: {first_line(error)}") from error
     return device
+
+
+def skip_compiler() -> None:
+    """Keep the first optimizer from importing torch's compiler, which takes a second and is not used here.
+
+    Some methods of torch's optimizers import it to tell it to leave them alone, and keep the answer in an
+    attribute. Filled beforehand, it saves the import; under another name in another torch, nothing is saved.
+    """
+    for method in vars(torch.optim.Optimizer).values():
+        original = getattr(method, "__wrapped__", None)
+        if original is not None:
+            original.__dict__.setdefault("__dynamo_disable", original)
 
 
 def keep_freed_memory() -> None:

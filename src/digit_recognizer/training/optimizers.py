@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from digit_recognizer.training.hardware import skip_compiler
 from digit_recognizer.training.muon import Muon
 from digit_recognizer.training.recipe import Recipe
 from digit_recognizer.training.settings import Adam, AdamW
@@ -18,6 +19,7 @@ def build_optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer
 
     The recipe's precision is decided, not ``auto``.
     """
+    skip_compiler()
     choice = recipe.optimizer
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     if isinstance(choice, Adam | AdamW):

@@ -119,9 +119,10 @@ class Predictor(nn.Module):
         probabilities = self._probabilities(scaled)
         if self.shifts is None:
             return probabilities
-        mean = (probabilities + self._shifted(scaled, self.shifts.pixels)) / 5
         share = _unsureness(probabilities, self.shifts)  # (N, 1)
-        return probabilities + share * (mean - probabilities)
+        rows = share[:, 0].nonzero()[:, 0]  # shifting the others would change nothing
+        mean = (probabilities[rows] + self._shifted(scaled[rows], self.shifts.pixels)) / 5
+        return probabilities.index_add(0, rows, share[rows] * (mean - probabilities[rows]))
 
     def _shifted(self, images: Tensor, pixels: int) -> Tensor:
         """Return the sum of the probabilities of four shifted images."""
