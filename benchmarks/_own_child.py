@@ -61,7 +61,7 @@ def learn(arrays: str, recipe: str, settings: list[str], seed: int, run: str) ->
         "whole_seconds": whole,
         "parameters": metrics["parameters"],
         "multiply_adds": outline(loaded).multiply_adds,
-        "precision": load_recipe(f"{run}/recipe.toml").precision,
+        "precision": load_recipe(f"{run}/recipe.toml").precision.convolution,
         "peak_bytes": peak_bytes(),
     }
 
