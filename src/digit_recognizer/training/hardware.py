@@ -39,8 +39,8 @@ def skip_compiler() -> None:
     """Keep `Muon` from importing torch's compiler, which takes a second and is not used here.
 
     Some methods of torch's optimizers import it to tell it to leave them alone, and keep the answer in an
-    attribute. Filled beforehand, it saves the import; under another name in another torch, nothing is saved. The steps of
-    torch's own optimizers import it all the same.
+    attribute. Filled beforehand, it saves the import; under another name in another torch, nothing is saved.
+    The steps of torch's own optimizers import it all the same.
     """
     for method in vars(torch.optim.Optimizer).values():
         original = getattr(method, "__wrapped__", None)
