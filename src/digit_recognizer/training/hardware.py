@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 from dataclasses import replace
 
 import torch
 
 from digit_recognizer.errors import DigitsError, first_line
+from digit_recognizer.machine import usable_processors
 from digit_recognizer.training.recipe import Recipe
 
-__all__ = ["choose_device", "keep_freed_memory", "with_precision"]
+__all__ = ["choose_device", "keep_freed_memory", "limit_threads", "with_precision"]
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's malloc.h
 NEVER = 2**31 - 1  # bytes at the top of the heap; mallopt takes an int
@@ -47,6 +49,16 @@ def with_precision(recipe: Recipe, device: torch.device) -> Recipe:
         capabilities = torch.cpu.get_capabilities()
         lowered = capabilities.get("avx512_bf16", False) or capabilities.get("amx_bf16", False)
     return replace(recipe, precision="bfloat16" if lowered else "float32")
+
+
+def limit_threads() -> None:
+    """Let torch compute with no more threads than there are processors to use, unless the user chose.
+
+    By itself, torch heeds the processors that the process is bound to, but not the quota of its control group.
+    """
+    usable = usable_processors()
+    if "OMP_NUM_THREADS" not in os.environ and torch.get_num_threads() > usable:
+        torch.set_num_threads(usable)
 
 
 def keep_freed_memory() -> None:
