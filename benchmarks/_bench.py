@@ -24,6 +24,7 @@ __all__ = [
     "add_common_arguments",
     "at_least",
     "cached_environment",
+    "cores",
     "facts_of_machine",
     "is_archive",
     "measure_and_write",

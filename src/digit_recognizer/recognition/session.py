@@ -63,7 +63,9 @@ def run_in_batches(
         That compute batches at the same time; as many as there are processors to use if None.
     """
     batches = [images[start : start + BATCH] for start in range(0, max(len(images), 1), BATCH)]
-    threads = min(len(batches), threads or usable_processors())
+    if len(batches) > 1 and threads is None:  # one image takes less time than finding out
+        threads = usable_processors()
+    threads = min(len(batches), threads or 1)
     if threads == 1:
         for batch in batches:
             yield session.run(names, {"images": batch})

@@ -54,7 +54,7 @@ def with_precision(recipe: Recipe, device: torch.device) -> Recipe:
 def limit_threads() -> None:
     """Let torch compute with no more threads than there are processors to use, unless the user chose.
 
-    By itself, torch heeds the processors that the process is bound to, but not the quota of its control group.
+    By itself, torch heeds the processors that the process is bound to, not its control group's quota.
     """
     usable = usable_processors()
     if "OMP_NUM_THREADS" not in os.environ and torch.get_num_threads() > usable:
