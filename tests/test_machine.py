@@ -162,9 +162,7 @@ def test_what_the_user_chose_stays():
 @pytest.mark.parametrize(
     ("usable", "chosen", "left"), [(3, None, 3), (8, None, 8), (9, None, 8), (3, "8", 8)]
 )
-def test_training_lowers_the_threads_to_what_is_usable_unless_the_user_chose(
-    usable, chosen, left, monkeypatch
-):
+def test_training_uses_no_more_threads_than_usable_unless_the_user_chose(usable, chosen, left, monkeypatch):
     threads = [8]
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads[-1])
     monkeypatch.setattr(torch, "set_num_threads", threads.append)

@@ -46,9 +46,9 @@ def usable_processors(root: Path = ROOT) -> int:
 def wait_briefly() -> None:
     """Let OpenMP's threads spin less before they sleep, unless the user chose how they wait.
 
-    A thread that spins takes a processor from what it waits for, where other programs run. OpenMP looks at
-    the environment when torch is imported, so this comes before. Sleeping at once would cost a third of the
-    speed on an idle machine.
+    A thread that spins takes a processor from what it waits for, where other programs run; one that sleeps at
+    once wakes too late, and costs a third of the speed of training on an idle machine. OpenMP looks at the
+    environment when torch is imported, so this comes before.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", str(SPINS))
