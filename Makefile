@@ -12,8 +12,8 @@ READY := .venv/.ready
 PEERS_READY := .venv-peers/.ready
 BROWSER_READY := .venv/.ready-browser
 
-.PHONY: run serve test test-browser test-hostile browser-programs check bench bench-service robustness model \
-clean help
+.PHONY: run serve test test-browser test-hostile browser-programs check bench bench-service bench-threads \
+robustness model clean help
 
 help:
 	@echo "make run           train, evaluate and report, on SOURCE=digit-recognizer.zip, on data/, else on the bundled digits"
@@ -26,6 +26,7 @@ help:
 	@echo "make model         rebuild the models that come with the package from SOURCE: three hours"
 	@echo "make robustness    measure corrupted digits, strings, non-digits and speed on SOURCE, by what MODEL held out"
 	@echo "make bench-service measure the service: rates, patience, overload, endings; a quarter of an hour"
+	@echo "make bench-threads measure training and prediction beside busy processes and under a quota: four minutes"
 	@echo "make clean         remove the virtual environments and caches; runs/ and data/ stay"
 
 run: $(READY)
@@ -70,6 +71,9 @@ model: $(READY)
 
 bench-service: $(READY)
 	$(BIN)/python benchmarks/service.py -o benchmarks/service.json
+
+bench-threads: $(READY)
+	$(BIN)/python benchmarks/threads.py -o benchmarks/threads.json
 
 robustness: $(READY)
 	$(BIN)/python benchmarks/robustness.py $(or $(SOURCE),data/digit-recognizer.zip) --model $(MODEL) \

@@ -258,6 +258,33 @@ def read_drawing(model: str | None, drawing: str, repeats: int) -> dict[str, Any
     return {"seconds": seconds[SINGLES_TO_WARM_UP:]}
 
 
+def predict_rate(images: int, seconds: float) -> dict[str, Any]:
+    """Return the images a second of ``Recognizer.predict``, so many in a call."""
+    from digit_recognizer import Recognizer
+
+    recognizer = Recognizer()
+    pixels = np.random.default_rng(0).integers(0, INK + 1, (images, 28, 28)).astype(np.uint8)
+    return {"rate": images * _calls_a_second(lambda: recognizer.predict(pixels), seconds)}
+
+
+def read_rate(photo: str, seconds: float) -> dict[str, Any]:
+    """Return how often a second ``Recognizer.read`` reads a photo."""
+    from digit_recognizer import Recognizer
+
+    recognizer = Recognizer()
+    return {"rate": _calls_a_second(lambda: recognizer.read(photo), seconds)}
+
+
+def _calls_a_second(call: Any, seconds: float) -> float:
+    """Return how often a second something can be called, after a first call, over at least some seconds."""
+    call()
+    calls, started = 0, time.perf_counter()
+    while (passed := time.perf_counter() - started) < seconds:
+        call()
+        calls += 1
+    return calls / passed
+
+
 def load(source: str) -> dict[str, Any]:
     """Return the seconds that ``load_digits`` takes, and the process's peak memory in bytes after it."""
     from digit_recognizer import load_digits
@@ -293,4 +320,6 @@ if __name__ == "__main__":
         draw_pictures,
         read_photo,
         read_drawing,
+        predict_rate,
+        read_rate,
     )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 
 import torch
 
 from digit_recognizer.errors import DigitsError, first_line
+from digit_recognizer.machine import usable_processors
 
-__all__ = ["choose_device", "keep_freed_memory", "skip_compiler"]
+__all__ = ["choose_device", "keep_freed_memory", "limit_threads", "skip_compiler"]
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's malloc.h
 NEVER = 2**31 - 1  # bytes at the top of the heap; mallopt takes an int
@@ -46,6 +48,16 @@ def skip_compiler() -> None:
         original = getattr(method, "__wrapped__", None)
         if original is not None:
             original.__dict__.setdefault("__dynamo_disable", original)
+
+
+def limit_threads() -> None:
+    """Let torch compute with no more threads than there are processors to use, unless the user chose.
+
+    By itself, torch heeds the processors that the process is bound to, not its control group's quota.
+    """
+    usable = usable_processors()
+    if "OMP_NUM_THREADS" not in os.environ and torch.get_num_threads() > usable:
+        torch.set_num_threads(usable)
 
 
 def keep_freed_memory() -> None:
