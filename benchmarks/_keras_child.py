@@ -23,7 +23,7 @@ CLASSES = 10
 INK = 255  # a pixel's value where the ink is full
 PARAMETERS = 887_530
 SINGLES = 100  # images predicted one by one
-PREDICT_BATCHES = (32, 256)  # Keras's default, and ours
+PREDICT_BATCHES = (32, 256)  # Keras's default, and a large one
 PARTS = ("weight", "bias", "running_mean", "running_var")  # of a layer's weights, in Keras's order
 COMPARED = 512  # images whose probabilities go back, to be held against ours
 

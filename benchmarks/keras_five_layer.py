@@ -50,7 +50,7 @@ from digit_recognizer import Digits, Recipe, load_digits, load_recipe
 RECIPE = "five-layer"
 EPOCHS = 2  # the first is the warm-up
 PREDICTED = 28_000  # images of the competition's test part
-KERAS_BATCHES = (32, 256)  # Keras's default for predict, and ours
+KERAS_BATCHES = (32, 256)  # Keras's default for predict, and a large one
 TOLERANCE = 1e-4  # of a probability, between ONNX Runtime and Keras in float32
 HELP_RUNS = 5
 BUSY = 0.5  # load average above which other work disturbs the figures
