@@ -19,7 +19,7 @@ from _child import main, peak_bytes
 
 WARM_UP = 2_560  # images predicted before the clock starts
 SINGLES = 1_000  # images predicted one by one
-TORCH_BATCH = 256  # images, as in `Recognizer`
+TORCH_BATCH = 256  # images
 INK = 255  # a pixel's value where the ink is full
 MATRIX = 2_048  # rows and columns
 PRODUCTS = 30

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,18 +63,21 @@ def run_in_batches(
     threads
         That compute batches at the same time; as many as there are processors to use if None.
     """
-    batches = [images[start : start + BATCH] for start in range(0, max(len(images), 1), BATCH)]
-    if len(batches) > 1 and threads is None:  # one image takes less time than finding out
-        threads = usable_processors()
-    threads = min(len(batches), threads or 1)
-    if threads == 1:
-        for batch in batches:
-            yield session.run(names, {"images": batch})
-        return
+    if len(images) <= BATCH:  # at once: one image takes less time than finding out how many threads there are
+        return iter([session.run(names, {"images": images})])
+    inputs = [{"images": images[start : start + BATCH]} for start in range(0, len(images), BATCH)]
+    work = partial(session.run, names)
+    threads = min(len(inputs), threads or usable_processors())
+    return map(work, inputs) if threads == 1 else _in_threads(work, inputs, threads)
+
+
+def _in_threads(
+    work: Callable[[dict[str, Any]], Values], inputs: list[dict[str, Any]], threads: int
+) -> Iterator[Values]:
     with ThreadPoolExecutor(threads, "batches") as pool:
         ahead: deque[Future[Values]] = deque()
-        for batch in batches:
-            ahead.append(pool.submit(session.run, names, {"images": batch}))
+        for each in inputs:
+            ahead.append(pool.submit(work, each))
             if len(ahead) > threads:  # not all at once: values inside a network are large
                 yield ahead.popleft().result()
         for future in ahead:
