@@ -13,7 +13,7 @@ PEERS_READY := .venv-peers/.ready
 BROWSER_READY := .venv/.ready-browser
 
 .PHONY: run serve test test-browser test-hostile browser-programs check bench bench-service bench-threads \
-robustness model clean help
+robustness mnist model clean help
 
 help:
 	@echo "make run           train, evaluate and report, on SOURCE=digit-recognizer.zip, on data/, else on the bundled digits"
@@ -23,6 +23,7 @@ help:
 	@echo "make test-hostile  send the service MUTATED=20000 damaged pictures: an hour"
 	@echo "make check         ruff, mypy, and the commands and links of the documentation"
 	@echo "make bench         measure this kind of processor on SOURCE, beside Keras and torch: half an hour or more"
+	@echo "make mnist         train on MNIST's 60,000 images and evaluate once on its 10,000; downloads them"
 	@echo "make model         rebuild the models that come with the package from SOURCE: three hours"
 	@echo "make robustness    measure corrupted digits, strings, non-digits and speed on SOURCE, by what MODEL held out"
 	@echo "make bench-service measure the service: rates, patience, overload, endings; a quarter of an hour"
@@ -65,6 +66,11 @@ bench: $(READY) $(PEERS_READY)
 	$(BIN)/python benchmarks/bench.py $(or $(SOURCE),data/digit-recognizer.zip) \
 	--peers-python $(PEERS)/python
 	$(BIN)/python benchmarks/results.py
+
+mnist: $(READY)
+	@run=runs/$$(date +%Y-%m-%d-%H%M%S)-mnist && \
+	$(BIN)/digits train mnist --recipe $(RECIPE) --set split.validation=0.0 --out $$run && \
+	$(BIN)/digits evaluate $$run mnist --part test
 
 model: $(READY)
 	$(BIN)/python tools/build_reader.py $(or $(SOURCE),data/digit-recognizer.zip)
