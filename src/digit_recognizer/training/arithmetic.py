@@ -99,7 +99,7 @@ def autocast(recipe: Recipe, device: torch.device) -> torch.autocast:
 def measure_arithmetic(device: torch.device) -> dict[str, Timing]:
     """Measure a convolution, a dense layer, both with their gradients, and Muon's iteration.
 
-    It takes less than 0.1 s, once in a process: all its runs compute alike. torch's random state stays as it is.
+    It takes less than 0.1 s, once in a process: all its runs compute alike. torch's random state is kept.
     One thread computes, because several wait for each other on a busy machine, which hides the difference.
     """
     threads = torch.get_num_threads()
