@@ -128,5 +128,5 @@ def _checks(study: Study) -> Facts:
 
 def _numbered(images: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Give the same number to images that are the same in every pixel: int64 (N,)."""
-    rows = np.ascontiguousarray(images).reshape(len(images), PIXELS).view(np.dtype((np.void, PIXELS))).ravel()
-    return np.unique(rows, return_inverse=True)[1].astype(np.int64)
+    seen: dict[bytes, int] = {}
+    return np.array([seen.setdefault(image.tobytes(), len(seen)) for image in images], np.int64)
