@@ -12,8 +12,8 @@ READY := .venv/.ready
 PEERS_READY := .venv-peers/.ready
 BROWSER_READY := .venv/.ready-browser
 
-.PHONY: run serve test test-browser test-hostile browser-programs check bench bench-service robustness model \
-clean help
+.PHONY: run serve test test-browser test-hostile browser-programs check bench bench-service bench-threads \
+robustness mnist model clean help
 
 help:
 	@echo "make run           train, evaluate and report, on SOURCE=digit-recognizer.zip, on data/, else on the bundled digits"
@@ -23,9 +23,11 @@ help:
 	@echo "make test-hostile  send the service MUTATED=20000 damaged pictures: an hour"
 	@echo "make check         ruff, mypy, and the commands and links of the documentation"
 	@echo "make bench         measure this kind of processor on SOURCE, beside Keras and torch: half an hour or more"
+	@echo "make mnist         train on MNIST's 60,000 images and evaluate once on its 10,000; downloads them"
 	@echo "make model         rebuild the models that come with the package from SOURCE: three hours"
 	@echo "make robustness    measure corrupted digits, strings, non-digits and speed on SOURCE, by what MODEL held out"
 	@echo "make bench-service measure the service: rates, patience, overload, endings; a quarter of an hour"
+	@echo "make bench-threads measure training and prediction beside busy processes and under a quota: four minutes"
 	@echo "make clean         remove the virtual environments and caches; runs/ and data/ stay"
 
 run: $(READY)
@@ -65,11 +67,19 @@ bench: $(READY) $(PEERS_READY)
 	--peers-python $(PEERS)/python
 	$(BIN)/python benchmarks/results.py
 
+mnist: $(READY)
+	@run=runs/$$(date +%Y-%m-%d-%H%M%S)-mnist && \
+	$(BIN)/digits train mnist --recipe $(RECIPE) --set split.validation=0.0 --out $$run && \
+	$(BIN)/digits evaluate $$run mnist --part test
+
 model: $(READY)
 	$(BIN)/python tools/build_reader.py $(or $(SOURCE),data/digit-recognizer.zip)
 
 bench-service: $(READY)
 	$(BIN)/python benchmarks/service.py -o benchmarks/service.json
+
+bench-threads: $(READY)
+	$(BIN)/python benchmarks/threads.py -o benchmarks/threads.json
 
 robustness: $(READY)
 	$(BIN)/python benchmarks/robustness.py $(or $(SOURCE),data/digit-recognizer.zip) --model $(MODEL) \

@@ -24,6 +24,7 @@ __all__ = [
     "BenchmarkError",
     "at_least",
     "cached_environment",
+    "cores",
     "facts_of_machine",
     "kind_of",
     "measure_and_write",

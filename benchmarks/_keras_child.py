@@ -21,7 +21,7 @@ SIDE = 28  # pixels
 CLASSES = 10
 INK = 255  # a pixel's value where the ink is full
 SINGLES = 100  # images predicted one by one
-PREDICT_BATCHES = (32, 256)  # Keras's default, and ours
+PREDICT_BATCHES = (32, 256)  # Keras's default, and a large one
 PARTS = ("weight", "bias", "running_mean", "running_var")  # of a layer's weights, in Keras's order
 COMPARED = 512  # images whose probabilities go back, to be compared with ours
 

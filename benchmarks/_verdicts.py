@@ -23,6 +23,8 @@ FORMATS = {
     "ms": ".2f",
     "MB": ".0f",
     "requests/s": ",.0f",
+    "images/s": ",.0f",
+    "photos/s": ".1f",
     "×": ".2f",
 }
 HEADS = ("", "", "measured", "95 % interval", "of", "bar", "met")

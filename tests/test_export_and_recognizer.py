@@ -11,6 +11,7 @@ from threading import Event
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -18,6 +19,7 @@ from safetensors.torch import load_file
 from digit_recognizer.digits import Digits
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.recognition import Recognizer
+from digit_recognizer.recognition.session import run_in_batches, start_session
 from digit_recognizer.training import load_recipe, train
 from digit_recognizer.training.export import export_onnx
 from digit_recognizer.training.layers import ACTIVATIONS
@@ -80,6 +82,21 @@ def refusal(model) -> str:
     return str(error.value)
 
 
+class CountingSession:
+    """Says how many images it was given, and counts how often it was asked."""
+
+    def __init__(self, least: int = 0) -> None:
+        self.calls = 0
+        self._least = least
+
+    def run(self, names, inputs):
+        self.calls += 1
+        (images,) = inputs.values()
+        if len(images) < self._least:
+            raise ValueError("too few")
+        return [len(images) for _ in names]
+
+
 @pytest.mark.parametrize("count", [1, 2, 257, 600])
 def test_the_model_says_what_the_weights_say_in_torch(count, run, recognizer):
     network = build_network(load_recipe(run / "recipe.toml"))
@@ -94,6 +111,40 @@ def test_an_image_is_read_the_same_alone_and_among_others(recognizer):
     together = recognizer.predict(images).probabilities
     alone = np.concatenate([recognizer.predict(image[None]).probabilities for image in images[:20]])
     np.testing.assert_allclose(together[:20], alone, atol=1e-5)
+
+
+def test_threads_change_neither_answers_nor_their_order(run):
+    alone = Recognizer(run, threads=1).predict(random_images(1000)).probabilities
+    together = Recognizer(run, threads=3).predict(random_images(1000)).probabilities
+    np.testing.assert_array_equal(together, alone)
+
+
+def test_few_images_do_not_look_at_the_machine(run, monkeypatch):
+    """It takes longer than to recognise an image."""
+    monkeypatch.setattr("digit_recognizer.recognition.session.usable_processors", lambda: 1 / 0)
+    recognizer = Recognizer(run)
+    assert len(recognizer.predict(random_images(1000)[:128]).labels) == 128
+    with pytest.raises(ZeroDivisionError):
+        recognizer.predict(random_images(1000)[:129])
+
+
+def test_a_session_starts_no_threads_of_its_own(run):
+    options = start_session(run / "model.onnx").get_session_options()
+    assert options.intra_op_num_threads == 1
+    assert options.execution_mode == onnxruntime.ExecutionMode.ORT_SEQUENTIAL  # else inter_op starts some
+
+
+def test_batches_are_not_all_computed_before_the_first_is_taken():
+    session = CountingSession()
+    batches = run_in_batches(session, ["count"], random_images(1000), threads=2)
+    assert next(batches) == [128]
+    assert session.calls <= 3
+    assert [count for (count,) in batches] == [128] * 6 + [104]
+
+
+def test_an_error_in_a_batch_comes_to_the_caller():
+    with pytest.raises(ValueError, match="too few"):
+        list(run_in_batches(CountingSession(least=128), ["count"], random_images(1000), threads=2))
 
 
 def test_no_images_give_no_predictions(recognizer):

@@ -123,7 +123,7 @@ def test_the_walk_finds_imports_wherever_they_stand():
     assert "digit_recognizer.training.load_recipe" not in set(imports("cli/commands.py", at_once=True))
     assert "sklearn.metrics.precision_recall_fscore_support" in set(imports("reporting/evaluation.py"))
     assert "digit_recognizer.training" in {name.rpartition(".")[0] for name in imports("__init__.py")}
-    assert "torch" in set(imports("training/trainer.py", at_once=True))
+    assert "torch" in set(imports("training/batches.py", at_once=True))
 
 
 @pytest.mark.parametrize("name", digit_recognizer.__all__)

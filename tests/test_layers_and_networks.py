@@ -27,6 +27,8 @@ from digit_recognizer.training.layers import (
     parse_layer,
     parse_layers,
 )
+from digit_recognizer.training.networks import Dropout as RandomDropout
+from digit_recognizer.training.networks import Flatten as FlattenModule
 from digit_recognizer.training.networks import build_network
 from digit_recognizer.training.recipe import load_recipe
 from digit_recognizer.training.summary import count_parameters, outline, summarise
@@ -577,3 +579,46 @@ def test_a_layer_that_gives_several_tensors_has_the_shape_of_the_first():
 def test_multiply_adds_of_a_convolution_over_a_row_are_counted():
     network = nn.Sequential(nn.Flatten(2), nn.Conv1d(1, 3, 5, stride=4), nn.Flatten(), nn.Linear(3 * 195, 10))
     assert list(multiply_adds(network).values()) == [0, 195 * 3 * 5, 0, 3 * 195 * 10]
+
+
+@pytest.mark.parametrize("rate", [0.25, 0.5, 0.9, 1e-9, 1 - 1e-9])
+def test_dropout_drops_its_share_and_keeps_the_mean(rate):
+    torch.manual_seed(1)
+    layer = RandomDropout(rate).train()
+    values = torch.ones(64, 3, 40, 50).contiguous(memory_format=torch.channels_last)
+    dropped = layer(values)
+    standard_error = (rate * (1 - rate) / values.numel()) ** 0.5
+    assert (dropped == 0).double().mean() == pytest.approx(rate, abs=4 * standard_error + 1 / 65_536)
+    assert dropped[dropped > 0].unique().numel() <= 1
+    if 0.1 < rate < 0.95:
+        assert dropped.mean() == pytest.approx(1, abs=0.02)
+    assert dropped.stride() == values.stride()
+
+
+def test_dropout_draws_each_value_on_its_own_from_the_seed():
+    layer = RandomDropout(0.5).train()
+    values = torch.ones(20_001)
+    torch.manual_seed(1)
+    first, second = layer(values) > 0, layer(values) > 0
+    torch.manual_seed(1)
+    assert torch.equal(layer(values) > 0, first)
+    for other in (second, first.roll(1), first.roll(2), first.roll(4)):
+        assert (first == other).double().mean() == pytest.approx(0.5, abs=0.02)
+
+
+def test_dropout_changes_nothing_when_it_predicts_and_passes_gradients_of_what_it_kept():
+    values = torch.rand(7, 9)
+    assert torch.equal(RandomDropout(0.5).eval()(values), values)
+    values.requires_grad_()
+    dropped = RandomDropout(0.5).train()(values)
+    dropped.sum().backward()
+    torch.testing.assert_close(values.grad * values, dropped)
+
+
+def test_the_gradient_before_a_dense_layer_has_channels_last():
+    torch.manual_seed(0)
+    values = torch.rand(4, 3, 5, 5).contiguous(memory_format=torch.channels_last).requires_grad_()
+    weights = torch.rand(75)
+    (FlattenModule()(values) @ weights).sum().backward()
+    assert values.grad.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(values.grad, weights.view(1, 3, 5, 5).expand(4, -1, -1, -1))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -184,3 +187,23 @@ def test_every_optimizer_learns(optimizer, precision, tmp_path):
     first, *_, last = train(make_digits(), recipe, tmp_path / "run")
     assert last.loss < first.loss / 2
     assert last.validation_accuracy > 0.95
+
+
+def test_muon_does_not_import_the_compiler_of_torch():
+    """It takes a second of each start; in a process of its own, because the tests import it elsewhere."""
+    program = (
+        "import sys, torch\n"
+        "from digit_recognizer.training.networks import build_network\n"
+        "from digit_recognizer.training.optimizers import build_optimizer\n"
+        "from digit_recognizer.training.recipe import load_recipe\n"
+        "recipe = load_recipe('standard', ['precision=float32'])\n"
+        "network = build_network(recipe)\n"
+        "optimizer = build_optimizer(recipe, network)\n"
+        "network(torch.rand(2, 1, 28, 28)).sum().backward()\n"
+        "optimizer.step()\n"
+        "optimizer.zero_grad()\n"
+        "optimizer.load_state_dict(optimizer.state_dict())\n"
+        "print('torch._dynamo' in sys.modules)\n"
+    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False"

@@ -29,6 +29,7 @@ from digit_recognizer.training.settings import (
     Muon,
     OneCycle,
     Plateau,
+    Precision,
     RMSprop,
     Shifts,
     Split,
@@ -38,7 +39,7 @@ from digit_recognizer.training.summary import count_parameters
 from helpers import TINY, tiny
 
 FIVE = ["alexnet28", "five-layer", "five-layer-one-epoch", "plain", "three-blocks"]  # of other authors
-OURS = ["best", "flash", "reader", "standard", "tiny"]
+OURS = ["best", "flash", "quick", "reader", "standard", "tiny"]
 ALL = sorted([*FIVE, *OURS])
 
 
@@ -68,6 +69,7 @@ def test_a_recipe_is_called_as_its_file_and_says_what_it_reached(name):
         ("five-layer", 887_530, 887_530),
         ("five-layer-one-epoch", 887_530, 887_530),
         ("plain", 454_922, 454_922),
+        ("quick", 188_746, 188_746),
         ("standard", 321_226, 321_226),
     ],
 )
@@ -239,7 +241,7 @@ def test_what_a_recipe_leaves_out_is_not_done():
     )
     assert (recipe.augmentation, recipe.stopping, recipe.schedule) == (None, None, Constant())
     assert recipe.split == Split(0.1)
-    assert recipe.precision == "auto"
+    assert recipe.precision == Precision("auto", "auto", "auto")
     assert (recipe.members, recipe.networks, recipe.shifts, recipe.label_smoothing) == (1, (), None, 0)
 
 
@@ -252,6 +254,8 @@ def test_what_a_recipe_leaves_out_is_not_done():
         ("split.validation=0.25", tiny(split=Split(0.25))),
         ("precision=bfloat16", tiny(precision="bfloat16")),
         ('precision="bfloat16"', tiny(precision="bfloat16")),
+        ("precision=bfloat16", tiny(precision=Precision("bfloat16", "bfloat16", "bfloat16"))),
+        ("precision={muon='float32'}", tiny(precision=Precision("auto", "auto", "float32"))),
         ("augmentation.rotation=5", tiny(augmentation=Augmentation(rotation=5))),
         ('network=["dense 10"]', tiny(network=("dense 10",))),
         ("network=mine:build", tiny(network="mine:build")),

@@ -401,7 +401,11 @@ def test_lowered_precision_trains_as_well(tmp_path):
 
 def test_automatic_precision_is_written_down_as_what_it_became(tmp_path):
     train(DIGITS, tiny("precision=auto"), tmp_path / "run")
-    assert load_recipe(tmp_path / "run/recipe.toml").precision in ("float32", "bfloat16")
+    chosen = asdict(load_recipe(tmp_path / "run/recipe.toml").precision)
+    described = json.loads((tmp_path / "run/environment.json").read_text())["arithmetic"]
+    assert set(chosen.values()) <= {"float32", "bfloat16"}
+    assert {kind: entry["precision"] for kind, entry in described.items()} == chosen
+    assert all(entry["reason"] == "measured" and entry["float32_ms"] > 0 for entry in described.values())
 
 
 def test_a_recipe_may_be_given_by_name_or_file(tmp_path):
@@ -450,6 +454,22 @@ def test_fewer_images_than_a_batch_are_refused_with_the_size_that_works(tmp_path
     message = refusal(tmp_path, recipe=tiny("batch_size=161"))
     assert message.startswith("160 training images are fewer than a batch of 161")
     assert message.endswith("--set batch_size=160")
+
+
+@pytest.mark.parametrize(("count", "fraction"), [(1_000, 0.1), (1_003, 0.2), (997, 0.33), (320, 0.5)])
+def test_the_split_holds_the_same_fraction_of_each_digit_out(count, fraction):
+    labels = np.random.default_rng(count).choice(10, count, p=np.arange(1, 11) / 55)
+    digits = Digits(np.zeros((count, 28, 28), np.uint8), labels)
+    parts = preparation.split_rows(digits, tiny(f"split.validation={fraction}"), seed=3)
+    training, held_out = parts.training, parts.validation
+    assert sorted([*training, *held_out]) == list(range(count))
+    assert len(held_out) == np.ceil(fraction * count)
+    expected = np.bincount(labels) * len(held_out) / count
+    assert np.abs(np.bincount(labels[held_out]) - expected).max() < 1
+    recipe = tiny(f"split.validation={fraction}")
+    again, other = (preparation.split_rows(digits, recipe, seed) for seed in (3, 4))
+    assert np.array_equal(again.validation, held_out)
+    assert not np.array_equal(other.validation, held_out)
 
 
 def test_images_too_few_for_the_split_are_refused(tmp_path):

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from digit_recognizer.errors import DigitsError
+from digit_recognizer.machine import wait_briefly
 
 __all__ = ["INTERRUPTED", "USER_ERROR", "leaving_at_once", "main", "printable"]
 
@@ -38,6 +39,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that knows no "·" gets "?"
+    wait_briefly()
     with leaving_at_once():
         from digit_recognizer.cli.commands import app
     with _quiet_interrupt():

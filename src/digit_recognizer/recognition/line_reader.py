@@ -45,10 +45,10 @@ class Found:
 
 
 class LineReader:
-    """The network that reads lines, ready to be asked; `threads` are the processor's, all cores if None."""
+    """The network that reads lines, ready to be asked."""
 
-    def __init__(self, threads: int | None = None) -> None:
-        self._session = start_session(MODEL, threads)
+    def __init__(self) -> None:
+        self._session = start_session(MODEL)
 
     def find_digits(self, strip: NDArray[np.uint8]) -> list[Found]:
         """Find the digits in a strip, uint8 (40, W), from left to right; what is one hardly is among them."""

@@ -15,7 +15,7 @@ from digit_recognizer.digits import CLASSES, SIDE, Predictions, check_images
 from digit_recognizer.errors import DigitsError, first_line
 from digit_recognizer.reading import Reading, SingleDigit
 from digit_recognizer.recognition.line_reader import LineReader
-from digit_recognizer.recognition.session import start_session
+from digit_recognizer.recognition.session import run_in_batches, start_session
 
 if TYPE_CHECKING:
     from digit_recognizer.imaging import Picture
@@ -25,7 +25,6 @@ __all__ = ["THRESHOLD", "Recognizer"]
 SHIPPED = Path(__file__).with_name("models") / "digits.onnx"
 OUTPUTS = ("probabilities", "is_digit")  # that a model has: the first, or both
 THRESHOLD = 0.5  # confidence from which a single digit is given
-BATCH = 256  # images; larger batches leave the processor's caches and are slower
 
 
 class Recognizer:
@@ -36,7 +35,8 @@ class Recognizer:
     model
         A run folder, or the path of a ``model.onnx``; the model that comes with the package if None.
     threads
-        Processor threads to compute with; all cores if None.
+        That compute at the same time, where there are many images; as many as there are processors to use
+        if None.
 
     Raises
     ------
@@ -47,14 +47,14 @@ class Recognizer:
 
     def __init__(self, model: str | Path | None = None, *, threads: int | None = None) -> None:
         self.path = SHIPPED if model is None else _find_model(Path(model))
-        self._session = _open_session(self.path, threads)
+        self._session = _open_session(self.path)
         has = {each.name for each in self._session.get_outputs()}
         self._outputs = [name for name in OUTPUTS if name in has]
         self._threads = threads
 
     @cached_property
     def _line_reader(self) -> LineReader:
-        return LineReader(self._threads)
+        return LineReader()
 
     @property
     def trained_on(self) -> str | None:
@@ -129,8 +129,7 @@ class Recognizer:
             The array has another dtype or shape.
         """
         check_images(images)
-        starts = range(0, max(len(images), 1), BATCH)  # an empty batch, too, for its shapes
-        batches = [self._session.run(self._outputs, {"images": images[i : i + BATCH]}) for i in starts]
+        batches = run_in_batches(self._session, self._outputs, images, self._threads)
         return Predictions(*map(np.concatenate, zip(*batches, strict=True)))
 
 
@@ -147,9 +146,9 @@ def _find_model(path: Path) -> Path:
     return model
 
 
-def _open_session(path: Path, threads: int | None) -> onnxruntime.InferenceSession:
+def _open_session(path: Path) -> onnxruntime.InferenceSession:
     try:
-        session = start_session(path, threads)
+        session = start_session(path)
     except Exception as error:  # ONNX Runtime's exceptions share no base but this
         raise DigitsError(f"{path} is damaged or no ONNX model: {first_line(error)}") from error
     _check_metadata(session, path)

@@ -19,11 +19,10 @@ from safetensors import SafetensorError, safe_open
 from digit_recognizer import run_folder
 from digit_recognizer.digits import SIDE, check_images
 from digit_recognizer.errors import DigitsError, first_line
-from digit_recognizer.recognition.session import start_session
+from digit_recognizer.recognition.session import run_in_batches, start_session
 
 __all__ = ["Activations", "Convolution", "open_activations", "read_filters"]
 
-BATCH = 128  # images; the feature maps of a batch are all in memory
 ACTIVATIONS = {"Elu", "Gelu", "LeakyRelu", "Relu", "Sigmoid", "Swish", "Tanh"}  # of one node, in recipes
 OTHERS = {"Celu", "Clip", "HardSigmoid", "HardSwish", "Mish", "PRelu", "Selu"}  # in users' own networks
 SUFFIX = ".weight"  # ends the names of a layer's weights
@@ -78,7 +77,8 @@ class Activations:
                 further.graph.output.append(value)
         # Two messages one behind the other are read as one: https://protobuf.dev/programming-guides/encoding/
         merged = serialised + further.SerializeToString()
-        self._session = start_session(merged, threads, prepacking=False)
+        self._session = start_session(merged, prepacking=False)
+        self._threads = threads
         two = next(self._run(np.zeros((2, SIDE, SIDE), np.uint8), [layer.value for layer in convolutions]))
         self.convolutions = tuple(
             layer for layer, maps in zip(convolutions, two, strict=False) if len(maps) == 2
@@ -160,12 +160,11 @@ class Activations:
         return {layer.name: np.concatenate(column) for layer, column in zip(layers, columns, strict=True)}
 
     def _run(self, images: NDArray[np.uint8], names: list[str]) -> Iterator[list[NDArray[np.float32]]]:
-        for start in range(0, len(images), BATCH):
-            yield self._session.run(names, {"images": images[start : start + BATCH]})
+        return run_in_batches(self._session, names, images, self._threads)
 
 
 def open_activations(model: str | Path, threads: int | None = None) -> Activations:
-    """Open a ``model.onnx`` so that it tells the values inside it, with as many threads; all cores if None.
+    """Open a ``model.onnx`` so that it tells the values inside it, with as many threads as `Recognizer`.
 
     Raises
     ------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from digit_recognizer import __version__
 from digit_recognizer.digits import INK
+from digit_recognizer.machine import usable_processors
 from digit_recognizer.recognition import Recognizer
 from digit_recognizer.serving.batcher import Batcher
 from digit_recognizer.serving.settings import Settings
@@ -73,7 +73,7 @@ class Model:
 
     def open(self) -> None:
         """Make ready for work, again after `close`."""
-        self._threads = ThreadPoolExecutor(max(2, os.cpu_count() or 1), "model")  # started when needed
+        self._threads = ThreadPoolExecutor(max(2, usable_processors()), "model")  # started when needed
         self._thread = ThreadPoolExecutor(1, "batches")  # so that single digits do not wait for pictures
         self._batcher = Batcher(self._predict, self._thread)
 

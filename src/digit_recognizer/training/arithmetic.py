@@ -51,19 +51,17 @@ class Timing:
 
 def with_precision(recipe: Recipe, device: torch.device) -> Recipe:
     """Return the recipe with each ``auto`` of its precision replaced by what is faster on a device."""
-    wanted = asdict(recipe.precisions)
+    wanted = asdict(recipe.precision)
     if "auto" not in wanted.values():
         return recipe
     faster = _faster_on(device)
     chosen = {kind: faster[kind] if value == "auto" else value for kind, value in wanted.items()}
-    first, *others = chosen.values()
-    alike = all(value == first for value in others)
-    return replace(recipe, precision=first if alike else Precision(**chosen))  # type: ignore[arg-type]
+    return replace(recipe, precision=Precision(**chosen))  # type: ignore[arg-type]
 
 
 def describe_arithmetic(recipe: Recipe, device: torch.device) -> dict[str, Any]:
     """Return what `with_precision` chooses for a recipe and why, for a run's environment."""
-    wanted, chosen = asdict(recipe.precisions), asdict(with_precision(recipe, device).precisions)
+    wanted, chosen = asdict(recipe.precision), asdict(with_precision(recipe, device).precision)
     described: dict[str, Any] = {}
     for kind, precision in chosen.items():
         if wanted[kind] != "auto":
@@ -93,7 +91,7 @@ def autocast(recipe: Recipe, device: torch.device) -> torch.autocast:
 
     Layers of our own that are to stay in float32 leave it by themselves; see `networks.build_network`.
     """
-    lowered = "bfloat16" in (recipe.precisions.convolution, recipe.precisions.dense)
+    lowered = "bfloat16" in (recipe.precision.convolution, recipe.precision.dense)
     return torch.autocast(device.type, torch.bfloat16, enabled=lowered)
 
 
@@ -101,7 +99,7 @@ def autocast(recipe: Recipe, device: torch.device) -> torch.autocast:
 def measure_arithmetic(device: torch.device) -> dict[str, Timing]:
     """Measure a convolution, a dense layer, both with their gradients, and Muon's iteration.
 
-    It takes some 40 ms, once in a process: all its runs compute alike. torch's random state stays as it is.
+    It takes less than 0.1 s, once in a process: all its runs compute alike. torch's random state stays as it is.
     One thread computes, because several wait for each other on a busy machine, which hides the difference.
     """
     threads = torch.get_num_threads()

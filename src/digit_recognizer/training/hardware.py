@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 
 import torch
 
 from digit_recognizer.errors import DigitsError, first_line
+from digit_recognizer.machine import usable_processors
 
-__all__ = ["choose_device", "keep_freed_memory", "skip_compiler"]
+__all__ = ["choose_device", "keep_freed_memory", "limit_threads", "skip_compiler"]
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's malloc.h
 NEVER = 2**31 - 1  # bytes at the top of the heap; mallopt takes an int
@@ -36,15 +38,26 @@ def choose_device(name: str) -> torch.device:
 
 
 def skip_compiler() -> None:
-    """Keep the first optimizer from importing torch's compiler, which takes a second and is not used here.
+    """Keep `Muon` from importing torch's compiler, which takes a second and is not used here.
 
     Some methods of torch's optimizers import it to tell it to leave them alone, and keep the answer in an
     attribute. Filled beforehand, it saves the import; under another name in another torch, nothing is saved.
+    The steps of torch's own optimizers import it all the same.
     """
     for method in vars(torch.optim.Optimizer).values():
         original = getattr(method, "__wrapped__", None)
         if original is not None:
             original.__dict__.setdefault("__dynamo_disable", original)
+
+
+def limit_threads() -> None:
+    """Let torch compute with no more threads than there are processors to use, unless the user chose.
+
+    By itself, torch heeds the processors that the process is bound to, not its control group's quota.
+    """
+    usable = usable_processors()
+    if "OMP_NUM_THREADS" not in os.environ and torch.get_num_threads() > usable:
+        torch.set_num_threads(usable)
 
 
 def keep_freed_memory() -> None:

@@ -69,9 +69,9 @@ def build_network(recipe: Recipe, member: int = 1) -> nn.Module:
     network = _from_lines(layers, recipe.outputs)
     for layer in network:
         if isinstance(layer, Conv):
-            layer.in_float32 = recipe.precisions.convolution == "float32"
+            layer.in_float32 = recipe.precision.convolution == "float32"
         elif isinstance(layer, Dense):
-            layer.in_float32 = recipe.precisions.dense == "float32"
+            layer.in_float32 = recipe.precision.dense == "float32"
     return network
 
 

@@ -30,7 +30,7 @@ def build_optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer
             parameters, choice.learning_rate, betas, choice.epsilon, choice.weight_decay, fused=True
         )
     if isinstance(choice, MuonSettings):
-        dtype = getattr(torch, recipe.precisions.muon)
+        dtype = getattr(torch, recipe.precision.muon)
         return Muon(
             parameters, choice.learning_rate, choice.momentum, choice.weight_decay, choice.vectors, dtype
         )

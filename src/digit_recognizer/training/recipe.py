@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
-from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
 from digit_recognizer.digits import CLASSES
@@ -60,6 +60,15 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]  # it becom
 Network = tuple[str, ...] | str  # layers from top to bottom, or a function ``module:name``
 
 
+def _of_each_kind(precision: Any) -> Any:
+    """Return the table that a single word for the precision stands for."""
+    if isinstance(precision, dict | Precision):
+        return precision
+    if precision not in get_args(Arithmetic):
+        raise DigitsError(f"expected {', '.join(get_args(Arithmetic))}, or a table of these")
+    return Precision(precision, precision, precision)
+
+
 @dataclass(frozen=True, config=STRICT)
 class Recipe:
     """Everything that decides what a training run does, but the data and the seed.
@@ -92,7 +101,7 @@ class Recipe:
         What it is known to reach, and where.
     precision
         ``bfloat16`` computes products in bfloat16 and keeps weights in float32; ``auto`` does so where
-        that is faster on the device. A table says it for each kind of operation; see `Precision`.
+        that is faster on the device. One word stands for all kinds of operations; see `Precision`.
     """
 
     name: Name
@@ -115,19 +124,12 @@ class Recipe:
     corrections: Corrections | None = None
     temperature: PositiveFloat = 1.0
     reached: str = ""
-    precision: Arithmetic | Precision = "auto"
+    precision: Annotated[Precision, BeforeValidator(_of_each_kind)] = Precision()
 
     @property
     def outputs(self) -> int:
         """How many logits its networks end with: ten, and one for no digit where it learns from outliers."""
         return CLASSES + (self.outliers is not None)
-
-    @property
-    def precisions(self) -> Precision:
-        """The precision of each kind of operation."""
-        if isinstance(self.precision, Precision):
-            return self.precision
-        return Precision(self.precision, self.precision, self.precision)
 
     @property
     def start(self) -> str:
@@ -252,6 +254,9 @@ def recipe_to_toml(recipe: Recipe) -> str:
 
     absent = (None, ())
     table = {key: value for key, value in asdict(recipe).items() if value not in absent}
+    precisions = set(table["precision"].values())
+    if len(precisions) == 1:
+        table["precision"] = precisions.pop()
     return tomli_w.dumps(table)
 
 

@@ -39,7 +39,7 @@ from digit_recognizer.training.corrections import (
     settle,
 )
 from digit_recognizer.training.export import export_onnx
-from digit_recognizer.training.hardware import choose_device, keep_freed_memory
+from digit_recognizer.training.hardware import choose_device, keep_freed_memory, limit_threads
 from digit_recognizer.training.history import EpochRecord, Progress, history_to_csv
 from digit_recognizer.training.job import Job, new_job, saved_job
 from digit_recognizer.training.judging import metrics_of, tensors_of, validate
@@ -120,6 +120,7 @@ def train(
     """
     recipe = as_recipe(recipe)
     hardware = choose_device(device)
+    limit_threads()
     arithmetic = describe_arithmetic(recipe, hardware)
     recipe = with_precision(recipe, hardware)
     parts = choose_parts(digits, recipe, seed, fold)
@@ -175,6 +176,7 @@ def resume(
         stack.callback(lock.release)
         remove_partial_files(target)
         parts = read_parts(target, len(digits))
+        limit_threads()
         job = saved_job(target, environment["seed"], choose_device(device), epochs)
         if job.recipe.corrections is not None:
             job.corrections = pool_of(load_corrected(target / run_folder.CORRECTIONS), job.device)
