@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from digit_recognizer import run_folder
@@ -41,7 +43,7 @@ def report_run(
 ) -> None:
     """Write a run's report, and say where it is; `chosen` are settings of `Choice`."""
     started = time.perf_counter()
-    with telling("Report", as_json=as_json) as tell:
+    with telling("Report", as_json=as_json) as tell, _without_garbage_collection():
         from digit_recognizer.reporting import write_report
         from digit_recognizer.reporting.sections import Choice
 
@@ -49,6 +51,16 @@ def report_run(
             run, digits, source=source, out=out, choice=Choice(**chosen or {}), on_section=tell
         )
     show_report(page, time.perf_counter() - started, as_json=as_json)
+
+
+@contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Let objects that refer to each other wait: looking for them among torch's takes a tenth of a report."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def report_comparison(runs: list[Path], source: str, part: Part, *, out: Path | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,8 +24,8 @@ class Picture:
         What it is; what to see in it, and in which units.
     alt
         What it shows, for who cannot see it.
-    figure
-        The drawing.
+    draw
+        Makes the drawing; it can be pickled, for another process may be the one that draws.
     shown
         Whether it stands on the page; else it is a file only.
     """
@@ -34,7 +34,7 @@ class Picture:
     title: str
     caption: str
     alt: str
-    figure: Figure
+    draw: Callable[[], Figure]
     shown: bool = True
 
 

@@ -8,6 +8,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
@@ -22,10 +23,13 @@ from digit_recognizer.errors import DigitsError
 from digit_recognizer.files import replacing, write_json, write_text
 from digit_recognizer.reporting.blocks import ConfusionTable, Picture, Section
 from digit_recognizer.reporting.evaluation import describe
-from digit_recognizer.reporting.figures import as_png, as_svg, mosaic
+from digit_recognizer.reporting.figures import mosaic
+from digit_recognizer.reporting.rendering import Rendered, Renderer, render
 from digit_recognizer.reporting.sections import (
     Choice,
     compare,
+    lay_out,
+    open_inside,
     show_corrections,
     show_data,
     show_inside,
@@ -90,24 +94,28 @@ def write_report(
     """
     tell = on_section or (lambda _title: None)
     folder = Path(run) if out is None else _free(Path(out))
-    study = study_run(read_run(run), digits, source)
-    chosen = choice or Choice()
-    steps: list[tuple[str, Callable[[], Section]]] = [
-        ("inside the network", lambda: show_inside(study, chosen)),  # first, for a choice may be refused
-        ("the result", lambda: show_result(study)),
-        ("the data", lambda: show_data(study)),
-        ("the network", lambda: show_network(study.run)),
-        ("the training", lambda: show_training(study.run)),
-        ("the mistakes", lambda: show_mistakes(study)),
-    ]
-    if "corrections" in study.run.metrics:
-        steps.insert(2, ("the corrections", lambda: show_corrections(study.run)))
-    sections = []
-    for title, make in steps:
-        tell(title)
-        sections.append(make())
-    tell("figures and page")
-    page = _write_page(folder, _title(study), [*sections[1:], sections[0]])
+    with Renderer() as renderer, ThreadPoolExecutor(1) as pool:
+        study = study_run(read_run(run), digits, source)
+        inside = open_inside(study, choice or Choice())
+        layout = pool.submit(lay_out, inside)
+        steps: list[tuple[str, Callable[[], Section]]] = [
+            ("the result", lambda: show_result(study)),
+            ("the data", lambda: show_data(study)),
+            ("the network", lambda: show_network(study.run)),
+            ("the training", lambda: show_training(study.run)),
+            ("the mistakes", lambda: show_mistakes(study)),
+            ("inside the network", lambda: show_inside(inside, layout)),
+        ]
+        if "corrections" in study.run.metrics:
+            steps.insert(1, ("the corrections", lambda: show_corrections(study.run)))
+        sections = []
+        for title, make in steps:
+            tell(title)
+            sections.append(make())
+            for picture in _pictures(sections[-1:]):
+                renderer.add(picture.draw)
+        tell("figures and page")
+        page = _write_page(folder, _title(study), sections, renderer.finish())
     if study.evaluation is not None and out is None:
         _add_to_metrics(study)
     return page
@@ -140,25 +148,28 @@ def write_comparison(
         raise DigitsError(f"expected 2 to {MOST_RUNS} runs to compare, got {len(runs)}")
     folder = _free(Path(out))
     sections = compare([read_run(run) for run in runs], digits, source)
-    return _write_page(folder, f"{len(runs)} runs compared", sections)
+    rendered = [render(picture.draw) for picture in _pictures(sections)]
+    return _write_page(folder, f"{len(runs)} runs compared", sections, rendered)
 
 
-def _write_page(folder: Path, title: str, sections: Sequence[Section]) -> Path:
-    """Draw all figures, then write them and the page that holds them."""
+def _pictures(sections: Sequence[Section]) -> list[Picture]:
+    return [block for section in sections for block in section.blocks if isinstance(block, Picture)]
+
+
+def _write_page(folder: Path, title: str, sections: Sequence[Section], rendered: Sequence[Rendered]) -> Path:
+    """Write figures and the page that holds them; `rendered` are those of all pictures, in order."""
     before = _figures_of(folder / PAGE)
-    pictures = [block for section in sections for block in section.blocks if isinstance(block, Picture)]
+    pictures = _pictures(sections)
     names = [f"{number:02d}-{picture.name}" for number, picture in enumerate(pictures, start=1)]
-    drawings = {picture: as_svg(picture.figure) for picture in pictures}
-    images = [as_png(picture.figure) for picture in pictures]
-    page = _render(title, sections, drawings, names)
+    page = _render(title, sections, dict(zip(pictures, rendered, strict=True)), names)
     try:
         (folder / FIGURES).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DigitsError(f"cannot write into {folder}: {error.strerror or error}") from error
-    for name, picture, image in zip(names, pictures, images, strict=True):
-        write_text(folder / FIGURES / f"{name}.svg", drawings[picture])
+    for name, files in zip(names, rendered, strict=True):
+        write_text(folder / FIGURES / f"{name}.svg", files.svg)
         with replacing(folder / FIGURES / f"{name}.png") as path:
-            path.write_bytes(image)
+            path.write_bytes(files.png)
     write_text(folder / PAGE, page)
     for name in before.difference(names):  # of an earlier report only
         for ending in ("svg", "png"):
@@ -183,15 +194,17 @@ def _figures_of(page: Path) -> set[str]:
 
 
 def _render(
-    title: str, sections: Sequence[Section], drawings: Mapping[Picture, str], names: Sequence[str]
+    title: str, sections: Sequence[Section], rendered: Mapping[Picture, Rendered], names: Sequence[str]
 ) -> str:
     loader = PackageLoader("digit_recognizer.reporting")
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["kind"] = lambda block: type(block).__name__
-    environment.filters["source"] = lambda picture: _as_address(drawings[picture].encode(), "image/svg+xml")
-    environment.filters["size"] = _size
+    environment.filters["source"] = lambda picture: _as_address(
+        rendered[picture].svg.encode(), "image/svg+xml"
+    )
+    environment.filters["size"] = lambda picture: _size(rendered[picture])
     environment.filters["cells"] = lambda table: list(_cells(table))
     environment.filters["strips"] = _strips
 
@@ -204,10 +217,9 @@ def _render(
     )
 
 
-def _size(picture: Picture) -> tuple[int, int]:
+def _size(figure: Rendered) -> tuple[int, int]:
     """Return a figure's width and height on a page, in pixels."""
-    width, height = picture.figure.get_size_inches() * PIXELS_AN_INCH
-    return round(width), round(height)
+    return round(figure.width * PIXELS_AN_INCH), round(figure.height * PIXELS_AN_INCH)
 
 
 def _as_address(content: bytes, kind: str) -> str:

@@ -89,6 +89,8 @@ STYLE: Any = {
     "axes.spines.top": False,
     "axes.titlecolor": TEXT,
     "axes.titlesize": 9,
+    "figure.autolayout": False,
+    "figure.constrained_layout.use": False,
     "figure.facecolor": "none",
     "font.size": 9,
     "grid.color": EDGE,
@@ -122,7 +124,7 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
             layout = figure.get_layout_engine()
             if layout is not None:  # once for all files, for it takes longer than drawing
                 layout.execute(figure)
-                figure.set_layout_engine("none")
+                figure.set_layout_engine(None)  # "none" would make savefig draw everything twice
                 _round_places(figure)
             return figure
 

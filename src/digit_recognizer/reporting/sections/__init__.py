@@ -3,7 +3,7 @@
 from digit_recognizer.reporting.sections.comparison import compare
 from digit_recognizer.reporting.sections.corrections import show_corrections
 from digit_recognizer.reporting.sections.data import show_data
-from digit_recognizer.reporting.sections.inside import Choice, show_inside
+from digit_recognizer.reporting.sections.inside import Choice, lay_out, open_inside, show_inside
 from digit_recognizer.reporting.sections.mistakes import show_mistakes
 from digit_recognizer.reporting.sections.network import show_network
 from digit_recognizer.reporting.sections.result import show_result
@@ -12,6 +12,8 @@ from digit_recognizer.reporting.sections.training import show_training
 __all__ = [
     "Choice",
     "compare",
+    "lay_out",
+    "open_inside",
     "show_corrections",
     "show_data",
     "show_inside",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import reduce
+from functools import partial, reduce
 from itertools import combinations
 from string import ascii_uppercase
 
@@ -114,7 +114,7 @@ def _curves(runs: Sequence[Run]) -> Picture:
         "Loss and accuracy",
         f"Mean cross-entropy in nats and accuracy on each run's own {what} images, by epoch.",
         f"Curves of {what} loss and accuracy for {len(runs)} runs.",
-        figures.draw_compared_curves(names, losses, accuracies, what),
+        partial(figures.draw_compared_curves, names, losses, accuracies, what),
     )
 
 
@@ -143,8 +143,12 @@ def _disagreements(
             f"a {judged.labels[row]} in row {rows[row]}: {', '.join(map(str, answers[:, row]))}"
             for row in shown[:6]
         ),
-        figures.draw_disagreements(
-            judged.images[shown], judged.labels[shown], answers[:, shown], confidence[:, shown]
+        partial(
+            figures.draw_disagreements,
+            judged.images[shown],
+            judged.labels[shown],
+            answers[:, shown],
+            confidence[:, shown],
         ),
     )
     return [*blocks, picture]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -140,7 +141,7 @@ def _images(run: Run) -> Block:
         f"Above each image {what}, {how}; what is still wrong is framed in orange.",
         f"A grid of {len(chosen)} corrected images, {int(right.sum())} of them read rightly: "
         f"{'; '.join(words)}.",
-        figures.draw_corrections(corrected.images[chosen], words, right),
+        partial(figures.draw_corrections, corrected.images[chosen], words, right),
     )
 
 

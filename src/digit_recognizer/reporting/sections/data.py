@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -45,14 +47,16 @@ def _labelled(study: Study) -> list[Block]:
         "Images of each digit",
         f"Number of images, {split}. Digits that are much rarer than others are learned less well.",
         f"Bars of the number of images of each digit, from {totals.min():,} to {totals.max():,}.",
-        figures.draw_counts(training, judged) if study.is_own else figures.draw_counts(totals, 0 * totals),
+        partial(figures.draw_counts, training, judged)
+        if study.is_own
+        else partial(figures.draw_counts, totals, 0 * totals),
     )
     examples = Picture(
         "examples",
         "Examples",
         f"Up to {EXAMPLES} images of each digit, drawn at random: the range of hands that has to be read.",
         f"A grid with a row of handwritten examples for each digit from 0 to {CLASSES - 1}.",
-        figures.draw_examples(_examples(digits)),
+        partial(figures.draw_examples, _examples(digits)),
     )
     return [counts, examples]
 
@@ -82,7 +86,7 @@ def _augmentation(study: Study) -> Block:
         f"One image and {DRAWS} draws of it: {_in_words(augmentation)}. "
         "The network meets each image anew in every epoch, so it learns that these are one digit.",
         f"A handwritten digit, and {DRAWS} versions of it, each turned, stretched and moved a little.",
-        figures.draw_augmentation(image, drawn),
+        partial(figures.draw_augmentation, image, drawn),
     )
 
 
@@ -124,5 +128,5 @@ def _checks(study: Study) -> Facts:
 
 def _numbered(images: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Give the same number to images that are the same in every pixel: int64 (N,)."""
-    rows = np.ascontiguousarray(images).reshape(len(images), PIXELS).view(np.dtype((np.void, PIXELS))).ravel()
-    return np.unique(rows, return_inverse=True)[1].astype(np.int64)
+    seen: dict[bytes, int] = {}
+    return np.array([seen.setdefault(image.tobytes(), len(seen)) for image in images], np.int64)

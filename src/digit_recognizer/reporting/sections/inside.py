@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +23,7 @@ from digit_recognizer.reporting.saliency import occlude
 from digit_recognizer.reporting.study import Study
 from digit_recognizer.reporting.words import count, percent
 
-__all__ = ["Choice", "show_inside"]
+__all__ = ["Choice", "lay_out", "open_inside", "show_inside"]
 
 CHANNELS, EXCITING = 8, 10  # channels shown with the images that excite them, and how many of these
 KERNELS = 32  # shown of each filter of the second convolution
@@ -55,25 +57,94 @@ class Choice:
     index: int | None = None
 
 
-def show_inside(study: Study, choice: Choice) -> Section:
-    """Show what the network has learned to look for, and what it makes of digits.
+@dataclass(frozen=True, slots=True, eq=False)
+class Inside:
+    """A run's model, opened to look into it, and what was chosen of it.
+
+    Attributes
+    ----------
+    study, choice, activations
+        What the section is about.
+    row
+        In the source, of the image to follow through the network.
+    """
+
+    study: Study
+    choice: Choice
+    activations: Activations
+    row: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layout:
+    """A map of the last hidden layer.
+
+    Attributes
+    ----------
+    chosen
+        int64 (K,): the images on it, of the judged ones.
+    points
+        float32 (K, 2).
+    method
+        What laid them out.
+    width
+        How many values of each image it was given.
+    """
+
+    chosen: NDArray[np.int64]
+    points: NDArray[np.float32]
+    method: str
+    width: int
+
+
+def open_inside(study: Study, choice: Choice) -> Inside:
+    """Open a run's model to look into it.
 
     Raises
     ------
     DigitsError
-        There is no such filter, digit or row.
+        There is no such filter, digit or row; the model is damaged.
     """
     activations = open_activations(study.run.folder / run_folder.MODEL)
     row = _chosen_row(study, choice)
+    if activations.convolutions:
+        first = activations.convolutions[0]
+        filters = len(read_filters(study.run.folder, first))
+        if not 0 <= choice.filter < filters:
+            raise DigitsError(
+                f"{first.name} has no filter {choice.filter}: choose --filter from 0 to {filters - 1}"
+            )
+    return Inside(study, choice, activations, row)
+
+
+def lay_out(inside: Inside) -> Layout | None:
+    """Lay images out by their values in the last hidden layer; None where there is none, or no evaluation.
+
+    It takes as long as drawing does, without Python: call it in a thread of its own.
+    """
+    study, activations = inside.study, inside.activations
+    if activations.hidden is None or study.evaluation is None:
+        return None
+    wrong = np.flatnonzero(study.predictions.labels != study.labels)
+    some = np.random.default_rng(0).permutation(len(study.predictions))[:MAPPED]
+    chosen = np.union1d(some, wrong[:MAPPED])
+    values = activations.hidden_values(study.judged.images[chosen])
+    points, method = project(values, seed=study.run.environment["seed"] % 2**32)
+    return Layout(chosen, points, method, values.shape[1])
+
+
+def show_inside(inside: Inside, layout: Future[Layout | None]) -> Section:
+    """Show what the network has learned to look for, and what it makes of digits."""
+    study, activations = inside.study, inside.activations
     blocks: list[Block] = []
     if activations.convolutions:
-        blocks += _filters(study, activations, choice, row)
-        blocks += _feature_maps(study, activations, row)
+        blocks += _filters(study, activations, inside.choice, inside.row)
+        blocks += _feature_maps(study, activations, inside.row)
     else:
         blocks.append(Note("Filters and feature maps", NO_CONVOLUTION))
     blocks += _saliency(study)
     blocks += _exciting(study, activations)
-    blocks.append(_map(study, activations))
+    blocks.append(_map(inside, layout.result()))
     lead = "What it looks for, what it makes of an image, where it looks, and how it sorts digits in the end."
     return Section("inside", "Inside the network", lead, blocks)
 
@@ -102,10 +173,6 @@ def _chosen_row(study: Study, choice: Choice) -> int:
 def _filters(study: Study, activations: Activations, choice: Choice, row: int) -> Iterator[Block]:
     first, *rest = activations.convolutions
     weights = read_filters(study.run.folder, first)
-    if not 0 <= choice.filter < len(weights):
-        raise DigitsError(
-            f"{first.name} has no filter {choice.filter}: choose --filter from 0 to {len(weights) - 1}"
-        )
     size = " × ".join(map(str, weights.shape[2:]))
     if weights.shape[1] == 1:
         yield Picture(
@@ -115,7 +182,7 @@ def _filters(study: Study, activations: Activations, choice: Choice, row: int) -
             "Orange is above zero and answers to ink, purple below and answers to its absence; a trained "
             "filter often looks like an edge or a stroke of one direction.",
             f"A grid of {len(weights)} small patterns in orange and purple: the filters of {first.name}.",
-            figures.draw_filters(weights[:, 0]),
+            partial(figures.draw_filters, weights[:, 0]),
         )
         image = study.digits.images[row]
         yield Picture(
@@ -124,7 +191,8 @@ def _filters(study: Study, activations: Activations, choice: Choice, row: int) -
             f"Its weights, the image of row {row:,}, and the feature map that it makes of it: bright where "
             "the image fits the filter.",
             "The weights of one filter as a grid, a handwritten digit, and the filter's feature map of it.",
-            figures.draw_filter(
+            partial(
+                figures.draw_filter,
                 weights[choice.filter, 0],
                 image,
                 activations.feature_maps(image[None], first)[0, choice.filter],
@@ -146,7 +214,7 @@ def _filters(study: Study, activations: Activations, choice: Choice, row: int) -
         f"Each is a stack of {kernels.shape[1]} kernels of {' × '.join(map(str, kernels.shape[2:]))} "
         f"weights, one for each channel of {first.name}, so it answers to combinations of those.{some}",
         f"Grids of small patterns in orange and purple, one grid for each of {len(shown)} filters.",
-        figures.draw_slices(shown),
+        partial(figures.draw_slices, shown),
     )
 
 
@@ -167,7 +235,7 @@ def _feature_maps(study: Study, activations: Activations, row: int) -> Iterator[
             f"What its {len(maps)} filters make of {what} ({read}): {' × '.join(map(str, maps.shape[1:]))} "
             f"pixels each, after the activation, without units, all on one scale{roots}.{remark}",
             f"A grid of {len(maps)} feature maps of a handwritten digit.",
-            figures.draw_feature_maps(maps),
+            partial(figures.draw_feature_maps, maps),
         )
 
 
@@ -214,7 +282,7 @@ def _saliency_picture(
         title,
         caption,
         f"{count(len(rows), 'handwritten digit')}, coloured by how much each part matters for the answer.",
-        figures.draw_saliency(images, np.stack(maps), titles),
+        partial(figures.draw_saliency, images, np.stack(maps), titles),
     )
 
 
@@ -238,33 +306,28 @@ def _exciting(study: Study, activations: Activations) -> Iterator[Block]:
             f"{count(len(images), 'image')}, in which its highest activation is highest, the strongest "
             "first.",
             f"Rows of handwritten digits: a row for each channel of {name}, the images that excite it most.",
-            figures.draw_exciting_images(images[best], awake.tolist()),
+            partial(figures.draw_exciting_images, images[best], awake.tolist()),
         )
 
 
-def _map(study: Study, activations: Activations) -> Block:
-    title = "How the last hidden layer sorts the digits"
-    if activations.hidden is None:
+def _map(inside: Inside, layout: Layout | None) -> Block:
+    study, title = inside.study, "How the last hidden layer sorts the digits"
+    if inside.activations.hidden is None:
         return Note(
             title, "The network does not end in a dense layer, so there is no layer before it to map."
         )
-    if study.evaluation is None:
+    if layout is None:
         return Note(title, study.why_not_judged)
-    wrong = np.flatnonzero(study.predictions.labels != study.labels)
-    some = np.random.default_rng(0).permutation(len(study.predictions))[:MAPPED]
-    chosen = np.union1d(some, wrong[:MAPPED])
-    values = activations.hidden_values(study.judged.images[chosen])
-    points, method = project(values, seed=study.run.environment["seed"] % 2**32)
+    labels, chosen = study.labels, layout.chosen
+    wrong = study.predictions.labels != labels
     return Picture(
         "map",
         title,
-        f"{count(len(chosen), 'image')} as {method} lays out the {values.shape[1]:,} values that the last "
-        "layer takes: near each other means alike to the network; the axes have no units. Colours and "
+        f"{count(len(chosen), 'image')} as {layout.method} lays out the {layout.width:,} values that the "
+        "last layer takes: near each other means alike to the network; the axes have no units. Colours and "
         "numbers are the digits shown, rings are wrong answers.",
-        f"A map of points coloured by digit, with {count(len(wrong), 'wrong answer')} ringed.",
-        figures.draw_map(
-            points, study.labels[chosen], study.predictions.labels[chosen] != study.labels[chosen]
-        ),
+        f"A map of points coloured by digit, with {count(int(wrong.sum()), 'wrong answer')} ringed.",
+        partial(figures.draw_map, layout.points, labels[chosen], wrong[chosen]),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -86,7 +88,7 @@ def _confusion_pictures(evaluation: Evaluation) -> list[Block]:
         "Confusion: counts",
         "Number of images of each digit (row) by what was answered (column).",
         f"Confusion matrix of ten by ten cells. {words}",
-        figures.draw_confusion_counts(evaluation.confusion),
+        partial(figures.draw_confusion_counts, evaluation.confusion),
         shown=False,
     )
     if not evaluation.errors:
@@ -97,7 +99,7 @@ def _confusion_pictures(evaluation: Evaluation) -> list[Block]:
         "Percent of each row's images that were taken for the column's digit; right answers are left out "
         "(grey), so that errors show.",
         f"Confusion matrix without its diagonal, in percent of each row. {words}",
-        figures.draw_confusion_rates(evaluation.confusion),
+        partial(figures.draw_confusion_rates, evaluation.confusion),
     )
     return [counts, rates]
 
@@ -112,7 +114,7 @@ def _rates(evaluation: Evaluation) -> Picture:
         "Percent of a digit's images that were read wrongly (dot), with its 95 % interval (bar). Where bars "
         "overlap widely, the digits may well be equally hard.",
         f"Error rates by digit, the highest for {worst}: {errors[worst]} of {images[worst]:,} images.",
-        figures.draw_error_rates(errors, images),
+        partial(figures.draw_error_rates, errors, images),
     )
 
 
@@ -154,7 +156,8 @@ def _confident(study: Study) -> Block:
             f"{percent(study.predictions.confidence[row], 1)}"
             for row in shown
         ),
-        figures.draw_confident_errors(
+        partial(
+            figures.draw_confident_errors,
             study.judged.images[shown],
             study.labels[shown],
             study.predictions.probabilities[shown],
@@ -172,8 +175,11 @@ def _sample(study: Study) -> Picture:
         f"{study.judged_in_words(len(chosen))}, drawn at random",
         "Above each image the answer and its probability; a wrong answer is framed in orange.",
         f"A grid of {len(chosen)} handwritten digits with the network's answers, {wrong} of them wrong.",
-        figures.draw_sample(
-            study.judged.images[chosen], study.labels[chosen], study.predictions.probabilities[chosen]
+        partial(
+            figures.draw_sample,
+            study.judged.images[chosen],
+            study.labels[chosen],
+            study.predictions.probabilities[chosen],
         ),
     )
 
@@ -188,7 +194,7 @@ def _reliability(study: Study) -> Picture:
         "line they agree. Below: how many images have that confidence (a logarithmic scale). Expected "
         f"calibration error, {len(reliability.images)} bins: {error}.",
         f"Reliability diagram; the expected calibration error is {error}.",
-        figures.draw_reliability(reliability),
+        partial(figures.draw_reliability, reliability),
     )
 
 
@@ -204,7 +210,7 @@ def _rejection(study: Study, evaluation: Evaluation) -> Block:
         "Accuracy of the answers that are kept, in percent, against the percent of images refused, the least "
         f"confident first. {words}",
         f"A curve of the accuracy of what is kept against the share of images refused. {words}",
-        figures.draw_rejection(rejection),
+        partial(figures.draw_rejection, rejection),
     )
 
 

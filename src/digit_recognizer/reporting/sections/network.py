@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.reporting import figures
@@ -12,6 +13,7 @@ from digit_recognizer.training import LayerSummary, Outline, outline
 
 __all__ = ["show_network"]
 
+SMALL = 2_000_000  # parameters, of all members together
 UNDRAWN = {"Activation", "BatchNorm1d", "BatchNorm2d", "Dropout", "Flatten"}  # they leave the shape as it is
 
 
@@ -21,7 +23,7 @@ def show_network(run: Run) -> Section:
     if run.recipe.members > 1:
         lead += f" The model averages {run.recipe.members} such networks, each from other first weights."
     try:
-        network = outline(run.recipe)
+        network = outline(run.recipe, "cpu" if run.metrics["parameters"] <= SMALL else "meta")
     except DigitsError as error:  # a function of the user's own that is not at hand
         return Section("network", "The network", lead, [Note("Layers", f"It cannot be built here: {error}.")])
     return Section("network", "The network", lead, [_table(network), _drawing(network)])
@@ -71,7 +73,7 @@ def _drawing(network: Outline) -> Block:
         "pixels, its width is channels (or values, after the convolutions), all boxes on one scale each way. "
         "Convolutions are blue, pooling is green, dense layers are orange.",
         f"Boxes to scale from the image, 28 × 28 × 1, over {_names(layers)}, to ten values.",
-        figures.draw_network(layers),
+        partial(figures.draw_network, layers),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from digit_recognizer.reporting import figures
@@ -28,7 +30,8 @@ def show_training(run: Run) -> Section:
         f"Curves over {count(len(run.history), 'epoch')}: the loss goes from {columns['loss'][0]:.3f} to "
         f"{columns['loss'][-1]:.3f} nats, the accuracy from {percent(columns['accuracy'][0])} to "
         f"{percent(columns['accuracy'][-1])} on the training images.",
-        figures.draw_curves(
+        partial(
+            figures.draw_curves,
             columns["loss"],
             columns["accuracy"],
             columns["validation_loss"] if validated else None,
