@@ -8,7 +8,11 @@ PICTURES ?=
 RECIPE ?= standard
 BIN := .venv/bin
 PEERS := .venv-peers/bin
+MADE := .venv/.made
+RUN_READY := .venv/.ready-run
+SERVE_READY := .venv/.ready-serve
 READY := .venv/.ready
+INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e
 PEERS_READY := .venv-peers/.ready
 BROWSER_READY := .venv/.ready-browser
 
@@ -30,7 +34,7 @@ help:
 	@echo "make bench-threads measure training and prediction beside busy processes and under a quota: four minutes"
 	@echo "make clean         remove the virtual environments and caches; runs/ and data/ stay"
 
-run: $(READY)
+run: $(RUN_READY)
 	@run=runs/$$(date +%Y-%m-%d-%H%M%S)-$(RECIPE) && \
 	$(BIN)/digits train $(SOURCE) --recipe $(RECIPE) --out $$run --report && \
 	$(BIN)/digits evaluate $$run
@@ -38,7 +42,7 @@ run: $(READY)
 test: $(READY)
 	$(BIN)/pytest
 
-serve: $(READY)
+serve: $(SERVE_READY)
 	$(BIN)/digits serve
 
 test-hostile: $(READY)
@@ -85,16 +89,28 @@ robustness: $(READY)
 	$(BIN)/python benchmarks/robustness.py $(or $(SOURCE),data/digit-recognizer.zip) --model $(MODEL) \
 	$(if $(BESIDE),--beside $(BESIDE)) $(if $(PICTURES),--pictures $(PICTURES)) -o benchmarks/robustness.json
 
-$(READY): pyproject.toml constraints.txt
+# Each of these installs what its targets need; the developers' has it all, so that nothing is installed twice.
+$(RUN_READY): $(MADE) pyproject.toml constraints.txt
+	$(INSTALL) '.[train]'
+	@touch $@
+
+$(SERVE_READY): $(MADE) pyproject.toml constraints.txt
+	$(INSTALL) '.[serve]'
+	@touch $@
+
+$(READY): $(MADE) pyproject.toml constraints.txt
+	$(INSTALL) '.[train,tune,serve,dev]'
+	@touch $(RUN_READY) $(SERVE_READY) $@
+
+$(MADE):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	{ echo "Python 3.11 or newer is needed: name one with 'make PYTHON=python3.12 …'" >&2; exit 1; }
 	@$(PYTHON) -m venv .venv || \
 	{ echo "this Python makes no virtual environment: install it, on Debian with 'apt install python3-venv'" >&2; exit 1; }
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,tune,serve,dev]'
 	@touch $@
 
 $(BROWSER_READY): $(READY)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
+	$(INSTALL) '.[browser]'
 	@touch $@
 
 $(PEERS_READY): benchmarks/requirements-peers.txt
