@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import signal
 import subprocess
@@ -18,6 +17,7 @@ from typing import Self
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from digit_recognizer.machine import usable_processors
 from digit_recognizer.reporting.figures import as_png, as_svg
 
 __all__ = ["Rendered", "Renderer", "render"]
@@ -54,7 +54,7 @@ class Renderer:
     Parameters
     ----------
     processors
-        How many there are to use; by default as many as the machine has.
+        How many there are to use; as many as the process may use if None.
     """
 
     def __init__(self, processors: int | None = None) -> None:
@@ -62,7 +62,7 @@ class Renderer:
         self._rendered: dict[int, Rendered] = {}
         self._added = 0
         self._helper: subprocess.Popen[bytes] | None = None
-        if sys.executable and (processors or os.cpu_count() or 1) > 1:
+        if sys.executable and (processors or usable_processors()) > 1:
             pipe = subprocess.PIPE
             with suppress(OSError):
                 self._helper = subprocess.Popen(  # noqa: S603 - Python itself
