@@ -1,4 +1,4 @@
-# `make run` and `make test` set everything up by themselves: a virtual environment with pinned packages.
+# Each target installs the pinned packages that it needs into one virtual environment, unless they are there.
 
 PYTHON ?= python3
 SOURCE ?=
@@ -8,20 +8,23 @@ PICTURES ?=
 RECIPE ?= standard
 BIN := .venv/bin
 PEERS := .venv-peers/bin
-MADE := .venv/.made
-RUN_READY := .venv/.ready-run
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e
+TRAIN_READY := .venv/.ready-train
 SERVE_READY := .venv/.ready-serve
 READY := .venv/.ready
-INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e
 PEERS_READY := .venv-peers/.ready
 BROWSER_READY := .venv/.ready-browser
+
+# pip would compile 10,000 modules, of which training imports 3,000. Python compiles these when it first imports them,
+# and keeps them, which some containers forbid by a value here.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: run serve test test-browser test-hostile browser-programs check bench bench-service bench-threads \
 robustness mnist model clean help
 
 help:
-	@echo "make run           train, evaluate and report, on SOURCE=digit-recognizer.zip, on data/, else on the bundled digits"
-	@echo "make serve         the page and the HTTP interface, on http://127.0.0.1:8000"
+	@echo "make run           train, report and evaluate on SOURCE=digit-recognizer.zip; default: data/, else the bundled digits"
+	@echo "make serve         start the page and the HTTP interface on http://127.0.0.1:8000"
 	@echo "make test          run the tests"
 	@echo "make test-browser  look at reports in Chromium; where missing, apt-get installs it and Java"
 	@echo "make test-hostile  send the service MUTATED=20000 damaged pictures: an hour"
@@ -34,7 +37,7 @@ help:
 	@echo "make bench-threads measure training and prediction beside busy processes and under a quota: four minutes"
 	@echo "make clean         remove the virtual environments and caches; runs/ and data/ stay"
 
-run: $(RUN_READY)
+run: $(TRAIN_READY)
 	@run=runs/$$(date +%Y-%m-%d-%H%M%S)-$(RECIPE) && \
 	$(BIN)/digits train $(SOURCE) --recipe $(RECIPE) --out $$run --report && \
 	$(BIN)/digits evaluate $$run
@@ -66,48 +69,46 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/pytest -q tests/test_docs.py
 
-bench: $(READY) $(PEERS_READY)
+bench: $(TRAIN_READY) $(PEERS_READY)
 	$(BIN)/python benchmarks/bench.py $(or $(SOURCE),data/digit-recognizer.zip) \
 	--peers-python $(PEERS)/python
 	$(BIN)/python benchmarks/results.py
 
-mnist: $(READY)
+mnist: $(TRAIN_READY)
 	@run=runs/$$(date +%Y-%m-%d-%H%M%S)-mnist && \
 	$(BIN)/digits train mnist --recipe $(RECIPE) --set split.validation=0.0 --out $$run && \
 	$(BIN)/digits evaluate $$run mnist --part test
 
-model: $(READY)
+model: $(TRAIN_READY)
 	$(BIN)/python tools/build_reader.py $(or $(SOURCE),data/digit-recognizer.zip)
 
 bench-service: $(READY)
 	$(BIN)/python benchmarks/service.py -o benchmarks/service.json
 
-bench-threads: $(READY)
+bench-threads: $(TRAIN_READY)
 	$(BIN)/python benchmarks/threads.py -o benchmarks/threads.json
 
 robustness: $(READY)
 	$(BIN)/python benchmarks/robustness.py $(or $(SOURCE),data/digit-recognizer.zip) --model $(MODEL) \
 	$(if $(BESIDE),--beside $(BESIDE)) $(if $(PICTURES),--pictures $(PICTURES)) -o benchmarks/robustness.json
 
-# Each of these installs what its targets need; the developers' has it all, so that nothing is installed twice.
-$(RUN_READY): $(MADE) pyproject.toml constraints.txt
-	$(INSTALL) '.[train]'
-	@touch $@
-
-$(SERVE_READY): $(MADE) pyproject.toml constraints.txt
-	$(INSTALL) '.[serve]'
-	@touch $@
-
-$(READY): $(MADE) pyproject.toml constraints.txt
-	$(INSTALL) '.[train,tune,serve,dev]'
-	@touch $(RUN_READY) $(SERVE_READY) $@
-
-$(MADE):
+$(BIN)/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	{ echo "Python 3.11 or newer is needed: name one with 'make PYTHON=python3.12 …'" >&2; exit 1; }
 	@$(PYTHON) -m venv .venv || \
 	{ echo "this Python makes no virtual environment: install it, on Debian with 'apt install python3-venv'" >&2; exit 1; }
+
+$(TRAIN_READY): pyproject.toml constraints.txt | $(BIN)/pip
+	$(INSTALL) '.[train]'
 	@touch $@
+
+$(SERVE_READY): pyproject.toml constraints.txt | $(BIN)/pip
+	$(INSTALL) '.[serve]'
+	@touch $@
+
+$(READY): pyproject.toml constraints.txt | $(BIN)/pip
+	$(INSTALL) '.[train,tune,serve,dev]'
+	@touch $(TRAIN_READY) $(SERVE_READY) $@
 
 $(BROWSER_READY): $(READY)
 	$(INSTALL) '.[browser]'
@@ -115,7 +116,7 @@ $(BROWSER_READY): $(READY)
 
 $(PEERS_READY): benchmarks/requirements-peers.txt
 	$(PYTHON) -m venv .venv-peers
-	$(PEERS)/pip install --quiet --disable-pip-version-check -r $<
+	$(PEERS)/pip install --quiet --disable-pip-version-check --no-compile -r $<
 	@touch $@
 
 clean:

@@ -4,7 +4,6 @@ import argparse
 import os
 import re
 import shlex
-import shutil
 import socket
 import subprocess
 import sys
@@ -149,15 +148,3 @@ def test_every_link_to_a_file_resolves(page):
     links += re.findall(r'(?:src|href)="([^"#]+)"', page.read_text("utf-8"))
     missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
     assert missing == []
-
-
-@pytest.mark.parametrize(
-    ("target", "extras"), [("run", "train"), ("serve", "serve"), ("test", "train,tune,serve,dev")]
-)
-def test_make_installs_only_what_a_target_needs(target, extras, tmp_path):
-    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
-        shutil.copy(ROOT / name, tmp_path)
-    planned = subprocess.run(
-        ["make", "-n", target], cwd=tmp_path, capture_output=True, text=True, check=True
-    ).stdout
-    assert re.findall(r"pip install .*-e '\.\[(.*)\]'", planned) == [extras]

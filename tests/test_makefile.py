@@ -1,0 +1,59 @@
+"""The Makefile installs what a target needs and no more; pip and what it starts are stand-ins."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+DEVELOPERS = "-e .[train,tune,serve,dev]"
+
+
+@pytest.fixture
+def make(tmp_path) -> Callable[..., list[str]]:
+    """Return what runs targets one after the other, and returns the extras that pip was asked for."""
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    programs = tmp_path / ".venv/bin"
+    programs.mkdir(parents=True)
+    for name in ("digits", "pip", "pytest"):
+        (programs / name).write_text(f'#!/bin/sh\necho {name} "$@" >> started\n')
+        (programs / name).chmod(0o755)
+
+    def run(*targets: str) -> list[str]:
+        for target in targets:
+            subprocess.run(["make", target], cwd=tmp_path, check=True, capture_output=True)
+        started = (tmp_path / "started").read_text().splitlines()
+        assert len([line for line in started if not line.startswith("pip ")]) >= len(targets)
+        return [line.partition("-c constraints.txt ")[2] for line in started if line.startswith("pip ")]
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("target", "asked"), [("run", "-e .[train]"), ("serve", "-e .[serve]"), ("test", DEVELOPERS)]
+)
+def test_a_target_installs_what_it_needs_once(target, asked, make):
+    assert make(target, target) == [asked]
+
+
+def test_the_tests_add_to_what_a_run_installed(make):
+    assert make("run", "test", "run") == ["-e .[train]", DEVELOPERS]
+
+
+def test_after_the_tests_nothing_is_left_to_install(make):
+    assert make("test", "run", "serve", "test") == [DEVELOPERS]
+
+
+def test_other_pins_are_installed(make, tmp_path):
+    make("run")
+    constraints = tmp_path / "constraints.txt"
+    constraints.write_text(constraints.read_text() + "another==1\n")
+    later = (tmp_path / ".venv/.ready-train").stat().st_mtime_ns + 1_000_000_000
+    os.utime(constraints, ns=(later, later))
+    assert make("run") == ["-e .[train]", "-e .[train]"]
