@@ -34,7 +34,14 @@ def another(tmp_path_factory) -> Path:
 
 
 def compare(folders: list[Path], digits: Digits = DIGITS) -> list[Section]:
-    return comparison.compare([read_run(folder) for folder in folders], digits, "made")
+    return draw_all(comparison.compare([read_run(folder) for folder in folders], digits, "made"))
+
+
+def draw_all(sections: list[Section]) -> list[Section]:
+    """Draw the pictures of sections, which `drawn` looks at, and return them."""
+    for picture in blocks(sections, Picture):
+        picture.draw()
+    return sections
 
 
 def blocks(sections: list[Section], kind: type) -> list:
@@ -127,7 +134,7 @@ def saying(trained, monkeypatch, tmp_path):
             shutil.copy(run.folder / "environment.json", folder)
             runs.append(replace(run, folder=folder))
             Sayer.answers[folder] = each
-        return comparison.compare(runs, OTHERS, "others")
+        return draw_all(comparison.compare(runs, OTHERS, "others"))
 
     monkeypatch.setattr(Sayer, "answers", {}, raising=False)
     monkeypatch.setattr(comparison, "Recognizer", Sayer)

@@ -95,12 +95,12 @@ def test_the_sections_stand_in_order_and_are_linked_in_order(report):
 
 def test_it_is_told_what_is_being_made(report):
     assert report.told == [
-        "inside the network",
         "the result",
         "the data",
         "the network",
         "the training",
         "the mistakes",
+        "inside the network",
         "figures and page",
     ]
 

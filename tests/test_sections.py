@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from concurrent.futures import Future
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from digit_recognizer import Digits, DigitsError, Predictions, Recognizer, evaluate, train
+from digit_recognizer.reporting import sections
 from digit_recognizer.reporting.activations import open_activations, read_filters
 from digit_recognizer.reporting.blocks import (
     Block,
@@ -21,15 +23,7 @@ from digit_recognizer.reporting.blocks import (
     Section,
 )
 from digit_recognizer.reporting.saliency import occlude
-from digit_recognizer.reporting.sections import (
-    Choice,
-    show_data,
-    show_inside,
-    show_mistakes,
-    show_network,
-    show_result,
-    show_training,
-)
+from digit_recognizer.reporting.sections import Choice, show_result
 from digit_recognizer.reporting.study import Run, Study, read_run, study_run
 from digit_recognizer.reporting.words import (
     bytes_in_words,
@@ -70,6 +64,36 @@ def unlabelled(trained) -> Study:
 @pytest.fixture(scope="module")
 def all_trained_on(trained) -> Study:
     return study_run(read_run(trained("pixels")), DIGITS, "made")
+
+
+def draw_all(section: Section) -> Section:
+    """Draw a section's pictures, which `drawn` looks at, and return it."""
+    for picture in pictures(section).values():
+        picture.draw()
+    return section
+
+
+def show_data(study: Study) -> Section:
+    return draw_all(sections.show_data(study))
+
+
+def show_network(run: Run) -> Section:
+    return draw_all(sections.show_network(run))
+
+
+def show_training(run: Run) -> Section:
+    return draw_all(sections.show_training(run))
+
+
+def show_mistakes(study: Study) -> Section:
+    return draw_all(sections.show_mistakes(study))
+
+
+def show_inside(study: Study, choice: Choice) -> Section:
+    inside = sections.open_inside(study, choice)
+    layout: Future[sections.inside.Layout | None] = Future()
+    layout.set_result(sections.lay_out(inside))
+    return draw_all(sections.show_inside(inside, layout))
 
 
 def answering(study: Study, answers: np.ndarray, confidence: float = 0.9) -> Study:
