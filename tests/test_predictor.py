@@ -113,6 +113,25 @@ def test_what_a_predictor_gives_are_probabilities(shifts):
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-6)
 
 
+@pytest.mark.parametrize("shifts", [None, Shifts(1), Shifts(1, 0.4), Shifts(2, 0.01)])
+def test_predicting_gives_what_the_traced_computation_gives(shifts):
+    predictor = Predictor(together([build(seed=0), build(seed=1)]), shifts).eval()
+    images = torch.from_numpy(IMAGES)
+    with torch.inference_mode():
+        torch.testing.assert_close(predictor.predict(images), predictor(images), rtol=0, atol=1e-6)
+
+
+def test_where_no_image_is_unsure_a_network_gets_no_empty_batch():
+    class Picky(nn.Module):
+        def forward(self, images):
+            assert len(images)
+            return 50.0 * torch.eye(10)[torch.zeros(len(images), dtype=torch.int64)]
+
+    images = torch.from_numpy(IMAGES)
+    found = Predictor(Picky(), Shifts(1, 0.5)).eval().predict(images)
+    assert found[:, 0].min() > 0.99
+
+
 def test_members_together_say_the_mean_of_their_probabilities():
     networks = [build(seed) for seed in range(3)]
     mean = np.mean([predicted(network, IMAGES) for network in networks], axis=0)

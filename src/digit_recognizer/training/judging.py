@@ -47,7 +47,7 @@ def probabilities_of(predictor: Predictor, images: NDArray[np.uint8]) -> Tensor:
     """Return what all members together, shifts included, make of images: float32 (N, 10 or 11)."""
     batches = torch.split(torch.from_numpy(images), INFERENCE_BATCH)
     with torch.inference_mode():
-        return torch.cat([predictor(batch) for batch in batches])
+        return torch.cat([predictor.predict(batch) for batch in batches])
 
 
 def answers_in(probabilities: Tensor) -> NDArray[np.int64]:

@@ -67,11 +67,12 @@ def build_network(recipe: Recipe, member: int = 1) -> nn.Module:
     if isinstance(layers, str):
         return _from_function(layers, recipe.outputs)
     network = _from_lines(layers, recipe.outputs)
-    for layer in network:
-        if isinstance(layer, Conv):
-            layer.in_float32 = recipe.precision.convolution == "float32"
-        elif isinstance(layer, Dense):
-            layer.in_float32 = recipe.precision.dense == "float32"
+    if recipe.precision.convolution != recipe.precision.dense:  # else autocast is on for both, or off
+        for layer in network:
+            if isinstance(layer, Conv):
+                layer.in_float32 = recipe.precision.convolution == "float32"
+            elif isinstance(layer, Dense):
+                layer.in_float32 = recipe.precision.dense == "float32"
     return network
 
 

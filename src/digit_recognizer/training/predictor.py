@@ -119,10 +119,27 @@ class Predictor(nn.Module):
         probabilities = self._probabilities(scaled)
         if self.shifts is None:
             return probabilities
-        share = _unsureness(probabilities, self.shifts)  # (N, 1)
-        rows = share[:, 0].nonzero()[:, 0]  # shifting the others would change nothing
-        mean = (probabilities[rows] + self._shifted(scaled[rows], self.shifts.pixels)) / 5
-        return probabilities.index_add(0, rows, share[rows] * (mean - probabilities[rows]))
+        return self._averaged(probabilities, scaled, self.shifts)
+
+    def predict(self, images: Tensor) -> Tensor:
+        """Return what calling it returns, but shift only the images for which that changes something.
+
+        It is not for export: which images these are depends on the values.
+        """
+        if self.shifts is None:
+            return self(images)  # type: ignore[no-any-return]
+        scaled = scale(images)
+        probabilities = self._probabilities(scaled)
+        rows = _unsureness(probabilities, self.shifts)[:, 0].nonzero()[:, 0]
+        if len(rows):  # a user's network may not take an empty batch
+            probabilities[rows] = self._averaged(probabilities[rows], scaled[rows], self.shifts)
+        return probabilities
+
+    def _averaged(self, probabilities: Tensor, images: Tensor, shifts: Shifts) -> Tensor:
+        """Average the probabilities of images (N, 1, 28, 28) over shifts, as far as they are unsure."""
+        mean = (probabilities + self._shifted(images, shifts.pixels)) / 5
+        share = _unsureness(probabilities, shifts)  # (N, 1)
+        return probabilities + share * (mean - probabilities)
 
     def _shifted(self, images: Tensor, pixels: int) -> Tensor:
         """Return the sum of the probabilities of four shifted images."""
