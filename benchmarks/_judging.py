@@ -15,8 +15,8 @@ from _pages import digit_pages, string_pages
 from _verdicts import Bar, Row, at_least, at_most, mean, share
 from digit_recognizer import Digits, Predictions, Recognizer
 from digit_recognizer.digits import CLASSES
+from digit_recognizer.evaluation import measure_reliability
 from digit_recognizer.recognition.recognizer import THRESHOLD
-from digit_recognizer.reporting.evaluation import measure_reliability
 
 __all__ = ["Material", "judge", "prepare"]
 

@@ -15,8 +15,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from _pages import on_paper
 from digit_recognizer.digits import INK
-from digit_recognizer.training.outliers import CYRILLIC, LETTERS, SIGNS
-from digit_recognizer.training.outliers import KINDS as TRAINED
+from digit_recognizer.synthetic.non_digits import CYRILLIC, LETTERS, SIGNS
+from digit_recognizer.synthetic.non_digits import KINDS as TRAINED
 
 __all__ = ["KINDS", "TRAINED_ALIKE", "nondigit_pages"]
 

@@ -46,7 +46,7 @@ def learn(arrays: str, recipe: str, settings: list[str], seed: int, run: str) ->
     """
     from digit_recognizer import Digits, load_recipe
     from digit_recognizer import train as train_recipe
-    from digit_recognizer.training import outline
+    from digit_recognizer.networks.summary import outline
 
     with np.load(arrays) as archive:
         digits = Digits(archive["images"], archive["labels"])
@@ -123,7 +123,7 @@ def recognise_with_torch(
     import torch
 
     from digit_recognizer import load_recipe
-    from digit_recognizer.training.networks import build_network
+    from digit_recognizer.networks.build import build_network
 
     with np.load(arrays) as archive:
         images = archive["predicted"]
@@ -162,7 +162,7 @@ def weights_of(run: str | None) -> dict[str, np.ndarray]:
 
 def keras_weights(network: Any) -> dict[str, np.ndarray]:
     """Return a network's weights as Keras keeps them: channels last, and in the order in, out."""
-    from digit_recognizer.training.summary import summarise
+    from digit_recognizer.networks.summary import summarise
 
     side = 0  # of the last image; 0 after the first dense layer
     weights: dict[str, np.ndarray] = {}

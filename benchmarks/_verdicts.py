@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from _report import aligned
-from digit_recognizer.intervals import Z_95, wilson_interval
+from digit_recognizer.evaluation import Z_95, wilson_interval
 
 __all__ = ["Bar", "Row", "as_json", "at_least", "at_most", "mean", "share", "spread", "table"]
 

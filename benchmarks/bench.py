@@ -37,7 +37,7 @@ from _bench import (
 from _report import Measured, as_json, table
 from digit_recognizer import Digits, load_digits, load_recipe
 from digit_recognizer.files import write_json
-from digit_recognizer.training.preparation import split_rows
+from digit_recognizer.training.splits import split_rows
 from results import COMPARED, MARKS, THEIRS, summaries
 
 SHIPPED = "reader"  # the recipe of the model that comes with the package

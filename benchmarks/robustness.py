@@ -34,7 +34,7 @@ from _pictures import Answer, Labelled, picture_rows, read_labels, read_pictures
 from _speed import speed_rows
 from _verdicts import Row, as_json, table
 from digit_recognizer import Digits, Recognizer, load_digits
-from digit_recognizer.run_folder import held_out_rows
+from digit_recognizer.runs.run_folder import held_out_rows
 
 IMAGES = 2_000  # of each corruption
 

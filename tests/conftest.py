@@ -92,7 +92,7 @@ def drawn(monkeypatch) -> dict[str, dict[str, Any]]:
     """Draw nothing, and remember what each drawing function was given, by the names of its parameters."""
     from matplotlib.figure import Figure
 
-    from digit_recognizer.reporting import figures
+    from digit_recognizer.report import figures
 
     given: dict[str, dict[str, Any]] = {}
 

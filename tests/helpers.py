@@ -16,7 +16,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from digit_recognizer.digits import Digits
-from digit_recognizer.training.recipe import Recipe, recipe_from_toml
+from digit_recognizer.recipes.recipe import Recipe, recipe_from_toml
 
 # What is the same to the bit is so on the processor, where it is tested even if there is a GPU.
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")

@@ -12,16 +12,16 @@ from safetensors.torch import load_file
 from torch import nn
 
 from digit_recognizer.errors import DigitsError
+from digit_recognizer.explain.activations import Activations, Convolution, open_activations, read_filters
 from digit_recognizer.files import write_text
-from digit_recognizer.reporting.activations import Activations, Convolution, open_activations, read_filters
-from digit_recognizer.training import load_recipe
+from digit_recognizer.networks.build import build_network
+from digit_recognizer.networks.onnx_export import export_onnx
+from digit_recognizer.networks.predictor import Predictor, scale
+from digit_recognizer.recipes import load_recipe
+from digit_recognizer.recipes.layers import ACTIVATIONS
+from digit_recognizer.recipes.recipe import recipe_to_toml
+from digit_recognizer.recipes.schema import Shifts
 from digit_recognizer.training.checkpoint import save_tensors
-from digit_recognizer.training.export import export_onnx
-from digit_recognizer.training.layers import ACTIVATIONS
-from digit_recognizer.training.networks import build_network
-from digit_recognizer.training.predictor import Predictor, scale
-from digit_recognizer.training.recipe import recipe_to_toml
-from digit_recognizer.training.settings import Shifts
 from helpers import make_digits, tiny
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -7,18 +7,19 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from digit_recognizer.training import arithmetic, train
-from digit_recognizer.training.arithmetic import (
+from digit_recognizer.networks.build import build_network
+from digit_recognizer.networks.predictor import channels_last
+from digit_recognizer.recipes.schema import Muon, Precision
+from digit_recognizer.training import precision as arithmetic
+from digit_recognizer.training import train
+from digit_recognizer.training.optimizers import build_optimizer
+from digit_recognizer.training.precision import (
     Timing,
     autocast,
     describe_arithmetic,
     measure_arithmetic,
     with_precision,
 )
-from digit_recognizer.training.networks import build_network
-from digit_recognizer.training.optimizers import build_optimizer
-from digit_recognizer.training.predictor import channels_last
-from digit_recognizer.training.settings import Muon, Precision
 from helpers import make_digits, tiny
 
 CPU = torch.device("cpu")
@@ -145,7 +146,8 @@ def test_the_measurement_leaves_threads_and_draws_alone():
 
 
 def test_a_run_resumes_in_the_arithmetic_that_it_was_begun_in(monkeypatch, tmp_path):
-    from digit_recognizer.training import load_recipe, resume
+    from digit_recognizer.recipes import load_recipe
+    from digit_recognizer.training import resume
 
     measured_as(monkeypatch, convolution="float32", dense="bfloat16", muon="float32")
     digits = make_digits()

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import affine_transform
 
-from digit_recognizer.training.augment import augment, draw_transforms, warp
-from digit_recognizer.training.settings import Augmentation
+from digit_recognizer.recipes.schema import Augmentation
+from digit_recognizer.training.augmentation import augment, draw_transforms, warp
 
 CENTRE = np.array([13.5, 13.5])  # of 28 pixels that are counted from 0
 TEN = Augmentation(rotation=10, zoom=0.1, shift=0.1)

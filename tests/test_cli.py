@@ -22,10 +22,11 @@ from digit_recognizer import __version__
 from digit_recognizer.cli.output import show_evaluation
 from digit_recognizer.cli.session import session
 from digit_recognizer.digits import Digits
+from digit_recognizer.evaluation import Evaluation
+from digit_recognizer.recipes import load_recipe
 from digit_recognizer.recognition import Recognizer
-from digit_recognizer.reporting import Evaluation
-from digit_recognizer.run_folder import read_environment, read_validation_rows
-from digit_recognizer.training import load_recipe, train
+from digit_recognizer.runs.run_folder import read_environment, read_validation_rows
+from digit_recognizer.training import train
 from helpers import RUN_FILES, TINY, csv_of, files_in, history_without_times, make_digits, tiny
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from digit_recognizer import Digits, DigitsError, Predictions, Recognizer, evaluate, train, write_comparison
-from digit_recognizer.reporting.blocks import Note, Picture, Section, Table
-from digit_recognizer.reporting.sections import comparison
-from digit_recognizer.reporting.study import Run, read_run
-from digit_recognizer.run_folder import read_validation_rows
+from digit_recognizer.report.blocks import Note, Picture, Section, Table
+from digit_recognizer.report.sections import comparison
+from digit_recognizer.report.subject import Run, read_run
+from digit_recognizer.runs.run_folder import read_validation_rows
 from helpers import files_in, make_digits, read_page, tiny
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 import torch
 
+from digit_recognizer.corrections import Corrections, load_corrected
 from digit_recognizer.digits import Digits
 from digit_recognizer.errors import DigitsError
+from digit_recognizer.recipes.recipe import load_recipe, recipe_from_toml, recipe_to_toml
+from digit_recognizer.recipes.schema import Corrections as Setting
+from digit_recognizer.recipes.schema import Outliers
 from digit_recognizer.recognition import Recognizer
-from digit_recognizer.run_folder import read_environment, read_json, read_validation_rows
+from digit_recognizer.runs.run_folder import read_environment, read_json, read_validation_rows
 from digit_recognizer.sources import load_digits
-from digit_recognizer.sources.corrections import Corrections, load_corrected
 from digit_recognizer.training import fine_tuning, resume, train, trainer, with_corrections
-from digit_recognizer.training.corrections import STEPS_BACK
-from digit_recognizer.training.preparation import Fold
-from digit_recognizer.training.recipe import load_recipe, recipe_from_toml, recipe_to_toml
-from digit_recognizer.training.settings import Corrections as Setting
-from digit_recognizer.training.settings import Outliers
+from digit_recognizer.training.finetune import STEPS_BACK
+from digit_recognizer.training.splits import Fold
 from helpers import RUN_FILES, files_in, follow_until, make_digits, tensors_of, tiny
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -205,7 +205,7 @@ def test_it_goes_back_as_far_as_the_validation_images_ask_for(start, file, tmp_p
 
 
 def test_where_nothing_can_be_kept_the_weights_are_those_it_started_from(start, tmp_path, monkeypatch):
-    monkeypatch.setattr("digit_recognizer.training.corrections.STEPS_BACK", (0.0,))
+    monkeypatch.setattr("digit_recognizer.training.finetune.STEPS_BACK", (0.0,))
     file = fill(tmp_path / "few.sqlite", mirrored(make_digits(20)))
     assert tune(start, file, tmp_path / "run")["corrections"]["kept"] == 0
     before, after = (tensors_of(run / "model.safetensors") for run in (start, tmp_path / "run"))

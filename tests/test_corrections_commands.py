@@ -13,9 +13,9 @@ import pytest
 from typer.testing import CliRunner
 
 from digit_recognizer.cli.commands import app
+from digit_recognizer.corrections import Corrections
 from digit_recognizer.digits import Digits
 from digit_recognizer.sources import load_digits, write_training_csv
-from digit_recognizer.sources.corrections import Corrections
 from helpers import csv_of, make_digits, read_page
 
 DIGITS = make_digits(6, seed=5)
@@ -127,7 +127,7 @@ def test_a_file_that_is_missing_or_something_else_is_one_sentence(run_command, a
 
 
 def test_clear_waits_for_nobody_for_ever(folder, run_command, monkeypatch):
-    monkeypatch.setattr("digit_recognizer.sources.corrections.PATIENCE", 0.05)
+    monkeypatch.setattr("digit_recognizer.corrections.PATIENCE", 0.05)
     path = folder / "runs/corrections.sqlite"
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")

@@ -16,14 +16,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from digit_recognizer import corrections as module
+from digit_recognizer.corrections import Corrections
 from digit_recognizer.errors import DigitsError
-from digit_recognizer.sources import corrections as module
-from digit_recognizer.sources.corrections import Corrections
 
 ADDING = """
 import sys
 import numpy as np
-from digit_recognizer.sources.corrections import Corrections
+from digit_recognizer.corrections import Corrections
 for number in range({times}):
     Corrections(sys.argv[1]).add(np.full((28, 28), number, np.uint8), number % 10, None, sys.argv[2])
 """

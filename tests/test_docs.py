@@ -15,9 +15,9 @@ import pytest
 from PIL import Image
 
 from digit_recognizer.cli import main
+from digit_recognizer.corrections import Corrections
 from digit_recognizer.digits import Digits
 from digit_recognizer.sources import load_digits
-from digit_recognizer.sources.corrections import Corrections
 from helpers import csv_of
 from pictures import written
 

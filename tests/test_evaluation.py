@@ -13,14 +13,14 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precisio
 
 from digit_recognizer.digits import Predictions
 from digit_recognizer.errors import DigitsError
-from digit_recognizer.intervals import wilson_interval
-from digit_recognizer.reporting import evaluate
-from digit_recognizer.reporting.evaluation import (
+from digit_recognizer.evaluation import (
     describe,
+    evaluate,
     measure_reliability,
     measure_scores,
     most_confident_errors,
     reject_unsure,
+    wilson_interval,
 )
 
 PAIRS = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=200)  # truth, guess

@@ -18,13 +18,14 @@ from safetensors.torch import load_file
 
 from digit_recognizer.digits import Digits
 from digit_recognizer.errors import DigitsError
+from digit_recognizer.networks.build import build_network
+from digit_recognizer.networks.onnx_export import export_onnx
+from digit_recognizer.networks.predictor import Predictor, scale
+from digit_recognizer.recipes import load_recipe
+from digit_recognizer.recipes.layers import ACTIVATIONS
 from digit_recognizer.recognition import Recognizer
 from digit_recognizer.recognition.session import run_in_batches, start_session
-from digit_recognizer.training import load_recipe, train
-from digit_recognizer.training.export import export_onnx
-from digit_recognizer.training.layers import ACTIVATIONS
-from digit_recognizer.training.networks import build_network
-from digit_recognizer.training.predictor import Predictor, scale
+from digit_recognizer.training import train
 from helpers import make_digits, tiny
 
 DIGITS = make_digits()

@@ -15,8 +15,8 @@ from matplotlib.patches import Polygon
 from PIL import Image
 
 from digit_recognizer.digits import Predictions
-from digit_recognizer.reporting import figures
-from digit_recognizer.reporting.evaluation import measure_reliability, reject_unsure
+from digit_recognizer.evaluation import measure_reliability, reject_unsure
+from digit_recognizer.report import figures
 
 DRAWN = np.random.default_rng(1)  # what the cases below are made of, in the order in which they stand
 NOTHING = np.zeros(10, np.int64)
@@ -212,7 +212,7 @@ def test_drawing_leaves_the_callers_matplotlib_as_it_was():
 
 
 def test_drawing_imports_no_pyplot_which_would_keep_figures_and_open_windows():
-    code = "import sys, digit_recognizer.reporting.figures; print(*sys.modules)"
+    code = "import sys, digit_recognizer.report.figures; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert "matplotlib.figure" in loaded.split()
     assert "matplotlib.pyplot" not in loaded.split()

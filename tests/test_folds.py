@@ -13,11 +13,12 @@ import pytest
 
 from digit_recognizer.digits import Digits
 from digit_recognizer.errors import DigitsError
-from digit_recognizer.intervals import wilson_interval
+from digit_recognizer.evaluation import wilson_interval
+from digit_recognizer.recipes import load_recipe
 from digit_recognizer.recognition import Recognizer
-from digit_recognizer.run_folder import read_environment, read_fold_rows, read_validation_rows
-from digit_recognizer.training import cross_validate, load_recipe, read_plan, resume, resume_folds, trainer
-from digit_recognizer.training.preparation import Fold, read_parts, split_rows
+from digit_recognizer.runs.run_folder import read_environment, read_fold_rows, read_validation_rows
+from digit_recognizer.training import cross_validate, read_plan, resume, resume_folds, trainer
+from digit_recognizer.training.splits import Fold, read_parts, split_rows
 from helpers import RUN_FILES, TINY, csv_of, files_in, follow_until, make_digits, tensors_of, tiny
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -476,7 +477,7 @@ def test_a_cross_validation_goes_on_where_it_was_stopped(digits, stopped):
 
 
 def test_a_stopped_cross_validation_says_how_to_go_on(digits, monkeypatch):
-    from digit_recognizer.training import folds
+    from digit_recognizer.training import cross_validation as folds
 
     begin = folds.train
 

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from digit_recognizer.training import load_recipe, recipe_names
-from digit_recognizer.training.export import export_onnx
-from digit_recognizer.training.graph import can_be_written, write_graph
-from digit_recognizer.training.layers import ACTIVATIONS
-from digit_recognizer.training.networks import build_network
-from digit_recognizer.training.predictor import Predictor, together
-from digit_recognizer.training.settings import Outliers, Shifts
+from digit_recognizer.networks.build import build_network
+from digit_recognizer.networks.onnx_export import export_onnx
+from digit_recognizer.networks.onnx_graph import can_be_written, write_graph
+from digit_recognizer.networks.predictor import Predictor, together
+from digit_recognizer.recipes import load_recipe, recipe_names
+from digit_recognizer.recipes.layers import ACTIVATIONS
+from digit_recognizer.recipes.schema import Outliers, Shifts
 from helpers import make_digits, tiny
 
 pytestmark = pytest.mark.usefixtures("one_thread")

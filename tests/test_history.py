@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from digit_recognizer.errors import DigitsError
-from digit_recognizer.training import EpochRecord, history_to_csv, read_history, train
+from digit_recognizer.runs.history import EpochRecord, history_to_csv, read_history
+from digit_recognizer.training import train
 from helpers import make_digits, tiny
 
 VALIDATED = EpochRecord(1, 0.01, 2.3, 0.1, 2.25, 0.125, 35, 0.5, 320.0)

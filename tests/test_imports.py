@@ -15,16 +15,19 @@ import digit_recognizer
 
 ROOT = Path(digit_recognizer.__file__).parent
 PACKAGE = "digit_recognizer"
-LEAVES = {"digits", "errors", "files", "intervals", "machine", "reading", "run_folder"}
-ROOMS = {
-    "imaging": set(),
-    "sources": {"imaging"},
-    "training": {"imaging", "sources"},
-    "recognition": {"imaging"},
-    "reporting": {"recognition", "sources", "training"},
-    "serving": {"imaging", "sources", "recognition", "reporting"},
-    "cli": {"imaging", "sources", "training", "recognition", "reporting", "serving"},
-}  # which rooms each may import, besides the leaves and itself
+LAYERS = [  # from the bottom up: a module imports from its own package and from lower layers only
+    {"__init__", "errors"},
+    {"files", "machine", "digits", "reading"},
+    {"evaluation", "corrections", "recipes", "imaging"},
+    {"runs", "sources", "synthetic"},
+    {"networks", "recognition"},
+    {"explain", "training"},
+    {"search", "report"},
+    {"service"},
+    {"cli"},
+    {"__main__"},
+]
+HEIGHT = {package: height for height, layer in enumerate(LAYERS) for package in layer}
 MODULES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
 CORE = {"PIL", "cv2", "numpy", "onnxruntime", "rich", "typer"}  # installed without any extra
 DRAWING = {"jinja2", "markupsafe", "matplotlib", "onnx", "safetensors"}  # what a report needs besides
@@ -38,7 +41,9 @@ SERVING = {
     "starlette",
     "uvicorn",
 }
-AT_HAND = ("reporting/__init__.py", "reporting/evaluation.py")  # of that room: imported to evaluate as well
+TORCH = {"networks", "training", "search"}  # packages that may import torch
+# installed with the extra `train`, which these need
+TRAINING = {"recipes", "synthetic", "networks", "training", "search", "explain", "report"}
 
 
 def imports(module: str, *, at_once: bool = False) -> Iterator[str]:
@@ -67,63 +72,57 @@ def walk(tree: ast.AST, *, at_once: bool) -> Iterator[ast.AST]:
         yield from walk(node, at_once=at_once)
 
 
-def room(module: str) -> str:
+def package(module: str) -> str:
+    """Return the package below digit_recognizer that a module belongs to, or its own name."""
     return module.partition("/")[0].removesuffix(".py")
 
 
-def rooms_imported(module: str) -> set[str]:
+def packages_imported(module: str) -> set[str]:
     names = (name.split(".") for name in imports(module))
     return {name[1] for name in names if name[0] == PACKAGE and len(name) > 1} - {"__version__"}
 
 
-def test_every_module_has_a_place_in_the_design():
-    top = {room(module) for module in MODULES}
-    assert top == LEAVES | set(ROOMS) | {"__init__", "__main__"}
+def test_every_package_has_a_layer():
+    assert {package(module) for module in MODULES} == set(HEIGHT)
 
 
-@pytest.mark.parametrize("module", [module for module in MODULES if room(module) in LEAVES])
-def test_a_leaf_imports_no_room(module):
-    assert rooms_imported(module) <= LEAVES
+@pytest.mark.parametrize("module", [module for module in MODULES if module != "__init__.py"])
+def test_a_module_imports_only_from_lower_layers(module):
+    own = package(module)
+    assert [each for each in packages_imported(module) - {own} if HEIGHT[each] >= HEIGHT[own]] == []
 
 
-@pytest.mark.parametrize("module", [module for module in MODULES if room(module) in ROOMS])
-def test_a_room_imports_only_what_lies_before_it(module):
-    own = room(module)
-    assert rooms_imported(module) <= LEAVES | ROOMS[own] | {own}
-
-
-def test_training_and_recognition_do_not_know_each_other():
-    assert "recognition" not in ROOMS["training"]
-    assert "training" not in ROOMS["recognition"]
+def test_the_service_does_not_import_training_or_reports():
+    found = {module: packages_imported(module) for module in MODULES if package(module) == "service"}
+    assert not {module for module, packages in found.items() if packages & {"training", "search", "report"}}
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_only_training_imports_torch(module):
     torches = [name for name in imports(module) if name.partition(".")[0] == "torch"]
-    assert room(module) == "training" or not torches
+    assert package(module) in TORCH or not torches
 
 
-@pytest.mark.parametrize("module", [module for module in MODULES if room(module) != "training"])
-def test_outside_the_training_room_only_the_core_is_imported_at_once(module):
+@pytest.mark.parametrize("module", [module for module in MODULES if package(module) not in TRAINING])
+def test_what_the_core_does_not_install_is_imported_where_it_is_used(module):
     outside = {name.partition(".")[0] for name in imports(module, at_once=True)}
-    drawing = DRAWING if room(module) == "reporting" and module not in AT_HAND else set()
-    serving = SERVING if room(module) == "serving" else set()
-    assert outside <= CORE | drawing | serving | set(sys.stdlib_module_names) | {PACKAGE}
+    serving = SERVING if package(module) == "service" else set()
+    assert outside <= CORE | serving | set(sys.stdlib_module_names) | {PACKAGE}
 
 
-def test_whoever_evaluates_does_not_wait_for_what_draws():
-    code = "import sys, digit_recognizer.reporting, digit_recognizer.cli.commands; print(*sys.modules)"
+def test_the_command_line_starts_without_what_draws_or_trains():
+    code = "import sys, digit_recognizer.evaluation, digit_recognizer.cli.commands; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert not DRAWING - {"markupsafe"} & {name.partition(".")[0] for name in loaded.split()}
+    assert not (DRAWING - {"markupsafe"} | {"torch"}) & {name.partition(".")[0] for name in loaded.split()}
 
 
 def test_the_walk_finds_imports_wherever_they_stand():
     """The tests above say little if the walk is blind."""
-    assert "digit_recognizer.training.load_recipe" in set(imports("cli/commands.py"))
-    assert "digit_recognizer.training.load_recipe" not in set(imports("cli/commands.py", at_once=True))
-    assert "sklearn.metrics.precision_recall_fscore_support" in set(imports("reporting/evaluation.py"))
+    assert "digit_recognizer.recipes.load_recipe" in set(imports("cli/commands.py"))
+    assert "digit_recognizer.recipes.load_recipe" not in set(imports("cli/commands.py", at_once=True))
+    assert "sklearn.metrics.precision_recall_fscore_support" in set(imports("evaluation.py"))
     assert "digit_recognizer.training" in {name.rpartition(".")[0] for name in imports("__init__.py")}
-    assert "torch" in set(imports("training/batches.py", at_once=True))
+    assert "torch" in set(imports("training/data.py", at_once=True))
 
 
 @pytest.mark.parametrize("name", digit_recognizer.__all__)

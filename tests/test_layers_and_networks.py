@@ -14,7 +14,11 @@ from scipy.special import erf, expit
 from torch import nn
 
 from digit_recognizer.errors import DigitsError
-from digit_recognizer.training.layers import (
+from digit_recognizer.networks.build import Dropout as RandomDropout
+from digit_recognizer.networks.build import Flatten as FlattenModule
+from digit_recognizer.networks.build import build_network
+from digit_recognizer.networks.summary import count_parameters, outline, summarise
+from digit_recognizer.recipes.layers import (
     ACTIVATIONS,
     Activation,
     BatchNorm,
@@ -27,11 +31,7 @@ from digit_recognizer.training.layers import (
     parse_layer,
     parse_layers,
 )
-from digit_recognizer.training.networks import Dropout as RandomDropout
-from digit_recognizer.training.networks import Flatten as FlattenModule
-from digit_recognizer.training.networks import build_network
-from digit_recognizer.training.recipe import load_recipe
-from digit_recognizer.training.summary import count_parameters, outline, summarise
+from digit_recognizer.recipes.recipe import load_recipe
 from helpers import tiny
 
 

@@ -9,22 +9,17 @@ import onnxruntime
 import pytest
 import torch
 
+import line_network as lines
 from digit_recognizer import DigitsError, load_digits
 from digit_recognizer.imaging.cuts import across, cut
 from digit_recognizer.imaging.segment import find_lines
 from digit_recognizer.imaging.strip import make_strip
 from digit_recognizer.imaging.strokes import Mark
-from digit_recognizer.training import export, lines, strings
-from digit_recognizer.training.lines import (
-    LineNetwork,
-    average_lines,
-    draw_strangers,
-    export_lines,
-    line_accuracy,
-    train_lines,
-)
-from digit_recognizer.training.outliers import draw_outliers
-from digit_recognizer.training.strings import write_line
+from digit_recognizer.networks import onnx_export as export
+from digit_recognizer.synthetic import text_lines as strings
+from digit_recognizer.synthetic.non_digits import draw_outliers
+from digit_recognizer.synthetic.text_lines import write_line
+from line_network import LineNetwork, average_lines, draw_strangers, export_lines, line_accuracy, train_lines
 from pictures import written
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from digit_recognizer.machine import usable_processors
-from digit_recognizer.training import hardware
+from digit_recognizer.training import device as hardware
 
 V1 = "32 31 0:29 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu,cpuacct"
 V2 = "41 31 0:38 / /sys/fs/cgroup rw,relatime shared:4 - cgroup2 cgroup2 rw,nsdelegate"

@@ -13,12 +13,13 @@ import torch
 from safetensors.torch import load_file
 
 from digit_recognizer.errors import DigitsError
+from digit_recognizer.networks.build import build_network
+from digit_recognizer.networks.predictor import Predictor, together
+from digit_recognizer.recipes.schema import Shifts
 from digit_recognizer.recognition import Recognizer
-from digit_recognizer.run_folder import read_validation_rows
-from digit_recognizer.training import read_history, resume, train, trainer
-from digit_recognizer.training.networks import build_network
-from digit_recognizer.training.predictor import Predictor, together
-from digit_recognizer.training.settings import Shifts
+from digit_recognizer.runs.history import read_history
+from digit_recognizer.runs.run_folder import read_validation_rows
+from digit_recognizer.training import resume, train, trainer
 from helpers import RUN_FILES, assert_same_run, files_in, follow_until, make_digits, tensors_of, tiny
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -18,12 +18,12 @@ from digit_recognizer import training
 from digit_recognizer.cli import commands, main
 from digit_recognizer.cli.models import model_and_source, unseen
 from digit_recognizer.errors import DigitsError
+from digit_recognizer.networks.onnx_export import export_onnx
+from digit_recognizer.networks.predictor import Predictor
 from digit_recognizer.recognition import Recognizer
-from digit_recognizer.run_folder import read_fold_rows, read_validation_rows
+from digit_recognizer.runs.run_folder import read_fold_rows, read_validation_rows
 from digit_recognizer.training import train
-from digit_recognizer.training.export import export_onnx
-from digit_recognizer.training.predictor import Predictor
-from digit_recognizer.training.preparation import Fold
+from digit_recognizer.training.splits import Fold
 from helpers import TINY, csv_of, make_digits, tiny
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -11,12 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from digit_recognizer.networks.build import build_network
+from digit_recognizer.recipes.schema import Adam, AdamW, RMSprop
+from digit_recognizer.recipes.schema import Muon as MuonSettings
 from digit_recognizer.training import train
-from digit_recognizer.training.muon import Muon, orthogonalise
-from digit_recognizer.training.networks import build_network
-from digit_recognizer.training.optimizers import build_optimizer
-from digit_recognizer.training.settings import Adam, AdamW, RMSprop
-from digit_recognizer.training.settings import Muon as MuonSettings
+from digit_recognizer.training.optimizers import Muon, build_optimizer, orthogonalise
 from helpers import make_digits, tiny
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -193,9 +192,9 @@ def test_muon_does_not_import_the_compiler_of_torch():
     """It takes a second of each start; in a process of its own, because the tests import it elsewhere."""
     program = (
         "import sys, torch\n"
-        "from digit_recognizer.training.networks import build_network\n"
+        "from digit_recognizer.networks.build import build_network\n"
         "from digit_recognizer.training.optimizers import build_optimizer\n"
-        "from digit_recognizer.training.recipe import load_recipe\n"
+        "from digit_recognizer.recipes.recipe import load_recipe\n"
         "recipe = load_recipe('standard', ['precision=float32'])\n"
         "network = build_network(recipe)\n"
         "optimizer = build_optimizer(recipe, network)\n"

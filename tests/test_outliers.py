@@ -7,13 +7,12 @@ import pytest
 import torch
 
 from digit_recognizer import DigitsError, Recognizer, load_digits
-from digit_recognizer.training.augment import augment
-from digit_recognizer.training.batches import Pool, make_pool, prepare
-from digit_recognizer.training.corrupt import WAYS, corrupt
-from digit_recognizer.training.networks import build_network
-from digit_recognizer.training.outliers import CERTAIN, KINDS, draw_outliers
-from digit_recognizer.training.pieces import draw_pieces
-from digit_recognizer.training.settings import Augmentation, Corruption, Outliers, Teacher
+from digit_recognizer.networks.build import build_network
+from digit_recognizer.recipes.schema import Augmentation, Corruption, Outliers, Teacher
+from digit_recognizer.synthetic.non_digits import CERTAIN, KINDS, draw_outliers
+from digit_recognizer.synthetic.segments import draw_pieces
+from digit_recognizer.training.augmentation import WAYS, augment, corrupt
+from digit_recognizer.training.data import Pool, make_pool, prepare
 from digit_recognizer.training.trainer import resume, train
 from helpers import assert_same_run, follow_until, make_digits, tiny
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from digit_recognizer.training.networks import build_network
-from digit_recognizer.training.predictor import MARGIN, Predictor, scale, together
-from digit_recognizer.training.settings import Shifts
+from digit_recognizer.networks.build import build_network
+from digit_recognizer.networks.predictor import MARGIN, Predictor, scale, together
+from digit_recognizer.recipes.schema import Shifts
 from helpers import make_digits, tiny
 
 IMAGES = make_digits(50, noise=75).images

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from digit_recognizer.recipes.schema import Augmentation
 from digit_recognizer.training import preview_augmentation
-from digit_recognizer.training.augment import augment
+from digit_recognizer.training.augmentation import augment
 from digit_recognizer.training.randomness import draws_from
-from digit_recognizer.training.settings import Augmentation
 from helpers import make_digits
 
 IMAGE = make_digits(1).images[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from digit_recognizer.reporting.projection import project
+from digit_recognizer.report.projection import project
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digit_recognizer.errors import DigitsError
-from digit_recognizer.training.layers import BatchNorm, Conv, Dense, Dropout, Pool, parse_layers
-from digit_recognizer.training.networks import build_network
-from digit_recognizer.training.recipe import (
+from digit_recognizer.networks.build import build_network
+from digit_recognizer.networks.summary import count_parameters
+from digit_recognizer.recipes.layers import BatchNorm, Conv, Dense, Dropout, Pool, parse_layers
+from digit_recognizer.recipes.recipe import (
     Recipe,
     load_recipe,
     recipe_from_toml,
@@ -21,7 +22,7 @@ from digit_recognizer.training.recipe import (
     recipe_text,
     recipe_to_toml,
 )
-from digit_recognizer.training.settings import (
+from digit_recognizer.recipes.schema import (
     Adam,
     AdamW,
     Augmentation,
@@ -35,7 +36,6 @@ from digit_recognizer.training.settings import (
     Split,
     Stopping,
 )
-from digit_recognizer.training.summary import count_parameters
 from helpers import TINY, tiny
 
 FIVE = ["alexnet28", "five-layer", "five-layer-one-epoch", "plain", "three-blocks"]  # of other authors

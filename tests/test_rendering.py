@@ -14,8 +14,8 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from digit_recognizer.reporting import figures, rendering
-from digit_recognizer.reporting.rendering import Renderer, render
+from digit_recognizer.report import figures, rendering
+from digit_recognizer.report.rendering import Renderer, render
 
 DRAWN = [partial(figures.draw_counts, np.arange(10) * number, np.arange(10)) for number in range(1, 7)]
 

@@ -16,8 +16,8 @@ import pytest
 from PIL import Image
 
 from digit_recognizer import Digits, DigitsError, Predictions, Recognizer, evaluate, write_report
-from digit_recognizer.reporting.evaluation import describe
-from digit_recognizer.run_folder import read_validation_rows
+from digit_recognizer.evaluation import describe
+from digit_recognizer.runs.run_folder import read_validation_rows
 from helpers import Element, files_in, make_digits, read_page
 
 pytestmark = pytest.mark.usefixtures("one_thread")

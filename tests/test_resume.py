@@ -19,8 +19,9 @@ from safetensors.numpy import load_file, save_file
 
 from digit_recognizer.digits import Digits
 from digit_recognizer.errors import DigitsError
+from digit_recognizer.recipes import load_recipe
 from digit_recognizer.recognition import Recognizer
-from digit_recognizer.training import load_recipe, resume, train, trainer
+from digit_recognizer.training import resume, train, trainer
 from helpers import (
     EVERYTHING,
     RUN_FILES,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from digit_recognizer.digits import Predictions
-from digit_recognizer.reporting.saliency import occlude
+from digit_recognizer.explain.occlusion import occlude
 
 DIGIT = 3  # the digit that the recognizers below know about
 

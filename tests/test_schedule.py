@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digit_recognizer.training.history import EpochRecord
-from digit_recognizer.training.recipe import load_recipe
+from digit_recognizer.recipes.recipe import load_recipe
+from digit_recognizer.recipes.schema import Constant, OneCycle, Plateau, Stopping
+from digit_recognizer.runs.history import EpochRecord
 from digit_recognizer.training.schedule import has_stopped, learning_rate
-from digit_recognizer.training.settings import Constant, OneCycle, Plateau, Stopping
 
 HALVE = load_recipe("five-layer").schedule
 TENTH = load_recipe("alexnet28").schedule

@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 
 from digit_recognizer import Digits, DigitsError, Predictions, Recognizer, evaluate, train
-from digit_recognizer.reporting import sections
-from digit_recognizer.reporting.activations import open_activations, read_filters
-from digit_recognizer.reporting.blocks import (
+from digit_recognizer.explain.activations import open_activations, read_filters
+from digit_recognizer.explain.occlusion import occlude
+from digit_recognizer.networks.summary import outline
+from digit_recognizer.recipes.schema import Stopping
+from digit_recognizer.report import sections
+from digit_recognizer.report.blocks import (
     Block,
     Command,
     ConfusionTable,
@@ -22,20 +25,12 @@ from digit_recognizer.reporting.blocks import (
     Picture,
     Section,
 )
-from digit_recognizer.reporting.saliency import occlude
-from digit_recognizer.reporting.sections import Choice, show_result
-from digit_recognizer.reporting.study import Run, Study, read_run, study_run
-from digit_recognizer.reporting.words import (
-    bytes_in_words,
-    count,
-    percent,
-    seconds_in_words,
-    spelled,
-)
-from digit_recognizer.run_folder import read_validation_rows
-from digit_recognizer.training import EpochRecord, outline
-from digit_recognizer.training.preparation import Fold, read_parts
-from digit_recognizer.training.settings import Stopping
+from digit_recognizer.report.sections import Choice, show_result
+from digit_recognizer.report.subject import Run, Study, read_run, study_run
+from digit_recognizer.report.words import bytes_in_words, count, percent, seconds_in_words, spelled
+from digit_recognizer.runs.history import EpochRecord
+from digit_recognizer.runs.run_folder import read_validation_rows
+from digit_recognizer.training.splits import Fold, read_parts
 from helpers import make_digits, tiny
 
 pytestmark = pytest.mark.usefixtures("one_thread", "drawn")

@@ -14,8 +14,8 @@ from PIL import Image
 
 from digit_recognizer import Recognizer, load_digits
 from digit_recognizer.errors import DigitsError
-from digit_recognizer.serving import create_app, make_settings
-from digit_recognizer.serving.logs import configure
+from digit_recognizer.service import create_app, make_settings
+from digit_recognizer.service.logs import configure
 from pictures import written
 
 RAW = {"Content-Type": "application/octet-stream"}
@@ -223,7 +223,7 @@ def test_filters_are_those_of_the_graph(client):
     kernels = np.frombuffer(base64.b64decode(first["kernels"]), np.uint8)
     assert kernels.size == first["outputs"] * first["height"] * first["width"]
     assert {int(kernels.min()), int(kernels.max())} & {1, 255}
-    from digit_recognizer.reporting.activations import open_activations
+    from digit_recognizer.explain.activations import open_activations
 
     inside = open_activations(Recognizer().path)
     weights = inside.filters(inside.convolutions[0]).mean(axis=1).reshape(-1)

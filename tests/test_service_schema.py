@@ -7,7 +7,7 @@ import warnings
 import pytest
 from hypothesis import HealthCheck, settings
 
-from digit_recognizer.serving import create_app, make_settings
+from digit_recognizer.service import create_app, make_settings
 
 with warnings.catch_warnings(action="ignore"):
     import schemathesis

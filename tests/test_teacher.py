@@ -12,14 +12,17 @@ import pytest
 import torch
 
 from digit_recognizer.errors import DigitsError
+from digit_recognizer.networks.predictor import scale
+from digit_recognizer.recipes.recipe import load_recipe, recipe_from_toml, recipe_to_toml
+from digit_recognizer.recipes.schema import Teacher
 from digit_recognizer.recognition import Recognizer
-from digit_recognizer.run_folder import read_fold_rows, read_validation_rows
-from digit_recognizer.training import batches, cross_validate, job, read_history, resume, train, trainer
-from digit_recognizer.training.predictor import scale
-from digit_recognizer.training.preparation import Fold, read_parts
-from digit_recognizer.training.recipe import load_recipe, recipe_from_toml, recipe_to_toml
-from digit_recognizer.training.settings import Teacher
-from digit_recognizer.training.teacher import choose_parts, load_teacher, soft_targets
+from digit_recognizer.runs.history import read_history
+from digit_recognizer.runs.run_folder import read_fold_rows, read_validation_rows
+from digit_recognizer.training import cross_validate, resume, train, trainer
+from digit_recognizer.training import data as batches
+from digit_recognizer.training import state as job
+from digit_recognizer.training.distillation import choose_parts, load_teacher, soft_targets
+from digit_recognizer.training.splits import Fold, read_parts
 from helpers import TINY, assert_same_run, csv_of, files_in, follow_until, make_digits, tensors_of, tiny
 
 pytestmark = pytest.mark.usefixtures("one_thread")

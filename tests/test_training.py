@@ -15,11 +15,14 @@ from safetensors.numpy import load_file
 import digit_recognizer
 from digit_recognizer.digits import Digits
 from digit_recognizer.errors import DigitsError
-from digit_recognizer.intervals import wilson_interval
+from digit_recognizer.evaluation import wilson_interval
+from digit_recognizer.networks.build import build_network
+from digit_recognizer.recipes import load_recipe
 from digit_recognizer.recognition import Recognizer
-from digit_recognizer.run_folder import checksum_of_rows, read_environment, read_validation_rows
-from digit_recognizer.training import Progress, load_recipe, preparation, randomness, train, trainer
-from digit_recognizer.training.networks import build_network
+from digit_recognizer.runs.history import Progress
+from digit_recognizer.runs.run_folder import checksum_of_rows, read_environment, read_validation_rows
+from digit_recognizer.training import randomness, train, trainer
+from digit_recognizer.training import splits as preparation
 from helpers import RUN_FILES, TINY, files_in, history_without_times, make_digits, tiny
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -21,15 +21,17 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.pool import Pool
 
-from digit_recognizer import run_folder
 from digit_recognizer.digits import Digits
 from digit_recognizer.errors import DigitsError
-from digit_recognizer.training import EpochRecord, load_recipe, recipe_names, tuning
-from digit_recognizer.training.ranges import Range, parse_ranges, settings_of
-from digit_recognizer.training.recipe import recipe_from_toml, recipe_to_toml
-from digit_recognizer.training.settings import Augmentation
+from digit_recognizer.recipes import load_recipe, recipe_names
+from digit_recognizer.recipes.recipe import recipe_from_toml, recipe_to_toml
+from digit_recognizer.recipes.schema import Augmentation
+from digit_recognizer.runs import run_folder
+from digit_recognizer.runs.history import EpochRecord
+from digit_recognizer.search import search as tuning
+from digit_recognizer.search.search import Trial, choose_ranges, tune
+from digit_recognizer.search.space import Range, parse_ranges, settings_of
 from digit_recognizer.training.trainer import DivergedError, train
-from digit_recognizer.training.tuning import Trial, choose_ranges, tune
 from helpers import TINY, csv_of, files_in, follow_until, make_digits, tiny
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -450,8 +452,8 @@ def states(folder: Path) -> list[str]:
 
 KILLED = """
 import os
-from digit_recognizer.training import tuning
-from digit_recognizer.training.ranges import parse_ranges
+from digit_recognizer.search import search as tuning
+from digit_recognizer.search.space import parse_ranges
 from helpers import make_digits, tiny
 def killed(*arguments, **options):
     os.kill(os.getpid(), 9)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from digit_recognizer import Recognizer, evaluate, load_digits, train, write_comparison, write_report
-from digit_recognizer.run_folder import read_validation_rows
+from digit_recognizer.runs.run_folder import read_validation_rows
 from helpers import tiny
 
 PROGRAMS = ("chromium", "google-chrome", "chromium-browser")

@@ -27,20 +27,13 @@ from torch import nn
 from digit_recognizer import Digits, DigitsError, Recognizer, evaluate, load_digits, load_recipe
 from digit_recognizer import resume as resume_run
 from digit_recognizer import train as train_run
+from digit_recognizer.evaluation import wilson_interval
 from digit_recognizer.files import replacing, write_text
-from digit_recognizer.intervals import wilson_interval
 from digit_recognizer.recognition.line_reader import MODEL as LINE_MODEL
 from digit_recognizer.recognition.recognizer import SHIPPED
-from digit_recognizer.run_folder import MODEL, held_out_rows, is_finished, read_environment
-from digit_recognizer.training.lines import (
-    LineNetwork,
-    average_lines,
-    draw_strangers,
-    export_lines,
-    line_accuracy,
-    train_lines,
-)
-from digit_recognizer.training.teacher import load_teacher
+from digit_recognizer.runs.run_folder import MODEL, held_out_rows, is_finished, read_environment
+from digit_recognizer.training.distillation import load_teacher
+from line_network import LineNetwork, average_lines, draw_strangers, export_lines, line_accuracy, train_lines
 
 SEEDS = (0, 1, 2)
 CYCLES = (11_500, 4e-3), (4_000, 2.5e-3), (6_500, 3e-3)  # steps and learning rate of the network for lines

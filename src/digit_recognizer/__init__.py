@@ -18,11 +18,14 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # ONNX Runtime looks when i
 if TYPE_CHECKING:
     from digit_recognizer.digits import Digits, Predictions
     from digit_recognizer.errors import DigitsError
+    from digit_recognizer.evaluation import Evaluation, evaluate
     from digit_recognizer.reading import Reading, SingleDigit
+    from digit_recognizer.recipes import Recipe, load_recipe
     from digit_recognizer.recognition import Recognizer
-    from digit_recognizer.reporting import Evaluation, evaluate, write_comparison, write_report
+    from digit_recognizer.report import write_comparison, write_report
+    from digit_recognizer.runs import EpochRecord
     from digit_recognizer.sources import load_digits, write_submission
-    from digit_recognizer.training import EpochRecord, Recipe, load_recipe, resume, train
+    from digit_recognizer.training import resume, train
 
 __version__ = "0.1.0"
 
@@ -49,11 +52,14 @@ __all__ = [
 _HOMES = {
     "digits": ("Digits", "Predictions"),
     "errors": ("DigitsError",),
+    "evaluation": ("Evaluation", "evaluate"),
     "reading": ("Reading", "SingleDigit"),
+    "recipes": ("Recipe", "load_recipe"),
     "recognition": ("Recognizer",),
-    "reporting": ("Evaluation", "evaluate", "write_comparison", "write_report"),
+    "report": ("write_comparison", "write_report"),
+    "runs": ("EpochRecord",),
     "sources": ("load_digits", "write_submission"),
-    "training": ("EpochRecord", "Recipe", "load_recipe", "resume", "train"),
+    "training": ("resume", "train"),
 }
 
 

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 
 from digit_recognizer.errors import DigitsError
 
-__all__ = ["CLASSES", "INK", "PIXELS", "SIDE", "Digits", "Predictions", "check_images"]
-
 CLASSES = 10  # the digits 0 to 9
 SIDE = 28  # pixels along each side of an image
 PIXELS = SIDE * SIDE

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["DigitsError", "first_line"]
-
 
 class DigitsError(ValueError):
     """Something a user can put right: bad input, a damaged file, a disk that is full.

@@ -11,8 +11,6 @@ from typing import Any
 
 from digit_recognizer.errors import DigitsError
 
-__all__ = ["make_directory", "remove_partial_files", "replacing", "write_json", "write_text"]
-
 PARTIAL = ".part"  # ends the name of a file that is still being written
 
 

@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from math import ceil, inf
 from pathlib import Path, PurePosixPath
 
-__all__ = ["processor_name", "usable_processors", "wait_briefly"]
-
 ROOT = Path("/")
 SPINS = 100_000  # of libgomp, about 5 ms; by default it is 300,000
 BLOCK_MILLISECONDS = 5  # of libomp, as on macOS; by default it is 200

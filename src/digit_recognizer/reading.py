@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Box", "Line", "Number", "ReadDigit", "Reading", "SingleDigit"]
-
 
 @dataclass(frozen=True, slots=True)
 class Box:

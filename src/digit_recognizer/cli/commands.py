@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from digit_recognizer import __version__, run_folder
+from digit_recognizer import __version__
 from digit_recognizer.cli.corrections import corrections
 from digit_recognizer.cli.options import (
     CorrectionsFile,
@@ -23,8 +23,7 @@ from digit_recognizer.cli.options import (
 )
 from digit_recognizer.cli.serving import serve
 from digit_recognizer.errors import DigitsError
-
-__all__ = ["app"]
+from digit_recognizer.runs import run_folder
 
 DEFAULT_RECIPE = "standard"
 
@@ -102,7 +101,7 @@ def train(
     """Train a network and write a run folder."""
     from digit_recognizer.cli.folds import cross_validate_anew, go_on_with_folds
     from digit_recognizer.cli.runs import go_on, train_anew
-    from digit_recognizer.sources.corrections import corrections_path
+    from digit_recognizer.corrections import corrections_path
 
     changes = settings or []
     if report and (folds or (resume and run_folder.is_cross_validation(resume))):
@@ -194,8 +193,8 @@ def evaluate(
     """
     from digit_recognizer.cli.models import model_and_source, unseen
     from digit_recognizer.cli.output import show_evaluation
+    from digit_recognizer.evaluation import evaluate as compare
     from digit_recognizer.recognition import Recognizer
-    from digit_recognizer.reporting import evaluate as compare
     from digit_recognizer.sources import load_digits
 
     path, run, named = model_and_source(model, source)
@@ -363,7 +362,8 @@ def recipes(
 ) -> None:
     """List the recipes, or print one as the file that you can copy and change."""
     from digit_recognizer.cli.output import show_recipes
-    from digit_recognizer.training import load_recipe, outline, recipe_names, recipe_text
+    from digit_recognizer.networks.summary import outline
+    from digit_recognizer.recipes import load_recipe, recipe_names, recipe_text
 
     if name is not None:
         typer.echo(recipe_text(name), nl=False)
@@ -380,7 +380,8 @@ def summary(
 ) -> None:
     """Show a network's layers, their output shapes and parameters."""
     from digit_recognizer.cli.output import show_summary
-    from digit_recognizer.training import load_recipe, outline
+    from digit_recognizer.networks.summary import outline
+    from digit_recognizer.recipes import load_recipe
 
     folder = Path(recipe)
     if folder.is_dir():

@@ -10,8 +10,6 @@ import typer
 from digit_recognizer.cli.options import CorrectionsFile, Json
 from digit_recognizer.errors import DigitsError
 
-__all__ = ["corrections"]
-
 NO_DIGIT = "no digit"
 
 corrections = typer.Typer(
@@ -63,8 +61,8 @@ def export(
 ) -> None:
     """Write the corrections as an .npz, or as a .csv in the form of the competition's train.csv."""
     from digit_recognizer.cli.phrases import corrections_in_words
+    from digit_recognizer.corrections import save_corrected
     from digit_recognizer.sources import write_training_csv
-    from digit_recognizer.sources.corrections import save_corrected
 
     ending = target.suffix.lower()
     if ending not in (".npz", ".csv"):
@@ -102,7 +100,7 @@ def clear(
 
 
 def _opened(file: Path | None) -> Any:
-    from digit_recognizer.sources.corrections import Corrections, corrections_path
+    from digit_recognizer.corrections import Corrections, corrections_path
 
     return Corrections(corrections_path(file), create=False)
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from digit_recognizer import run_folder
 from digit_recognizer.cli import INTERRUPTED
 from digit_recognizer.cli.session import (
     as_argument,
@@ -23,13 +22,12 @@ from digit_recognizer.cli.session import (
 )
 from digit_recognizer.digits import Digits
 from digit_recognizer.errors import DigitsError
+from digit_recognizer.runs import run_folder
 from digit_recognizer.sources import find_source, load_digits
 
 if TYPE_CHECKING:
     from digit_recognizer.cli.progress import Reporter
     from digit_recognizer.training import FoldRun
-
-__all__ = ["cross_validate_anew", "go_on_with_folds"]
 
 
 def cross_validate_anew(

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from digit_recognizer import run_folder
 from digit_recognizer.cli.runs import source_of_run
 from digit_recognizer.digits import Digits
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.recognition import Recognizer
+from digit_recognizer.runs import run_folder
 from digit_recognizer.sources.load import BUNDLED, MNIST
-
-__all__ = ["model_and_source", "unseen"]
 
 
 def model_and_source(model: str | None, source: str | None) -> tuple[Path | None, Path | None, str]:

@@ -8,19 +8,6 @@ from typing import Annotated
 
 import typer
 
-__all__ = [
-    "CorrectionsFile",
-    "Device",
-    "Json",
-    "Model",
-    "NamedModel",
-    "OfPart",
-    "OfRun",
-    "Part",
-    "Settings",
-    "Source",
-]
-
 SOURCE_HELP = (
     "The competition's archive, train.csv (also .gz), an IDX file, an .npz, a folder of these or of pictures "
     "by class, or one of the words bundled, mnist. Nothing named: $DIGITS_DATA, then data/, then bundled."

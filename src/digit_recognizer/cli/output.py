@@ -13,20 +13,11 @@ from rich.text import Text
 
 from digit_recognizer.cli.phrases import accuracy_in_words, make_console, print_json
 from digit_recognizer.digits import Predictions
-from digit_recognizer.reporting import Evaluation
-from digit_recognizer.training.recipe import Recipe
+from digit_recognizer.evaluation import Evaluation
+from digit_recognizer.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
-    from digit_recognizer.training.summary import Outline
-
-__all__ = [
-    "show_evaluation",
-    "show_recipes",
-    "show_report",
-    "show_submission",
-    "show_summary",
-    "telling",
-]
+    from digit_recognizer.networks.summary import Outline
 
 BYTES_PER_PARAMETER = 4  # float32
 

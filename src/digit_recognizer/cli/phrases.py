@@ -7,18 +7,6 @@ from typing import Any
 
 from rich.console import Console
 
-__all__ = [
-    "accuracy_in_words",
-    "corrected_in_words",
-    "corrections_in_words",
-    "epochs_in_words",
-    "errors_in_words",
-    "make_console",
-    "minutes_in_words",
-    "print_json",
-    "trials_in_words",
-]
-
 PIPE_WIDTH = 120  # columns where the output is no terminal
 
 

@@ -11,8 +11,6 @@ from digit_recognizer.errors import DigitsError
 from digit_recognizer.imaging import count_pages
 from digit_recognizer.reading import Reading, SingleDigit
 
-__all__ = ["Entry", "Page", "find_pages"]
-
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pdf", ".png", ".tif", ".tiff", ".webp")  # of those in a folder
 
 

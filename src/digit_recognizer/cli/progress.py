@@ -25,14 +25,12 @@ from digit_recognizer.cli.phrases import (
     print_json,
     trials_in_words,
 )
-from digit_recognizer.training.history import EpochRecord, Progress
-from digit_recognizer.training.recipe import Recipe
+from digit_recognizer.recipes.recipe import Recipe
+from digit_recognizer.runs.history import EpochRecord, Progress
 
 if TYPE_CHECKING:
-    from digit_recognizer.training.ranges import Range, Value
-    from digit_recognizer.training.tuning import Trial
-
-__all__ = ["Reporter", "make_reporter"]
+    from digit_recognizer.search.search import Trial
+    from digit_recognizer.search.space import Range, Value
 
 BAR_WIDTH = 10  # columns: the line is to fit 80
 

@@ -23,8 +23,6 @@ from digit_recognizer.imaging import decode
 from digit_recognizer.reading import Number, Reading, SingleDigit
 from digit_recognizer.recognition import Recognizer
 
-__all__ = ["read_pictures"]
-
 COLUMNS = ("picture", "page", "line", "text", "confidence", "x", "y", "width", "height")
 DRAWN_AS = {".jpeg": "JPEG", ".jpg": "JPEG", ".png": "PNG"}  # by the name's end
 

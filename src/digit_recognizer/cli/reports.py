@@ -8,12 +8,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from digit_recognizer import run_folder
 from digit_recognizer.cli.output import show_report, telling
 from digit_recognizer.digits import Digits
+from digit_recognizer.runs import run_folder
 from digit_recognizer.sources import Part, load_digits
-
-__all__ = ["report_comparison", "report_run", "split_names"]
 
 
 def split_names(names: list[str]) -> tuple[list[Path], str | None]:
@@ -44,8 +42,8 @@ def report_run(
     """Write a run's report, and say where it is; `chosen` are settings of `Choice`."""
     started = time.perf_counter()
     with telling("Report", as_json=as_json) as tell, _without_garbage_collection():
-        from digit_recognizer.reporting import write_report
-        from digit_recognizer.reporting.sections import Choice
+        from digit_recognizer.report import write_report
+        from digit_recognizer.report.sections import Choice
 
         page = write_report(
             run, digits, source=source, out=out, choice=Choice(**chosen or {}), on_section=tell
@@ -69,7 +67,7 @@ def report_comparison(runs: list[Path], source: str, part: Part, *, out: Path | 
     with telling("Comparison", as_json=False) as tell:
         tell("reading the digits")
         digits = load_digits(source, part)
-        from digit_recognizer.reporting import write_comparison
+        from digit_recognizer.report import write_comparison
 
         tell("predictions, figures and page")
         folder = out or run_folder.free_folder("comparison")

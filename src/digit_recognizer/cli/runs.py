@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from digit_recognizer import run_folder
 from digit_recognizer.cli import INTERRUPTED
 from digit_recognizer.cli.reports import report_run
 from digit_recognizer.cli.session import (
@@ -22,13 +21,12 @@ from digit_recognizer.cli.session import (
     show_epochs,
 )
 from digit_recognizer.errors import DigitsError
+from digit_recognizer.runs import run_folder
 from digit_recognizer.sources import find_source, has_test_csv, load_digits
 
 if TYPE_CHECKING:
     from digit_recognizer.cli.progress import Reporter
-    from digit_recognizer.training import EpochRecord
-
-__all__ = ["go_on", "source_of_run", "train_anew"]
+    from digit_recognizer.runs.history import EpochRecord
 
 
 def train_anew(

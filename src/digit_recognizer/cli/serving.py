@@ -10,8 +10,6 @@ from digit_recognizer.cli import leaving_at_once
 from digit_recognizer.cli.options import CorrectionsFile, NamedModel
 from digit_recognizer.errors import DigitsError
 
-__all__ = ["serve"]
-
 
 def serve(
     model: NamedModel = None,
@@ -72,8 +70,8 @@ def serve(
     with leaving_at_once():  # until the service handles signals
         import pydantic_settings  # noqa: F401  # the first that is missing without the extra, and only then
 
-        from digit_recognizer.serving import make_settings
-        from digit_recognizer.serving import serve as serve_until_told
+        from digit_recognizer.service import make_settings
+        from digit_recognizer.service import serve as serve_until_told
 
         settings = make_settings(**given)
         if corrections_file is not None and not settings.corrections:

@@ -13,23 +13,13 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
-from digit_recognizer import run_folder
 from digit_recognizer.digits import Digits
+from digit_recognizer.runs import run_folder
 from digit_recognizer.sources import find_source
 
 if TYPE_CHECKING:
     from digit_recognizer.cli.progress import Reporter
-    from digit_recognizer.training import EpochRecord
-
-__all__ = [
-    "as_argument",
-    "choose_source",
-    "command_line",
-    "lasting",
-    "session",
-    "show_beginning",
-    "show_epochs",
-]
+    from digit_recognizer.runs.history import EpochRecord
 
 HELD = 1.0  # seconds that a key may be held down without meaning it twice
 
@@ -89,7 +79,7 @@ def choose_source(source: str | None, reporter: Reporter) -> str:
 
 def show_beginning(folder: Path, digits: Digits, reporter: Reporter) -> None:
     """Show what a run is going to be trained on: all of its digits but a fold's."""
-    from digit_recognizer.training import load_recipe
+    from digit_recognizer.recipes import load_recipe
 
     fold = run_folder.read_fold_rows(folder)
     images = len(digits) - (0 if fold is None else len(fold))

@@ -11,8 +11,6 @@ from digit_recognizer.cli import INTERRUPTED
 from digit_recognizer.cli.session import choose_source, command_line, session
 from digit_recognizer.sources import load_digits
 
-__all__ = ["search_settings"]
-
 
 def search_settings(
     recipe: str,
@@ -27,17 +25,20 @@ def search_settings(
     as_json: bool,
 ) -> None:
     """Run trials until there are as many as asked for, and show each."""
-    from digit_recognizer.training import load_recipe, ranges, tuning
+    from digit_recognizer.recipes import load_recipe
+    from digit_recognizer.search.search import choose_ranges, tune
+    from digit_recognizer.search.space import parse_ranges
+    from digit_recognizer.search.study import BEST
 
     loaded = load_recipe(recipe, settings)
     folder = folder or Path("runs") / f"tune-{loaded.name}"
     with session(as_json=as_json) as (reporter, stop):
         found = choose_source(source, reporter)
         digits = load_digits(found, "train")
-        named = None if searched is None else ranges.parse_ranges(searched)
+        named = None if searched is None else parse_ranges(searched)
         fixed = {setting.partition("=")[0].strip() for setting in settings}
-        chosen = tuning.choose_ranges(digits, loaded, named, fixed=fixed, seed=seed)
-        done = tuning.tune(
+        chosen = choose_ranges(digits, loaded, named, fixed=fixed, seed=seed)
+        done = tune(
             digits,
             loaded,
             folder,
@@ -55,7 +56,7 @@ def search_settings(
         if stop.is_set():
             reporter.search_stopped(folder, command_line(*sys.argv[1:]))
             raise typer.Exit(INTERRUPTED)
-        best = folder / tuning.BEST
+        best = folder / BEST
         reporter.searched(
             best if best.exists() else None, command_line("train", found, "--recipe", str(best))
         )

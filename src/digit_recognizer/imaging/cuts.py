@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 
 from digit_recognizer.imaging.strokes import Mark
 
-__all__ = ["across", "cut"]
-
 SIDEWAYS = 0.3  # what a column to the side costs a cut, in points of ink
 LOOP = 0.4  # likewise, a point inside a closed loop: most are parts of one digit
 AWAY = 0.2  # of the way from one centre to the next: a cut keeps that from both

@@ -18,8 +18,6 @@ from digit_recognizer.digits import INK
 from digit_recognizer.errors import DigitsError, first_line
 from digit_recognizer.imaging import pdf
 
-__all__ = ["FORMATS", "MAX_PIXELS", "Picture", "count_pages", "decode"]
-
 Picture = bytes | str | Path | IO[bytes] | Image.Image | NDArray[Any]
 
 FORMATS = ("PNG", "JPEG", "WebP", "BMP", "GIF", "TIFF", "PDF")  # by content; a file's name plays no part

@@ -10,8 +10,6 @@ from digit_recognizer.imaging.normalise import BOX, normalise
 from digit_recognizer.imaging.paper import Ink
 from digit_recognizer.imaging.strokes import Mark, stroke_width
 
-__all__ = ["to_image"]
-
 FINE = 8  # pixels for one of the 28x28 image, while strokes are made broader or narrower
 MARGIN = 2 * FINE  # pixels around the strokes, for what they grow
 NARROW, BROAD = 2.0, 4.2  # pixels of the image; 86 % of MNIST's strokes are between

@@ -11,8 +11,6 @@ from PIL import Image
 from digit_recognizer.digits import INK, SIDE
 from digit_recognizer.errors import DigitsError
 
-__all__ = ["BOX", "normalise"]
-
 BOX = 20  # pixels; the ink's longer side becomes as long as this
 CENTRE = SIDE / 2  # pixel index; the centres of mass of MNIST's images lie within 0.5 of it
 

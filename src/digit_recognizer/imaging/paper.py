@@ -14,8 +14,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Ink", "find_ink", "is_dark_on_light"]
-
 Grey = NDArray[np.float32]
 
 WHITE = 255.0

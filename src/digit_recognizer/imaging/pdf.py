@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 
 from digit_recognizer.errors import DigitsError
 
-__all__ = ["count_pages", "is_pdf", "render_page"]
-
 RESOLUTION = 200  # dots an inch: a digit of 4 mm has 31
 UNITS = 72  # of a PDF's lengths, an inch
 LONGEST_SIDE = 5_000  # pixels; larger pages are drawn smaller, so that none has more than 25 megapixels

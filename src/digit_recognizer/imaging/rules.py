@@ -10,8 +10,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["without_rules"]
-
 Mask = NDArray[np.bool_]
 
 STEEPEST = 7.0  # degrees by which a rule may slope

@@ -12,8 +12,6 @@ from digit_recognizer.imaging.cuts import across, cut
 from digit_recognizer.imaging.paper import Ink, find_ink
 from digit_recognizer.imaging.strokes import Mark, find_marks, join
 
-__all__ = ["TextLine", "find_lines", "lines_of"]
-
 LONGEST, SHORTEST = 1600, 600  # pixels of the longer side, in which writing is looked for
 LEAST = 7  # pixels; smaller marks could not be read
 MOST = 2_000  # tall marks; a page with more is printed, or shows a texture

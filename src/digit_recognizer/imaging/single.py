@@ -10,8 +10,6 @@ from digit_recognizer.imaging.likeness import to_image
 from digit_recognizer.imaging.paper import Ink, find_ink
 from digit_recognizer.imaging.strokes import Mark, find_marks, join
 
-__all__ = ["find_single", "single_image"]
-
 LONGEST, SHORTEST = 400, 160  # pixels; larger shows no more of one digit, smaller leaves no room to measure
 SPECK = 0.03  # of the page's longer side
 PART = 0.12  # of the digit's longer side; smaller marks beside it are specks

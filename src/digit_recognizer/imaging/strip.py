@@ -13,8 +13,6 @@ from digit_recognizer.digits import INK
 from digit_recognizer.imaging.paper import Ink
 from digit_recognizer.imaging.segment import TextLine
 
-__all__ = ["DIGIT", "HEIGHT", "Strip", "make_strip"]
-
 HEIGHT = 40  # pixels of a strip
 DIGIT = 22  # pixels of a digit of the line's height
 MARGIN = 8  # pixels before and behind the ink

@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from digit_recognizer.imaging.paper import Ink
 from digit_recognizer.imaging.rules import without_rules
 
-__all__ = ["Mark", "find_marks", "join", "stroke_width"]
-
 Mask = NDArray[np.bool_]
 
 CLEAR, LIKELY = 4.0, 2.2  # times the noise: ink without doubt, and what is ink if it hangs together with that

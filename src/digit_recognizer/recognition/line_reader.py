@@ -17,8 +17,6 @@ from numpy.typing import NDArray
 from digit_recognizer.digits import CLASSES
 from digit_recognizer.recognition.session import start_session
 
-__all__ = ["MODEL", "Found", "LineReader"]
-
 FAINT = 0.2  # of the probability that there is none: a digit may be there from this on
 
 MODEL = Path(__file__).with_name("models") / "lines.onnx"

@@ -8,8 +8,6 @@ from PIL import Image, ImageDraw, ImageFont
 
 from digit_recognizer.reading import Box, Reading
 
-__all__ = ["draw_reading"]
-
 READ, UNSURE, REJECTED = (0, 102, 179), (213, 94, 0), (130, 130, 130)  # blue, vermilion, grey
 SURE = 0.9  # confidence from which a digit is drawn as read without doubt
 LETTERS = 0.5  # of a box's height

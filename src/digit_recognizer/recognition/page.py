@@ -18,8 +18,6 @@ from digit_recognizer.imaging.strokes import Mark
 from digit_recognizer.reading import Box, Line, Number, ReadDigit, Reading
 from digit_recognizer.recognition.line_reader import Found
 
-__all__ = ["read_page"]
-
 Predict = Callable[[NDArray[np.uint8]], Predictions]
 FindDigits = Callable[[NDArray[np.uint8]], list[Found]]
 

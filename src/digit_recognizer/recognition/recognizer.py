@@ -10,17 +10,15 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from digit_recognizer import run_folder
 from digit_recognizer.digits import CLASSES, SIDE, Predictions, check_images
 from digit_recognizer.errors import DigitsError, first_line
 from digit_recognizer.reading import Reading, SingleDigit
 from digit_recognizer.recognition.line_reader import LineReader
 from digit_recognizer.recognition.session import run_in_batches, start_session
+from digit_recognizer.runs import run_folder
 
 if TYPE_CHECKING:
     from digit_recognizer.imaging import Picture
-
-__all__ = ["THRESHOLD", "Recognizer"]
 
 SHIPPED = Path(__file__).with_name("models") / "digits.onnx"
 OUTPUTS = ("probabilities", "is_digit")  # that a model has: the first, or both

@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 
 from digit_recognizer.machine import usable_processors
 
-__all__ = ["run_in_batches", "start_session"]
-
 ERRORS = 3  # what is wrong comes as an exception, not on the terminal
 BATCH = 128  # images; larger batches are no faster
 

@@ -14,8 +14,6 @@ from digit_recognizer.errors import DigitsError
 from digit_recognizer.sources.parts import Part, digits_of
 from digit_recognizer.sources.streams import MAX_BYTES
 
-__all__ = ["load_npz"]
-
 SHAPES = ((SIDE, SIDE), (PIXELS,), (SIDE, SIDE, 1))  # of one image
 
 

@@ -14,8 +14,6 @@ from digit_recognizer.errors import DigitsError
 from digit_recognizer.imaging import normalise
 from digit_recognizer.sources.parts import Part, digits_of, optional
 
-__all__ = ["COUNT", "load_bundled"]
-
 COUNT = 1797
 
 

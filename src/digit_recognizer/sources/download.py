@@ -16,8 +16,6 @@ from digit_recognizer.errors import DigitsError
 from digit_recognizer.sources.idx import load_pair
 from digit_recognizer.sources.parts import Part, optional
 
-__all__ = ["CHECKSUMS", "MIRRORS", "load_mnist"]
-
 MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "https://storage.googleapis.com/cvdf-datasets/mnist/",

@@ -12,8 +12,6 @@ from digit_recognizer.errors import DigitsError
 from digit_recognizer.imaging import decode, is_dark_on_light, single_image
 from digit_recognizer.sources.parts import Part, digits_of
 
-__all__ = ["has_classes", "load_folder"]
-
 CLASS_NAMES = tuple(str(digit) for digit in range(CLASSES))
 PART_NAMES: dict[Part, tuple[str, ...]] = {"train": ("train", "training"), "test": ("test", "testing")}
 

@@ -22,8 +22,6 @@ from digit_recognizer.errors import DigitsError
 from digit_recognizer.sources.parts import Part, digits_of
 from digit_recognizer.sources.streams import opened, read_whole
 
-__all__ = ["has_idx", "is_idx", "load_file", "load_folder", "load_pair", "read_idx"]
-
 MOST_DIMENSIONS = 3  # images, rows, columns
 TYPES: dict[int, np.dtype[Any]] = {
     0x08: np.dtype("u1"),

@@ -26,17 +26,6 @@ from digit_recognizer.files import replacing, write_text
 from digit_recognizer.sources.parts import Part, digits_of
 from digit_recognizer.sources.streams import members, name_of, opened
 
-__all__ = [
-    "load_csv",
-    "load_folder",
-    "load_zip",
-    "looks_like_csv",
-    "tables_in",
-    "write_probabilities",
-    "write_submission",
-    "write_training_csv",
-]
-
 ARCHIVE = "digit-recognizer.zip"  # as Kaggle names its download
 LABEL = "label"
 PIXEL_NAMES = tuple(f"pixel{i}" for i in range(PIXELS))

@@ -11,8 +11,6 @@ from digit_recognizer.sources import arrays, idx, kaggle
 from digit_recognizer.sources.parts import Part
 from digit_recognizer.sources.streams import GZIP_MAGIC, ZIP_MAGIC, head, members
 
-__all__ = ["BUNDLED", "MNIST", "find_source", "has_test_csv", "load_digits"]
-
 BUNDLED, MNIST = "bundled", "mnist"  # words that name a source; a folder of that name is ./mnist
 DATA = "DIGITS_DATA"  # environment variable: the source where none is named
 FOLDER = "data"  # looked for in the current directory where that is not set either

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from digit_recognizer.digits import Digits
 from digit_recognizer.errors import DigitsError
 
-__all__ = ["Part", "digits_of", "optional"]
-
 Part = Literal["train", "test"]
 
 

@@ -13,8 +13,6 @@ from typing import IO, cast
 
 from digit_recognizer.errors import DigitsError
 
-__all__ = ["GZIP_MAGIC", "MAX_BYTES", "ZIP_MAGIC", "head", "members", "name_of", "opened", "read_whole"]
-
 MAX_BYTES = 2 * 1024**3  # uncompressed; ten times what the largest file of digits takes
 BUFFER = 1 << 20  # bytes
 GZIP_MAGIC = b"\x1f\x8b"

@@ -21,17 +21,8 @@ from torch import Tensor, nn
 
 from digit_recognizer.errors import DigitsError, first_line
 from digit_recognizer.files import replacing
-from digit_recognizer.run_folder import check_format
-from digit_recognizer.training.history import EpochRecord
-
-__all__ = [
-    "Position",
-    "load_checkpoint",
-    "load_weights",
-    "read_position",
-    "save_checkpoint",
-    "save_tensors",
-]
+from digit_recognizer.runs.history import EpochRecord
+from digit_recognizer.runs.run_folder import check_format
 
 FORMAT = 1
 _HEADER = "digit_recognizer"

@@ -14,8 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["batches_of", "draws_from"]
-
 ORDER = 0  # the step that the order of an epoch's images belongs to
 
 

@@ -10,10 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import inf
 
-from digit_recognizer.training.history import EpochRecord
-from digit_recognizer.training.settings import Constant, Monitor, OneCycle, Plateau, Stopping
-
-__all__ = ["has_stopped", "learning_rate"]
+from digit_recognizer.recipes.schema import Constant, Monitor, OneCycle, Plateau, Stopping
+from digit_recognizer.runs.history import EpochRecord
 
 
 def learning_rate(

@@ -20,31 +20,31 @@ from filelock import FileLock
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from digit_recognizer import run_folder
+from digit_recognizer.corrections import load_corrected
 from digit_recognizer.digits import CLASSES, SIDE, Digits
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.files import remove_partial_files, write_json, write_text
-from digit_recognizer.sources.corrections import load_corrected
-from digit_recognizer.training.arithmetic import autocast, describe_arithmetic, with_precision
-from digit_recognizer.training.batches import Pool, make_pool, prepare
-from digit_recognizer.training.checkpoint import (
-    Position,
-    save_tensors,
-)
-from digit_recognizer.training.corrections import (
+from digit_recognizer.networks.onnx_export import export_onnx
+from digit_recognizer.networks.predictor import Predictor
+from digit_recognizer.recipes.recipe import Recipe, as_recipe
+from digit_recognizer.runs import run_folder
+from digit_recognizer.runs.history import EpochRecord, Progress, history_to_csv
+from digit_recognizer.training.checkpoint import Position, save_tensors
+from digit_recognizer.training.data import Pool, make_pool, prepare
+from digit_recognizer.training.device import choose_device, keep_freed_memory, limit_threads
+from digit_recognizer.training.distillation import choose_parts, recorded
+from digit_recognizer.training.finetune import (
     Settled,
     choose_corrections,
     describe_corrections,
     pool_of,
     settle,
 )
-from digit_recognizer.training.export import export_onnx
-from digit_recognizer.training.hardware import choose_device, keep_freed_memory, limit_threads
-from digit_recognizer.training.history import EpochRecord, Progress, history_to_csv
-from digit_recognizer.training.job import Job, new_job, saved_job
-from digit_recognizer.training.judging import metrics_of, tensors_of, validate
-from digit_recognizer.training.predictor import Predictor
-from digit_recognizer.training.preparation import (
+from digit_recognizer.training.metrics import metrics_of, tensors_of, validate
+from digit_recognizer.training.precision import autocast, describe_arithmetic, with_precision
+from digit_recognizer.training.randomness import batches_of, draws_from
+from digit_recognizer.training.schedule import learning_rate
+from digit_recognizer.training.splits import (
     Fold,
     Parts,
     describe_environment,
@@ -52,12 +52,7 @@ from digit_recognizer.training.preparation import (
     make_folder,
     read_parts,
 )
-from digit_recognizer.training.randomness import batches_of, draws_from
-from digit_recognizer.training.recipe import Recipe, as_recipe
-from digit_recognizer.training.schedule import learning_rate
-from digit_recognizer.training.teacher import choose_parts, recorded
-
-__all__ = ["DivergedError", "OnStep", "resume", "train"]
+from digit_recognizer.training.state import Job, new_job, saved_job
 
 PROBE_IMAGES = 64  # on which model.onnx is compared with the network
 

@@ -1,0 +1,1 @@
+"""Networks: built from a recipe, combined into a predictor, summarised, and written as ONNX."""

@@ -1,0 +1,23 @@
+"""Recipes: everything that decides what a training run does, except the data and the seed. Needs no torch."""
+
+from __future__ import annotations
+
+from digit_recognizer.recipes.recipe import (
+    Recipe,
+    as_recipe,
+    load_recipe,
+    recipe_from_toml,
+    recipe_names,
+    recipe_text,
+    recipe_to_toml,
+)
+
+__all__ = [
+    "Recipe",
+    "as_recipe",
+    "load_recipe",
+    "recipe_from_toml",
+    "recipe_names",
+    "recipe_text",
+    "recipe_to_toml",
+]

@@ -1,0 +1,133 @@
+"""Drawings ► SVG and PNG, by this process and a helper beside it: matplotlib uses one processor only."""
+
+from __future__ import annotations
+
+import pickle
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from threading import Thread
+from types import TracebackType
+from typing import Self
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from digit_recognizer.machine import usable_processors
+from digit_recognizer.report.figures import as_png, as_svg
+
+# Not multiprocessing: it would run a user's script, which may have no main guard, again in the helper.
+# -P: no file of the current folder takes the place of a module.
+HELPER = ("-P", "-c", "from digit_recognizer.report.rendering import help_rendering; help_rendering()")
+
+Draw = Callable[[], Figure]
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A figure as files, and its width and height in inches."""
+
+    svg: str
+    png: bytes
+    width: float
+    height: float
+
+
+def render(draw: Draw) -> Rendered:
+    """Draw a figure and return its files."""
+    figure = draw()
+    width, height = figure.get_size_inches()
+    return Rendered(as_svg(figure), as_png(figure), float(width), float(height))
+
+
+class Renderer:
+    """Renders drawings in a helper process from when they are added, and in this one in `finish`.
+
+    Where there is one processor only, or no helper can be started, or it fails, this process renders all.
+
+    Parameters
+    ----------
+    processors
+        How many there are to use; as many as the process may use if None.
+    """
+
+    def __init__(self, processors: int | None = None) -> None:
+        self._waiting: SimpleQueue[tuple[int, Draw] | None] = SimpleQueue()
+        self._rendered: dict[int, Rendered] = {}
+        self._added = 0
+        self._helper: subprocess.Popen[bytes] | None = None
+        if sys.executable and (processors or usable_processors()) > 1:
+            pipe = subprocess.PIPE
+            with suppress(OSError):
+                self._helper = subprocess.Popen(  # noqa: S603 - Python itself
+                    [sys.executable, *HELPER], stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL
+                )
+        self._thread = Thread(target=self._feed_helper, daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._waiting.put(None)
+        if self._helper is not None:
+            self._helper.kill()
+        self._thread.join()
+        if self._helper is not None:
+            with suppress(OSError), self._helper:  # closes the pipes, one of which may be broken
+                pass
+
+    def add(self, draw: Draw) -> None:
+        """Add a drawing: a function of a module, with arguments by `functools.partial`."""
+        self._waiting.put((self._added, draw))
+        self._added += 1
+
+    def finish(self) -> list[Rendered]:
+        """Return what was added, in that order."""
+        self._render_waiting()
+        self._waiting.put(None)
+        self._thread.join()
+        self._render_waiting()  # what a helper that failed has left
+        return [self._rendered[number] for number in range(self._added)]
+
+    def _render_waiting(self) -> None:
+        with suppress(Empty):
+            while True:
+                task = self._waiting.get_nowait()
+                if task is not None:
+                    self._rendered[task[0]] = render(task[1])
+
+    def _feed_helper(self) -> None:
+        """Give the helper one drawing after the other."""
+        if self._helper is None:
+            return
+        assert self._helper.stdin is not None
+        assert self._helper.stdout is not None
+        settings: object = {key: mpl.rcParams[key] for key in mpl.rcParams if key != "backend"}
+        while (task := self._waiting.get()) is not None:
+            number, draw = task
+            try:
+                pickle.dump((settings, draw), self._helper.stdin)
+                self._helper.stdin.flush()
+                self._rendered[number] = pickle.load(self._helper.stdout)  # noqa: S301 - our own process's
+            except Exception:  # whatever is wrong with the helper: this process can do without it
+                self._waiting.put(task)
+                return
+
+
+def help_rendering() -> None:
+    """Render what comes from standard input, with matplotlib set as there, until that ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C reaches both: the other process ends this one
+    with suppress(EOFError, BrokenPipeError):
+        while True:
+            settings, draw = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the process that started this
+            with mpl.rc_context(settings):
+                rendered = render(draw)
+            pickle.dump(rendered, sys.stdout.buffer)
+            sys.stdout.buffer.flush()

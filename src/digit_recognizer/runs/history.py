@@ -1,0 +1,116 @@
+"""What a training run reports: a record each epoch, and where it is within one."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from digit_recognizer.errors import DigitsError
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRecord:
+    """One epoch.
+
+    Attributes
+    ----------
+    epoch
+        Counted from 1, for each member anew.
+    learning_rate
+        That of its first step.
+    loss, accuracy
+        Mean cross-entropy in nats and share of right answers over the training images, each as the
+        network stood when it met the image, augmentation and dropout included (as Keras reports them).
+    validation_loss, validation_accuracy, validation_errors
+        The same after the epoch on the validation images, without augmentation and dropout, and how many
+        were wrong; None without validation images.
+    seconds
+        Time taken, validation included.
+    images_per_second
+        Training images over the time they took, validation excluded.
+    member
+        Which of the recipe's networks was trained, counted from 1.
+    """
+
+    epoch: int
+    learning_rate: float
+    loss: float
+    accuracy: float
+    validation_loss: float | None
+    validation_accuracy: float | None
+    validation_errors: int | None
+    seconds: float
+    images_per_second: float
+    member: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a run is within an epoch.
+
+    Attributes
+    ----------
+    epoch, epochs
+        The epoch at work, counted from 1, and how many there are at most, those of all members together.
+    images, total
+        Training images of this epoch done, and all of them.
+    loss
+        Mean cross-entropy in nats over those done.
+    images_per_second
+        Of this epoch so far.
+    """
+
+    epoch: int
+    epochs: int
+    images: int
+    total: int
+    loss: float
+    images_per_second: float
+
+
+def history_to_csv(history: Sequence[EpochRecord]) -> str:
+    """Return the history as CSV with a header; a cell is empty where there was no validation."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, [field.name for field in fields(EpochRecord)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(record) for record in history)
+    return text.getvalue()
+
+
+def read_history(path: Path) -> list[EpochRecord]:
+    """Read a ``history.csv`` back.
+
+    Raises
+    ------
+    DigitsError
+        The file cannot be read or is damaged; the message names the line.
+    """
+    try:
+        rows = list(csv.DictReader(path.read_text("utf-8").splitlines()))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DigitsError(f"{path} is damaged or cannot be read: {error}") from error
+    return [_record(row, f"{path}, line {number}") for number, row in enumerate(rows, start=2)]
+
+
+def _record(row: dict[str, Any], where: str) -> EpochRecord:
+    try:
+        values: dict[str, Any] = {
+            field.name: _value(row[field.name], field.type) for field in fields(EpochRecord)
+        }
+        return EpochRecord(**values)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DigitsError(f"{where} is damaged: expected a number in each column, got {row}") from error
+
+
+def _value(cell: str, kind: Any) -> float | int | None:
+    if not cell and "None" in kind:
+        return None
+    value = int(cell) if "int" in kind else float(cell)
+    if not isfinite(value):
+        raise ValueError(cell)
+    return value

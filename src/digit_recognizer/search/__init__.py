@@ -1,0 +1,1 @@
+"""Search of a recipe's settings with Optuna."""

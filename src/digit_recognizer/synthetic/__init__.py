@@ -1,0 +1,1 @@
+"""Composed training images: non-digits, lines of digits, and segments cut from such lines. Needs no torch."""
