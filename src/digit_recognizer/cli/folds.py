@@ -43,8 +43,9 @@ def cross_validate_anew(
 ) -> None:
     """Train a run for each fold, and show how each one and all together do."""
     from digit_recognizer import training
+    from digit_recognizer.recipes import load_recipe
 
-    loaded = training.load_recipe(recipe, settings)
+    loaded = load_recipe(recipe, settings)
     folder = folder or run_folder.free_folder(f"{loaded.name}-folds")
     with session(as_json=as_json) as (reporter, stop):
         found = choose_source(source, reporter)

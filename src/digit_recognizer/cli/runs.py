@@ -44,12 +44,13 @@ def train_anew(
 ) -> None:
     """Train, and show how it goes and what to type next; from a run, its recipe is kept."""
     from digit_recognizer import training
+    from digit_recognizer.recipes import load_recipe
 
     if start is not None and corrections is not None:
         loaded = training.fine_tuning(start, corrections, settings)
         source = source_of_run(start, source)
     else:
-        loaded = training.load_recipe(recipe, settings)
+        loaded = load_recipe(recipe, settings)
         if corrections is not None:
             loaded = training.with_corrections(loaded, corrections)
     folder = folder or run_folder.free_folder(loaded.name)
