@@ -14,7 +14,7 @@ import onnx
 import pytest
 import torch
 
-from digit_recognizer import training
+from digit_recognizer import search
 from digit_recognizer.cli import commands, main
 from digit_recognizer.cli.models import model_and_source, unseen
 from digit_recognizer.errors import DigitsError
@@ -286,9 +286,9 @@ def test_a_module_of_the_packages_own_that_is_missing_is_an_error_of_ours(name, 
 
 def test_without_optuna_a_search_says_what_to_install(digits, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "optuna", None)
-    for module in ("study", "tuning"):
-        monkeypatch.delitem(sys.modules, f"digit_recognizer.training.{module}", raising=False)
-        monkeypatch.delattr(training, module, raising=False)
+    for module in ("study", "search"):
+        monkeypatch.delitem(sys.modules, f"digit_recognizer.search.{module}", raising=False)
+        monkeypatch.delattr(search, module, raising=False)
     status, output, errors = digits(f"tune tiny.toml made.csv --trials 1 --out {tmp_path / 'new'}")
     assert (status, output) == (2, "")
     assert errors == 'digits: this needs the package optuna: run pip install "digit-recognizer[tune]"\n'
