@@ -19,7 +19,7 @@ LAYERS = [  # from the bottom up: a module imports from its own package and from
     {"__init__", "errors"},
     {"files", "machine", "digits", "reading"},
     {"evaluation", "corrections", "recipes", "imaging"},
-    {"runs", "sources", "synthetic"},
+    {"formatting", "runs", "sources", "synthetic"},
     {"networks", "recognition"},
     {"explain", "training"},
     {"search", "report"},

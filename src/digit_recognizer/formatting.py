@@ -1,0 +1,51 @@
+"""Numbers and counts in words, for the command line and the report."""
+
+from __future__ import annotations
+
+from math import isnan
+
+from digit_recognizer.evaluation import Evaluation
+
+
+def percent(fraction: float, places: int = 2) -> str:
+    """Return a fraction, 0 to 1, as ``99.40 %``, or ``–`` for nan."""
+    return "–" if isnan(fraction) else f"{fraction:.{places}%}".replace("%", " %")
+
+
+def percent_range(low: float, high: float) -> str:
+    """Return two fractions, 0 to 1, as ``99.12 to 99.60 %``."""
+    return f"{100 * low:.2f} to {percent(high)}"
+
+
+def count(number: int, noun: str) -> str:
+    """Return ``1 image``, ``4,200 images``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def seconds_in_words(seconds: float) -> str:
+    """Return ``4.2 s``, ``7 min 5 s``, ``1 h 2 min``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def bytes_in_words(size: int) -> str:
+    """Return ``85 kB``, ``3.6 MB``: units of 1,000, not 1,024."""
+    return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{size / 1e3:,.0f} kB"
+
+
+def accuracy_in_words(evaluation: Evaluation) -> str:
+    """Return an accuracy and its 95 % interval as ``99.40 % (99.12 to 99.60 %)``."""
+    return f"{percent(evaluation.accuracy)} ({percent_range(*evaluation.accuracy_interval)})"
+
+
+def spelled(words: list[str]) -> str:
+    """Return ``a, b and c``."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def shorten(name: str, most: int = 22) -> str:
+    """Return a name of at most `most` letters; a longer one loses its middle."""
+    half = (most - 1) // 2
+    return name if len(name) <= most else f"{name[:half]}…{name[-half:]}"
