@@ -143,6 +143,23 @@ class Recipe:
         """Return the network of a member, counted from 1."""
         return self.choices[(member - 1) % len(self.choices)]
 
+    def with_settings(self, settings: Iterable[str], *, where: str = "") -> Recipe:
+        """Return the recipe with changes such as ``"epochs=3"`` or ``"optimizer.learning_rate=0.01"``.
+
+        Parameters
+        ----------
+        settings
+            Each ``key=value``, applied in turn, as `load_recipe` takes them.
+        where
+            What error messages call the recipe; by default, its name.
+
+        Raises
+        ------
+        DigitsError
+            A key is unknown, or a value is out of range.
+        """
+        return _validated(_changed(_table(self), settings), where or self.name)
+
     @model_validator(mode="after")
     def _is_consistent(self) -> Recipe:
         if self.network and self.networks:
@@ -229,20 +246,14 @@ def recipe_from_toml(text: str, where: str, settings: Iterable[str] = ()) -> Rec
         table = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # tomllib's own, a number too long, lists too deep
         raise DigitsError(f"{where}: not valid TOML: {error}") from error
-    for setting in settings:
-        _change(table, setting)
-    try:
-        return _ADAPTER.validate_python(_with_tuples(table))
-    except ValidationError as error:
-        raise DigitsError(f"{where}: {_explain(error)}") from error
+    return _validated(_changed(table, settings), where)
 
 
 def recipe_to_toml(recipe: Recipe) -> str:
     """Write a recipe so that `recipe_from_toml` gives the same one back."""
     import tomli_w
 
-    absent = (None, ())
-    table = {key: value for key, value in asdict(recipe).items() if value not in absent}
+    table = _table(recipe)
     precisions = set(table["precision"].values())
     if len(precisions) == 1:
         table["precision"] = precisions.pop()
@@ -250,6 +261,24 @@ def recipe_to_toml(recipe: Recipe) -> str:
 
 
 _ADAPTER: TypeAdapter[Recipe] = TypeAdapter(Recipe)
+
+
+def _table(recipe: Recipe) -> dict[str, Any]:
+    """Return a recipe as nested tables without the keys that are absent."""
+    return {key: value for key, value in asdict(recipe).items() if value not in (None, ())}
+
+
+def _validated(table: dict[str, Any], where: str) -> Recipe:
+    try:
+        return _ADAPTER.validate_python(_with_tuples(table))
+    except ValidationError as error:
+        raise DigitsError(f"{where}: {_explain(error)}") from error
+
+
+def _changed(table: dict[str, Any], settings: Iterable[str]) -> dict[str, Any]:
+    for setting in settings:
+        _change(table, setting)
+    return table
 
 
 def _packaged() -> Any:
