@@ -46,7 +46,7 @@ def learn(arrays: str, recipe: str, settings: list[str], seed: int, run: str) ->
     """
     from digit_recognizer import Digits, load_recipe
     from digit_recognizer import train as train_recipe
-    from digit_recognizer.networks.summary import outline
+    from digit_recognizer.networks.summary import summarise_recipe
 
     with np.load(arrays) as archive:
         digits = Digits(archive["images"], archive["labels"])
@@ -66,7 +66,7 @@ def learn(arrays: str, recipe: str, settings: list[str], seed: int, run: str) ->
         "final_accuracy": metrics["validation"]["accuracy"],
         "whole_seconds": whole,
         "parameters": metrics["parameters"],
-        "multiply_adds": outline(loaded).multiply_adds,
+        "multiply_adds": summarise_recipe(loaded).multiply_adds,
         "precision": load_recipe(f"{run}/recipe.toml").precision.convolution,
         "peak_bytes": peak_bytes(),
     }
@@ -162,11 +162,11 @@ def weights_of(run: str | None) -> dict[str, np.ndarray]:
 
 def keras_weights(network: Any) -> dict[str, np.ndarray]:
     """Return a network's weights as Keras keeps them: channels last, and in the order in, out."""
-    from digit_recognizer.networks.summary import summarise
+    from digit_recognizer.networks.summary import summarise_layers
 
     side = 0  # of the last image; 0 after the first dense layer
     weights: dict[str, np.ndarray] = {}
-    shapes = {row.name: row.output_shape for row in summarise(network)}
+    shapes = {row.name: row.output_shape for row in summarise_layers(network)}
     for name, layer in network.named_children():
         for part, tensor in layer.state_dict().items():
             weights[f"{name}.{part}"] = keras_order(tensor.numpy(), side)

@@ -297,7 +297,7 @@ def measure_prediction(bench: Bench, turn: int, prefix: str, recipe: str, model:
             "recognise_with_torch", {**job, "run": model, "probabilities": answers[1], "recipe": recipe}
         ),
     ]
-    lines = list(load_recipe(recipe).choices[0])
+    lines = list(load_recipe(recipe).architectures[0])
     found.append(bench.run("recognise", {**job, "probabilities": answers[2], "lines": lines}, keras=True))
     ours, torch, keras = map(np.load, answers)
     compared = [torch] if recipe == SHIPPED else [ours, torch]  # `Recognizer` looks at its images twice

@@ -14,7 +14,7 @@ from torch import nn
 from digit_recognizer.networks.build import build_network
 from digit_recognizer.networks.onnx_export import export_onnx
 from digit_recognizer.networks.onnx_graph import can_be_written, write_graph
-from digit_recognizer.networks.predictor import Predictor, together
+from digit_recognizer.networks.predictor import Predictor, combine_members
 from digit_recognizer.recipes import load_recipe, recipe_names
 from digit_recognizer.recipes.layers import ACTIVATIONS
 from digit_recognizer.recipes.schema import Outliers, Shifts
@@ -130,7 +130,7 @@ OTHER = ("conv 3 4x2 same stride 3", "batchnorm", "silu", "dense 10")
 @pytest.mark.parametrize("count", [1, 2, 7, 300])
 @pytest.mark.parametrize("shifts", [None, Shifts(1), Shifts(2, 0.5)], ids=["plain", "all", "unsure"])
 def test_a_batch_may_have_any_size(shifts, count):
-    network = together([build(*SMALL), build(*OTHER, seed=1)])
+    network = combine_members([build(*SMALL), build(*OTHER, seed=1)])
     assert_agrees(Predictor(network, shifts), IMAGES[:count])
 
 
@@ -138,15 +138,15 @@ def test_a_batch_may_have_any_size(shifts, count):
 @pytest.mark.parametrize("shifts", [None, Shifts(1), Shifts(1, 0.4)], ids=["plain", "all", "unsure"])
 def test_members_are_averaged_in_the_graph_as_in_torch(members, shifts):
     each = [build(*(OTHER if number == 1 else SMALL), seed=number) for number in range(members)]
-    assert_agrees(Predictor(together(each), shifts), IMAGES[:40])
+    assert_agrees(Predictor(combine_members(each), shifts), IMAGES[:40])
 
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_recipe_is_the_same_in_the_graph_as_in_torch(name):
     recipe = load_recipe(name)
-    members = [build_network(recipe, number) for number in range(1, len(recipe.choices) + 1)]
+    members = [build_network(recipe, number) for number in range(1, len(recipe.architectures) + 1)]
     predictor = Predictor(
-        together(members), recipe.shifts, temperature=recipe.temperature, outputs=recipe.outputs
+        combine_members(members), recipe.shifts, temperature=recipe.temperature, outputs=recipe.outputs
     )
     for count in (1, 40):
         assert_agrees(predictor, IMAGES[:count])
@@ -159,7 +159,7 @@ ELEVEN = ("conv 4 3x3 stride 2 relu", "maxpool 2", "dense 11")
 @pytest.mark.parametrize("shifts", [None, Shifts(1), Shifts(1, 0.4)], ids=["plain", "all", "unsure"])
 @pytest.mark.parametrize("members", [1, 2])
 def test_eleven_classes_become_ten_and_whether_there_is_a_digit(members, shifts, temperature):
-    network = together([build(*ELEVEN, outputs=11, seed=number) for number in range(members)])
+    network = combine_members([build(*ELEVEN, outputs=11, seed=number) for number in range(members)])
     predictor = Predictor(network, shifts, temperature=temperature, outputs=11)
     wanted = expected(predictor, IMAGES[:40])
     probabilities, is_digit = answers(predictor, IMAGES[:40])
@@ -180,7 +180,7 @@ def test_what_two_members_say_is_the_mean_of_what_each_says_alone():
     first, second = build(*SMALL), build(*SMALL, seed=1)
     alone = [computed(Predictor(network), IMAGES[:20]) for network in (first, second)]
     assert np.abs(alone[0] - alone[1]).max() > 0.1
-    found = computed(Predictor(together([first, second])), IMAGES[:20])
+    found = computed(Predictor(combine_members([first, second])), IMAGES[:20])
     np.testing.assert_allclose(found, (alone[0] + alone[1]) / 2, atol=CLOSE)
 
 
@@ -246,7 +246,7 @@ def test_weights_have_the_names_that_they_have_in_the_network():
     weights = {tensor.name for tensor in single if not tensor.name.startswith("constant_")}
     state = build(*OTHER).state_dict()
     assert weights == {f"network.{name}" for name in state if not name.endswith("num_batches_tracked")}
-    two = write_graph(Predictor(together([build(*SMALL), build(*SMALL)]))).graph.initializer
+    two = write_graph(Predictor(combine_members([build(*SMALL), build(*SMALL)]))).graph.initializer
     assert {"network.members.1.conv1.weight", "network.members.2.dense1.bias"} <= {each.name for each in two}
 
 
@@ -267,15 +267,15 @@ class Own(nn.Sequential):
 
 def test_only_what_was_read_from_lines_is_written_node_by_node():
     assert can_be_written(build(*SMALL))
-    assert can_be_written(together([build(*SMALL), build(*OTHER)]))
+    assert can_be_written(combine_members([build(*SMALL), build(*OTHER)]))
     assert not can_be_written(Own())
-    assert not can_be_written(together([build(*SMALL), Own()]))
+    assert not can_be_written(combine_members([build(*SMALL), Own()]))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("shifts", [Shifts(1), Shifts(2, 0.5)], ids=["all", "unsure"])
 def test_a_users_own_network_may_be_one_of_several_and_see_shifted_images(shifts, tmp_path):
-    predictor = Predictor(together([Own(), build(*SMALL)]), shifts)
+    predictor = Predictor(combine_members([Own(), build(*SMALL)]), shifts)
     export_onnx(predictor, tmp_path / "model.onnx", IMAGES[:8], "own")
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
     for count in (1, 2, 7):

@@ -17,7 +17,7 @@ from digit_recognizer.errors import DigitsError
 from digit_recognizer.networks.build import Dropout as RandomDropout
 from digit_recognizer.networks.build import Flatten as FlattenModule
 from digit_recognizer.networks.build import build_network
-from digit_recognizer.networks.summary import count_parameters, outline, summarise
+from digit_recognizer.networks.summary import count_parameters, summarise_layers, summarise_recipe
 from digit_recognizer.recipes.layers import (
     ACTIVATIONS,
     Activation,
@@ -130,7 +130,7 @@ def test_a_window_larger_than_the_image_is_refused(line):
 
 
 def test_a_window_as_large_as_the_image_fits():
-    assert summarise(build("conv 8 28x28", "dense 10"))[0].output_shape == (1, 1, 8)
+    assert summarise_layers(build("conv 8 28x28", "dense 10"))[0].output_shape == (1, 1, 8)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_a_network_may_end_with_global_pooling():
 def test_same_padding_gives_the_output_size_of_keras(kernel, stride):
     high, wide = kernel
     network = build(f"conv 2 {high}x{wide} stride {stride} same", "dense 10")
-    assert summarise(network)[0].output_shape == (ceil(28 / stride), ceil(28 / stride), 2)
+    assert summarise_layers(network)[0].output_shape == (ceil(28 / stride), ceil(28 / stride), 2)
 
 
 @settings(max_examples=60, deadline=None)
@@ -167,7 +167,7 @@ def test_same_padding_gives_the_output_size_of_keras(kernel, stride):
 def test_valid_padding_gives_the_output_size_of_keras(kernel, stride):
     network = build(f"conv 2 {kernel}x{kernel} stride {stride}", "dense 10")
     size = ceil((28 - kernel + 1) / stride)
-    assert summarise(network)[0].output_shape == (size, size, 2)
+    assert summarise_layers(network)[0].output_shape == (size, size, 2)
 
 
 def convolve_as_keras(image: np.ndarray, kernel: np.ndarray, stride: int) -> np.ndarray:
@@ -329,14 +329,14 @@ BLOCKS = [  # worked out by hand
 
 
 def test_a_summary_has_a_row_for_each_layer():
-    rows = summarise(build_network(load_recipe("three-blocks")))
+    rows = summarise_layers(build_network(load_recipe("three-blocks")))
     assert [(row.name, row.kind, row.output_shape, row.parameters) for row in rows] == BLOCKS
 
 
 @pytest.mark.parametrize("name", ["three-blocks", "five-layer", "plain"])
 def test_the_rows_of_a_summary_add_up(name):
     network = build_network(load_recipe(name))
-    rows = summarise(network)
+    rows = summarise_layers(network)
     sums = sum(row.parameters for row in rows), sum(row.trained_parameters for row in rows)
     assert sums == count_parameters(network)
 
@@ -344,7 +344,7 @@ def test_the_rows_of_a_summary_add_up(name):
 def test_a_summary_leaves_the_network_as_it_was():
     network = build("batchnorm", "dense 10").train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    summarise(network)
+    summarise_layers(network)
     assert network.training
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
@@ -375,7 +375,7 @@ def test_a_network_may_be_a_function_in_the_current_directory(module):
     name = module("own_network", "return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))")
     network = from_function(f"{name}:build")
     assert count_parameters(network) == (7850, 7850)
-    assert [row.output_shape for row in summarise(network)] == [(784,), (10,)]
+    assert [row.output_shape for row in summarise_layers(network)] == [(784,), (10,)]
     assert network.training
 
 
@@ -388,7 +388,7 @@ def test_a_network_without_parts_is_one_row(module):
         "    def forward(self, x):\n"
         "        return x.flatten(1)[:, :10] * self.scale\n"
     )
-    rows = summarise(from_function(f"{module('whole_network', 'return Whole()', part)}:build"))
+    rows = summarise_layers(from_function(f"{module('whole_network', 'return Whole()', part)}:build"))
     assert [(row.name, row.output_shape, row.parameters) for row in rows] == [("network", (10,), 10)]
 
 
@@ -456,7 +456,7 @@ def test_a_function_s_network_is_not_changed_by_looking_at_it(module):
 
 
 def multiply_adds(network: nn.Module) -> dict[str, int]:
-    return {row.name: row.multiply_adds for row in summarise(network)}
+    return {row.name: row.multiply_adds for row in summarise_layers(network)}
 
 
 def test_multiply_adds_of_convolutions_and_dense_layers_are_as_worked_out_by_hand():
@@ -490,19 +490,19 @@ FIVE_LAYER = {
 
 
 def test_an_outline_of_five_layer_adds_up():
-    network = outline(load_recipe("five-layer"))
+    network = summarise_recipe(load_recipe("five-layer"))
     assert {layer.name: layer.multiply_adds for layer in network.layers if layer.multiply_adds} == FIVE_LAYER
     assert network.multiply_adds == sum(FIVE_LAYER.values()) == 32_340_992
     assert (network.parameters, network.trained_parameters) == (887_530, 887_530)
-    assert network.layers == tuple(summarise(build_network(load_recipe("five-layer"))))
+    assert network.layers == tuple(summarise_layers(build_network(load_recipe("five-layer"))))
 
 
 A, B = ("conv 4 3x3 relu", "dense 10"), ("dense 20", "dense 10")
 
 
 def test_an_outline_of_members_counts_all_of_them():
-    alone = outline(tiny(network=A))
-    three = outline(tiny(network=A, members=3))
+    alone = summarise_recipe(tiny(network=A))
+    three = summarise_recipe(tiny(network=A, members=3))
     assert three.layers == alone.layers
     assert (alone.members, three.members) == (1, 3)
     assert three.parameters == 3 * alone.parameters == 3 * (4 * 10 + 10 * (2704 + 1))
@@ -511,8 +511,8 @@ def test_an_outline_of_members_counts_all_of_them():
 
 
 def test_an_outline_of_several_networks_has_the_layers_of_each_and_counts_each_as_often_as_it_is_taken():
-    first, second = outline(tiny(network=A)), outline(tiny(network=B))
-    whole = outline(tiny(network=(), networks=(A, B), members=5))  # A, B, A, B, A
+    first, second = summarise_recipe(tiny(network=A)), summarise_recipe(tiny(network=B))
+    whole = summarise_recipe(tiny(network=(), networks=(A, B), members=5))  # A, B, A, B, A
     assert [layer.name for layer in whole.layers] == [
         *("1.conv1", "1.flatten1", "1.dense1"),
         *("2.flatten1", "2.dense1", "2.dense2"),
@@ -525,7 +525,7 @@ def test_an_outline_of_several_networks_has_the_layers_of_each_and_counts_each_a
 
 
 def test_a_network_that_no_member_takes_is_not_outlined():
-    assert outline(tiny(network=(), networks=(A, B))) == outline(tiny(network=A))
+    assert summarise_recipe(tiny(network=(), networks=(A, B))) == summarise_recipe(tiny(network=A))
 
 
 def test_members_have_networks_of_their_own():
@@ -569,7 +569,7 @@ class Rows(nn.Module):
 
 
 def test_a_layer_that_gives_several_tensors_has_the_shape_of_the_first():
-    rows = summarise(Rows())
+    rows = summarise_layers(Rows())
     assert [(row.name, row.output_shape, row.multiply_adds) for row in rows] == [
         ("rows", (28, 8), 0),
         ("head", (10,), 80),

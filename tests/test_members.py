@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.networks.build import build_network
-from digit_recognizer.networks.predictor import Predictor, together
+from digit_recognizer.networks.predictor import Predictor, combine_members
 from digit_recognizer.recipes.schema import Shifts
 from digit_recognizer.recognition import Recognizer
 from digit_recognizer.runs.history import read_history
@@ -113,7 +113,7 @@ def test_a_model_says_the_mean_of_what_its_members_say(tmp_path):
 
 
 def test_a_model_with_shifts_is_the_predictor_of_its_members(whole):
-    predictor = Predictor(together([member_of(whole, number) for number in (1, 2, 3)]), Shifts(1, 0.8))
+    predictor = Predictor(combine_members([member_of(whole, number) for number in (1, 2, 3)]), Shifts(1, 0.8))
     with torch.inference_mode():
         expected = predictor(torch.from_numpy(DIGITS.images)).numpy()
     found = Recognizer(whole).predict(DIGITS.images).probabilities

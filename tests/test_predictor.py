@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from digit_recognizer.networks.build import build_network
-from digit_recognizer.networks.predictor import MARGIN, Predictor, scale, together
+from digit_recognizer.networks.predictor import MARGIN, Predictor, combine_members, scale
 from digit_recognizer.recipes.schema import Shifts
 from helpers import make_digits, tiny
 
@@ -107,7 +107,7 @@ def test_half_way_into_the_margin_the_average_counts_half():
 
 @pytest.mark.parametrize("shifts", [None, Shifts(1), Shifts(3, 0.4)])
 def test_what_a_predictor_gives_are_probabilities(shifts):
-    found = predicted(together([build(seed=0), build(seed=1)]), IMAGES, shifts)
+    found = predicted(combine_members([build(seed=0), build(seed=1)]), IMAGES, shifts)
     assert (found.shape, found.dtype) == ((50, 10), np.float32)
     assert found.min() >= 0
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-6)
@@ -115,7 +115,7 @@ def test_what_a_predictor_gives_are_probabilities(shifts):
 
 @pytest.mark.parametrize("shifts", [None, Shifts(1), Shifts(1, 0.4), Shifts(2, 0.01)])
 def test_predicting_gives_what_the_traced_computation_gives(shifts):
-    predictor = Predictor(together([build(seed=0), build(seed=1)]), shifts).eval()
+    predictor = Predictor(combine_members([build(seed=0), build(seed=1)]), shifts).eval()
     images = torch.from_numpy(IMAGES)
     with torch.inference_mode():
         torch.testing.assert_close(predictor.predict(images), predictor(images), rtol=0, atol=1e-6)
@@ -135,14 +135,14 @@ def test_where_no_image_is_unsure_a_network_gets_no_empty_batch():
 def test_members_together_say_the_mean_of_their_probabilities():
     networks = [build(seed) for seed in range(3)]
     mean = np.mean([predicted(network, IMAGES) for network in networks], axis=0)
-    np.testing.assert_allclose(predicted(together(networks), IMAGES), mean, atol=1e-6)
+    np.testing.assert_allclose(predicted(combine_members(networks), IMAGES), mean, atol=1e-6)
 
 
 def test_members_that_are_as_sure_as_can_be_give_no_number_that_is_none():
     """Two networks for which an answer has a probability of 0 to the last bit."""
     sure = build(seed=0)
     sure.dense1.weight.data *= 1e4
-    found = predicted(together([sure, sure]), IMAGES, Shifts(1))
+    found = predicted(combine_members([sure, sure]), IMAGES, Shifts(1))
     assert (predicted(sure, IMAGES) == 0).any()
     assert np.isfinite(found).all()
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-6)
@@ -150,4 +150,4 @@ def test_members_that_are_as_sure_as_can_be_give_no_number_that_is_none():
 
 def test_a_single_member_is_that_network_itself():
     network = build(seed=0)
-    assert together([network]) is network
+    assert combine_members([network]) is network

@@ -12,7 +12,7 @@ import pytest
 from digit_recognizer import Digits, DigitsError, Predictions, Recognizer, evaluate, train
 from digit_recognizer.explain.activations import open_activations, read_filters
 from digit_recognizer.explain.occlusion import occlude
-from digit_recognizer.networks.summary import outline
+from digit_recognizer.networks.summary import summarise_recipe
 from digit_recognizer.recipes.schema import Stopping
 from digit_recognizer.report import sections
 from digit_recognizer.report.blocks import (
@@ -156,7 +156,7 @@ def test_a_run_is_judged_by_all_of_other_digits(elsewhere):
 def test_the_result_says_what_the_run_is(study, trained):
     found = facts(show_result(study))
     size = (trained("two convolutions") / "model.onnx").stat().st_size
-    parameters = f"{outline(study.run.recipe).parameters:,}"
+    parameters = f"{summarise_recipe(study.run.recipe).parameters:,}"
     assert (
         found.items()
         >= {
@@ -278,7 +278,7 @@ def test_sound_digits_pass_all_checks(study):
 
 def test_the_network_is_a_table_of_its_layers_and_their_sums(study):
     table = show_network(study.run).blocks[0]
-    expected = outline(study.run.recipe)
+    expected = summarise_recipe(study.run.recipe)
     names = [row[0].split()[0] for row in table.rows]
     assert names == [*(layer.name for layer in expected.layers), "together"]
     assert table.rows[0][1:] == ["26 × 26 × 4", "40", f"{26 * 26 * 4 * 9:,}"]

@@ -362,14 +362,14 @@ def recipes(
 ) -> None:
     """List the recipes, or print one as the file that you can copy and change."""
     from digit_recognizer.cli.output import show_recipes
-    from digit_recognizer.networks.summary import outline
+    from digit_recognizer.networks.summary import summarise_recipe
     from digit_recognizer.recipes import load_recipe, recipe_names, recipe_text
 
     if name is not None:
         typer.echo(recipe_text(name), nl=False)
         return
     loaded = [load_recipe(each) for each in recipe_names()]
-    show_recipes([(recipe, outline(recipe).parameters) for recipe in loaded])
+    show_recipes([(recipe, summarise_recipe(recipe).parameters) for recipe in loaded])
 
 
 @app.command()
@@ -380,11 +380,11 @@ def summary(
 ) -> None:
     """Show a network's layers, their output shapes and parameters."""
     from digit_recognizer.cli.output import show_summary
-    from digit_recognizer.networks.summary import outline
+    from digit_recognizer.networks.summary import summarise_recipe
     from digit_recognizer.recipes import load_recipe
 
     folder = Path(recipe)
     if folder.is_dir():
         run_folder.read_environment(folder)
     loaded = load_recipe(folder / run_folder.RECIPE if folder.is_dir() else recipe)
-    show_summary(loaded, outline(loaded))
+    show_summary(loaded, summarise_recipe(loaded))

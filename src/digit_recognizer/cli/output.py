@@ -17,7 +17,7 @@ from digit_recognizer.evaluation import Evaluation
 from digit_recognizer.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
-    from digit_recognizer.networks.summary import Outline
+    from digit_recognizer.networks.summary import NetworkSummary
 
 BYTES_PER_PARAMETER = 4  # float32
 
@@ -101,7 +101,7 @@ def show_recipes(recipes: Sequence[tuple[Recipe, int]]) -> None:
     make_console().print(table)
 
 
-def show_summary(recipe: Recipe, network: Outline) -> None:
+def show_summary(recipe: Recipe, network: NetworkSummary) -> None:
     """Show a network as Keras's `summary` does."""
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("layer", no_wrap=True)

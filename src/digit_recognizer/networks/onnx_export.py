@@ -26,7 +26,7 @@ from digit_recognizer.digits import CLASSES
 from digit_recognizer.errors import DigitsError, first_line
 from digit_recognizer.files import replacing
 from digit_recognizer.networks.onnx_graph import can_be_written, write_graph
-from digit_recognizer.networks.predictor import Predictor, of_digits
+from digit_recognizer.networks.predictor import Predictor, split_outputs
 from digit_recognizer.runs.run_folder import FORMAT
 
 TOLERANCE = 1e-4  # of a probability, between torch and ONNX Runtime in float32
@@ -65,7 +65,7 @@ def export_onnx(
     predictor = predictor.eval()
     images = torch.from_numpy(probe)
     with torch.inference_mode():
-        outputs = of_digits(predictor(images))[: _count_outputs(predictor)]
+        outputs = split_outputs(predictor(images))[: _count_outputs(predictor)]
     expected = [output.numpy() for output in outputs]
     proto = write_graph(predictor) if can_be_written(predictor.network) else _by_torch(predictor, images)
     metadata = {"format": str(FORMAT), "recipe": name, "version": __version__}
@@ -108,7 +108,7 @@ class _Parted(nn.Module):
         self.predictor = predictor
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        return of_digits(self.predictor(images))
+        return split_outputs(self.predictor(images))
 
 
 def _by_torch(predictor: Predictor, images: Tensor) -> onnx.ModelProto:

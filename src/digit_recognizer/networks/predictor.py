@@ -35,12 +35,12 @@ def directions(pixels: int) -> list[tuple[int, int]]:
     return [(0, pixels), (2 * pixels, pixels), (pixels, 0), (pixels, 2 * pixels)]
 
 
-def together(members: Sequence[nn.Module]) -> nn.Module:
+def combine_members(members: Sequence[nn.Module]) -> nn.Module:
     """Return one network for all members: that of a single one itself."""
     return members[0] if len(members) == 1 else Ensemble(members)
 
 
-def of_digits(probabilities: Tensor) -> tuple[Tensor, Tensor]:
+def split_outputs(probabilities: Tensor) -> tuple[Tensor, Tensor]:
     """Return the probabilities of each digit, given that it is one (N, 10), and that it is one (N,).
 
     Parameters

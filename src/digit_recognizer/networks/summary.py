@@ -44,7 +44,7 @@ class LayerSummary:
 
 
 @dataclass(frozen=True, slots=True)
-class Outline:
+class NetworkSummary:
     """A network without its weights.
 
     Attributes
@@ -75,7 +75,7 @@ def count_parameters(network: nn.Module) -> tuple[int, int]:
     return trained + fixed + statistics, trained
 
 
-def outline(recipe: Recipe, device: str = "meta") -> Outline:
+def summarise_recipe(recipe: Recipe, device: str = "meta") -> NetworkSummary:
     """Return the outline of a recipe's network.
 
     Parameters
@@ -93,21 +93,21 @@ def outline(recipe: Recipe, device: str = "meta") -> Outline:
     """
     rows: list[LayerSummary] = []
     totals = np.zeros(3, np.int64)  # parameters, trained ones, products
-    networks = recipe.choices[: recipe.members]
+    networks = recipe.architectures[: recipe.members]
     for number, lines in enumerate(networks, start=1):
         with torch.device("cpu" if isinstance(lines, str) else device), torch.random.fork_rng([]):
             network = build_network(recipe, number)
-            layers = summarise(network)
+            layers = summarise_layers(network)
         times = len(range(number, recipe.members + 1, len(networks)))
         products = sum(layer.multiply_adds for layer in layers)
         totals += np.multiply((*count_parameters(network), products), times)
         prefix = f"{number}." if len(networks) > 1 else ""
         rows += [replace(layer, name=prefix + layer.name) for layer in layers]
     parameters, trained, products = totals.tolist()
-    return Outline(tuple(rows), parameters, trained, products, recipe.members)
+    return NetworkSummary(tuple(rows), parameters, trained, products, recipe.members)
 
 
-def summarise(network: nn.Module) -> list[LayerSummary]:
+def summarise_layers(network: nn.Module) -> list[LayerSummary]:
     """Return a row for each layer, in the order in which an image passes them."""
     rows: list[LayerSummary] = []
     products: list[int] = []  # of the layer at work

@@ -126,7 +126,7 @@ class Recipe:
         return "" if self.corrections is None else self.corrections.run
 
     @property
-    def choices(self) -> tuple[Network, ...]:
+    def architectures(self) -> tuple[Network, ...]:
         """The networks that members take in turn, at least one."""
         return self.networks or (self.network,)
 
@@ -141,7 +141,7 @@ class Recipe:
 
     def network_of(self, member: int) -> Network:
         """Return the network of a member, counted from 1."""
-        return self.choices[(member - 1) % len(self.choices)]
+        return self.architectures[(member - 1) % len(self.architectures)]
 
     def with_settings(self, settings: Iterable[str], *, where: str = "") -> Recipe:
         """Return the recipe with changes such as ``"epochs=3"`` or ``"optimizer.learning_rate=0.01"``.
@@ -166,7 +166,7 @@ class Recipe:
             raise DigitsError("expected network or networks, got both")
         if not self.network and not self.networks:
             raise DigitsError("the key 'network' is missing")
-        for network in self.choices:
+        for network in self.architectures:
             _check_network(network, self.batch_size)
         if self.start and self.teacher is not None:
             raise DigitsError(

@@ -16,7 +16,7 @@ from torch.nn.functional import one_hot
 from digit_recognizer.digits import CLASSES, Digits
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.networks.build import build_network
-from digit_recognizer.networks.predictor import scale, together
+from digit_recognizer.networks.predictor import combine_members, scale
 from digit_recognizer.recipes.recipe import Recipe, load_recipe
 from digit_recognizer.recipes.schema import Split
 from digit_recognizer.runs import run_folder
@@ -38,7 +38,7 @@ def load_teacher(recipe: Recipe, device: torch.device) -> nn.Module | None:
     """
     if recipe.teacher is None:
         return None
-    network = together(load_members(Path(recipe.teacher.run)))
+    network = combine_members(load_members(Path(recipe.teacher.run)))
     network = network.eval().requires_grad_(requires_grad=False)
     return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
@@ -56,7 +56,7 @@ def load_members(folder: Path) -> list[nn.Module]:
     found = load_recipe(folder / run_folder.RECIPE)
     with draws_from(seed=0, epoch=0, step=0):  # what is built before the weights come in draws some
         members = [build_network(found, member) for member in range(1, count_members(folder, found) + 1)]
-    load_weights(folder / run_folder.WEIGHTS, together(members))
+    load_weights(folder / run_folder.WEIGHTS, combine_members(members))
     return members
 
 

@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy, nll_loss
 
 from digit_recognizer.digits import CLASSES, Digits
 from digit_recognizer.evaluation import wilson_interval
-from digit_recognizer.networks.predictor import Predictor, of_digits, scale
+from digit_recognizer.networks.predictor import Predictor, scale, split_outputs
 from digit_recognizer.networks.summary import count_parameters
 from digit_recognizer.training.splits import Parts
 from digit_recognizer.training.state import Job
@@ -50,7 +50,7 @@ def probabilities_of(predictor: Predictor, images: NDArray[np.uint8]) -> Tensor:
 
 def answers_in(probabilities: Tensor) -> NDArray[np.int64]:
     """Return what images are taken for: int64 (N,), 0 to 9, or 10 for no digit."""
-    digits, is_digit = of_digits(probabilities)
+    digits, is_digit = split_outputs(probabilities)
     answers: NDArray[np.int64] = digits.argmax(1).numpy()
     answers[is_digit.numpy() < EVEN] = CLASSES
     return answers
@@ -82,7 +82,7 @@ def _figures(predictor: Predictor, digits: Digits) -> dict[str, Any] | None:
 def figures_in(probabilities: Tensor, digits: Digits) -> dict[str, Any]:
     """Return how good these probabilities of digits are."""
     labels = torch.from_numpy(digits.labels)
-    likely, _ = of_digits(probabilities)
+    likely, _ = split_outputs(probabilities)
     right = int((likely.argmax(1) == labels).sum())
     return {
         "images": len(digits),

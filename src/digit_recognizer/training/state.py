@@ -11,7 +11,7 @@ from torch import nn
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.files import write_text
 from digit_recognizer.networks.build import build_network
-from digit_recognizer.networks.predictor import Predictor, together
+from digit_recognizer.networks.predictor import Predictor, combine_members
 from digit_recognizer.recipes.recipe import Recipe, load_recipe, recipe_to_toml
 from digit_recognizer.runs import run_folder
 from digit_recognizer.runs.history import EpochRecord, history_to_csv
@@ -89,7 +89,7 @@ class Job:
     @property
     def predictor(self) -> Predictor:
         """What the run has come to: its networks on the processor, and how they are used."""
-        network = together([*self.trained, self.network.cpu()])
+        network = combine_members([*self.trained, self.network.cpu()])
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return Predictor(
             network, self.recipe.shifts, temperature=self.recipe.temperature, outputs=self.recipe.outputs
@@ -125,7 +125,7 @@ def new_job(folder: Path, recipe: Recipe, seed: int, device: torch.device) -> Jo
     """
     if seed < 0:
         raise DigitsError(f"expected a seed of at least 0, got {seed}")
-    for member in range(2, len(recipe.choices) + 1):
+    for member in range(2, len(recipe.architectures) + 1):
         _begin(recipe, seed, device, member)
     network, optimizer = _begin(recipe, seed, device, member=1)
     teacher = load_teacher(recipe, device)

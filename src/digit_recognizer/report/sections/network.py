@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from digit_recognizer.errors import DigitsError
-from digit_recognizer.networks.summary import LayerSummary, Outline, outline
+from digit_recognizer.networks.summary import LayerSummary, NetworkSummary, summarise_recipe
 from digit_recognizer.report import figures
 from digit_recognizer.report.blocks import Block, Note, Picture, Section, Table
 from digit_recognizer.report.subject import Run
@@ -21,13 +21,13 @@ def show_network(run: Run) -> Section:
     if run.recipe.members > 1:
         lead += f" The model averages {run.recipe.members} such networks, each from other first weights."
     try:
-        network = outline(run.recipe, "cpu" if run.metrics["parameters"] <= SMALL else "meta")
+        network = summarise_recipe(run.recipe, "cpu" if run.metrics["parameters"] <= SMALL else "meta")
     except DigitsError as error:  # a function of the user's own that is not at hand
         return Section("network", "The network", lead, [Note("Layers", f"It cannot be built here: {error}.")])
     return Section("network", "The network", lead, [_table(network), _drawing(network)])
 
 
-def _table(network: Outline) -> Table:
+def _table(network: NetworkSummary) -> Table:
     rows = [
         [_name(layer), _shape(layer), f"{layer.parameters:,}", f"{layer.multiply_adds:,}"]
         for layer in network.layers
@@ -54,7 +54,7 @@ def _shape(layer: LayerSummary) -> str:
     return " × ".join(map(str, layer.output_shape))
 
 
-def _drawing(network: Outline) -> Block:
+def _drawing(network: NetworkSummary) -> Block:
     layers = [
         (layer.name, layer.kind, layer.output_shape)
         for layer in network.layers

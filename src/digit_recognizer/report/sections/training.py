@@ -85,7 +85,9 @@ def _caption(run: Run, *, validated: bool) -> str:
     ]
     if validated:
         easier = [] if run.recipe.augmentation is None else ["augmentation"]
-        lines = [line for network in run.recipe.choices if not isinstance(network, str) for line in network]
+        lines = [
+            line for network in run.recipe.architectures if not isinstance(network, str) for line in network
+        ]
         easier += ["dropout"] if any(line.startswith("dropout") for line in lines) else []
         if easier:
             words.append(
