@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 
 from digit_recognizer.digits import SIDE, check_images
 from digit_recognizer.errors import DigitsError, first_line
@@ -188,6 +187,8 @@ def read_filters(run: Path, layer: Convolution) -> NDArray[np.float32]:
     DigitsError
         The weights are missing or damaged.
     """
+    from safetensors import SafetensorError, safe_open  # the extra `serve` does not install it
+
     path = run / run_folder.WEIGHTS
     try:
         with safe_open(path, framework="numpy") as weights:
