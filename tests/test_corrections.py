@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from digit_recognizer.corrections import Corrections, load_corrected
+from digit_recognizer.corrections import Corrections, load_corrections
 from digit_recognizer.digits import Digits
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.recipes.recipe import load_recipe, recipe_from_toml, recipe_to_toml
@@ -103,7 +103,7 @@ def test_handwriting_that_was_corrected_is_read_afterwards_and_nothing_is_forgot
 def test_the_metrics_say_what_was_gained_and_what_it_cost(start, file, tmp_path):
     metrics = tune(start, file, tmp_path / "run")
     said = metrics["corrections"]
-    learned = load_corrected(file)
+    learned = load_corrections(file)
     assert said["images"] == 20
     assert said["classes"] == learned.classes.tolist()
     for run, name in ((start, "before"), (tmp_path / "run", "after")):
@@ -131,7 +131,7 @@ def test_each_is_judged_by_a_network_that_had_not_seen_it(start, file, tmp_path,
 
     monkeypatch.setattr(trainer, "_train_quietly", spy)
     tune(start, file, tmp_path / "run")
-    everything = {image.tobytes() for image in load_corrected(file).images}
+    everything = {image.tobytes() for image in load_corrections(file).images}
     judged = [everything - pool for pool in pools]
     assert [len(each) for each in judged] == [4] * 5
     assert set().union(*judged) == everything
@@ -254,9 +254,9 @@ def test_the_run_names_where_it_came_from_and_what_it_learned(start, file, tmp_p
     said = read_environment(tmp_path / "run")["corrections"]
     assert said["from"]["run"] == str(start.resolve())
     assert said["file"] == str(file)
-    assert said["sha256"] == Corrections(file).corrected().sha256()
-    kept = load_corrected(tmp_path / "run/corrections.npz")
-    np.testing.assert_array_equal(kept.images, load_corrected(file).images)
+    assert said["sha256"] == Corrections(file).samples().sha256()
+    kept = load_corrections(tmp_path / "run/corrections.npz")
+    np.testing.assert_array_equal(kept.images, load_corrections(file).images)
 
 
 def test_the_same_again_is_the_same_to_the_bit(start, file, tmp_path):

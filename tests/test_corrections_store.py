@@ -71,25 +71,25 @@ def test_only_its_writer_may_look_into_the_file(filled):
 
 def test_digits_and_what_is_none_are_told_apart(filled):
     assert filled.count() == 3
-    digits = filled.digits()
+    digits = filled.samples().digits()
     assert digits.labels.tolist() == [7, 0]
     assert digits.images[:, 0, 0].tolist() == [1, 3]
-    assert filled.corrected().others[:, 0, 0].tolist() == [2]
+    assert filled.samples().images[:, 0, 0].tolist() == [1, 3, 2]
 
 
 def test_an_empty_file_holds_no_digits(file):
     corrections = Corrections(file)
     assert corrections.count() == 0
     assert corrections.all() == []
-    assert len(corrections.digits()) == len(corrections.corrected().others) == 0
+    assert len(corrections.samples()) == 0
 
 
 def test_the_later_of_two_corrections_of_an_image_counts(filled):
     filled.add(image(1), 9)
     filled.add(image(3), None)
     assert filled.count() == 5
-    assert filled.digits().labels.tolist() == [9]
-    assert filled.corrected().others[:, 0, 0].tolist() == [2, 3]
+    assert filled.samples().classes.tolist() == [9, 10, 10]
+    assert filled.samples().images[:, 0, 0].tolist() == [1, 2, 3]
 
 
 def test_the_checksum_knows_what_counts_and_not_when_it_was_said(file, tmp_path):
@@ -98,9 +98,9 @@ def test_the_checksum_knows_what_counts_and_not_when_it_was_said(file, tmp_path)
     there.add(image(2), None)
     here.add(image(2), None, 3, "another")
     here.add(image(1), 7)
-    assert there.corrected().sha256() == here.corrected().sha256()
+    assert there.samples().sha256() == here.samples().sha256()
     here.add(image(1), 8)
-    assert there.corrected().sha256() != here.corrected().sha256()
+    assert there.samples().sha256() != here.samples().sha256()
 
 
 def test_a_correction_is_taken_back_once(filled):

@@ -6,7 +6,6 @@ itself, so that one `Corrections` may serve many threads.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sqlite3
 import time
@@ -20,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digit_recognizer.digits import CLASSES, PIXELS, SIDE, Digits, check_images
+from digit_recognizer.digits import CLASSES, NON_DIGIT, PIXELS, SIDE, Digits, Samples, check_images
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.files import make_directory, replacing
 
@@ -77,48 +76,6 @@ class Correction:
     read_as: int | None
     model: str
     time: str
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Corrected:
-    """What can be learned from corrections.
-
-    Attributes
-    ----------
-    digits
-        With the labels that are right; N may be 0.
-    others
-        Images of no digit: uint8, shape (M, 28, 28); M may be 0.
-    """
-
-    digits: Digits
-    others: NDArray[np.uint8]
-
-    def __len__(self) -> int:
-        return len(self.digits) + len(self.others)
-
-    @property
-    def images(self) -> NDArray[np.uint8]:
-        """All images, those of no digit last: uint8, shape (N + M, 28, 28)."""
-        return np.concatenate([self.digits.images, self.others])
-
-    @property
-    def classes(self) -> NDArray[np.int64]:
-        """What each is: int64, shape (N + M,), 0 to 9, or 10 for no digit."""
-        labels = np.empty(0, np.int64) if self.digits.labels is None else self.digits.labels
-        return np.concatenate([labels, np.full(len(self.others), CLASSES, np.int64)])
-
-    def chosen(self, rows: NDArray[Any]) -> Corrected:
-        """Return those of the given rows of `images`: an index array or a mask."""
-        images, classes = self.images[rows], self.classes[rows]
-        is_digit = classes < CLASSES
-        return Corrected(Digits(images[is_digit], classes[is_digit]), images[~is_digit])
-
-    def sha256(self) -> str:
-        """Return a checksum, the same in whatever order they were made."""
-        pairs = zip(self.images, self.classes.tolist(), strict=True)
-        lines = sorted(image.tobytes() + bytes([number]) for image, number in pairs)
-        return hashlib.sha256(b"".join(lines)).hexdigest()
 
 
 class Corrections:
@@ -216,16 +173,12 @@ class Corrections:
         by_image = {each.image.tobytes(): each for each in self.all()}
         return sorted(by_image.values(), key=lambda each: each.id)
 
-    def corrected(self) -> Corrected:
-        """Return what can be learned from `latest`."""
-        latest = self.latest()
-        digits = [each for each in latest if each.label is not None]
-        labels = np.array([each.label for each in digits], np.int64)
-        return Corrected(Digits(_images(digits), labels), _images([e for e in latest if e.label is None]))
-
-    def digits(self) -> Digits:
-        """Return those of `latest` that are digits, with their labels; N may be 0."""
-        return self.corrected().digits
+    def samples(self) -> Samples:
+        """Return `latest` as samples to learn from: the digits first, then the non-digits; N may be 0."""
+        latest = sorted(self.latest(), key=lambda each: each.label is None)
+        images = np.concatenate([np.empty((0, SIDE, SIDE), np.uint8), *(each.image[None] for each in latest)])
+        classes = [NON_DIGIT if each.label is None else each.label for each in latest]
+        return Samples(images, np.array(classes, np.int64))
 
     @property
     def _reading(self) -> str:
@@ -281,8 +234,8 @@ def corrections_path(named: Path | None = None) -> Path:
     return named or Path(os.environ.get(VARIABLE) or CORRECTIONS)
 
 
-def load_corrected(path: Path) -> Corrected:
-    """Read what can be learned from a file of corrections, or from what `save_corrected` wrote.
+def load_corrections(path: Path) -> Samples:
+    """Read what can be learned from a file of corrections, or from what `save_corrections` wrote.
 
     Raises
     ------
@@ -290,17 +243,18 @@ def load_corrected(path: Path) -> Corrected:
         It is missing, damaged, or something else.
     """
     if path.suffix != ".npz":
-        return Corrections(path, create=False).corrected()
+        return Corrections(path, create=False).samples()
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             images, labels, others = (arrays[name] for name in ("images", "labels", "others"))
         check_images(others)
-        return Corrected(Digits(images, labels), others)
+        classes = np.concatenate([Digits(images, labels).labels, np.full(len(others), NON_DIGIT, np.int64)])
+        return Samples(np.concatenate([images, others]), classes)
     except Exception as error:  # damage makes zipfile, zlib and numpy's parser raise nearly anything
         raise DigitsError(f"{path} is damaged, or holds no corrections ({error}): bring it back") from error
 
 
-def save_corrected(path: Path, corrected: Corrected) -> None:
+def save_corrections(path: Path, samples: Samples) -> None:
     """Write corrections as an .npz archive, which `load_digits` reads too.
 
     Its arrays are ``images``, uint8 (N, 28, 28), and ``labels``, int64 (N,), of the digits, and ``others``,
@@ -311,10 +265,11 @@ def save_corrected(path: Path, corrected: Corrected) -> None:
     DigitsError
         The file cannot be written.
     """
-    digits = corrected.digits
+    digits = samples.digits()
     assert digits.labels is not None
+    others = samples.images[~samples.is_digit]
     with replacing(path) as partial, partial.open("wb") as file:
-        np.savez_compressed(file, images=digits.images, labels=digits.labels, others=corrected.others)
+        np.savez_compressed(file, images=digits.images, labels=digits.labels, others=others)
 
 
 def _set_up(database: sqlite3.Connection) -> None:
@@ -381,11 +336,6 @@ def _correction(row: tuple[Any, ...], path: Path) -> Correction:
         )
     pixels = np.frombuffer(image, np.uint8).reshape(SIDE, SIDE)
     return Correction(number, pixels, label, read_as, model, when)
-
-
-def _images(corrections: list[Correction]) -> NDArray[np.uint8]:
-    empty = np.empty((0, SIDE, SIDE), np.uint8)
-    return np.concatenate([empty, *(each.image[None] for each in corrections)])
 
 
 def _is_label(label: object) -> bool:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from digit_recognizer.errors import DigitsError
 
 CLASSES = 10  # the digits 0 to 9
+NON_DIGIT = CLASSES  # the class of an image that shows no digit
 SIDE = 28  # pixels along each side of an image
 PIXELS = SIDE * SIDE
 INK = 255  # a pixel's value where the ink is full; the background is 0
@@ -40,7 +41,7 @@ class Digits:
     def __post_init__(self) -> None:
         check_images(self.images)
         if self.labels is not None:
-            _check_labels(self.labels, len(self.images))
+            _check_labels("labels", self.labels, len(self.images), highest=CLASSES - 1)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -60,6 +61,54 @@ class Digits:
         if self.labels is not None:
             digest.update(self.labels.astype("<i8").tobytes())
         return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Samples:
+    """Images to learn from, of digits and of non-digits.
+
+    Attributes
+    ----------
+    images
+        uint8, shape (N, 28, 28): 0 is the background, 255 full ink.
+    classes
+        int64, shape (N,), each 0 to 9, or `NON_DIGIT`.
+
+    Raises
+    ------
+    DigitsError
+        If an array has another dtype, shape or range.
+    """
+
+    images: NDArray[np.uint8]
+    classes: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        check_images(self.images)
+        _check_labels("classes", self.classes, len(self.images), highest=NON_DIGIT)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, rows: slice | NDArray[Any]) -> Samples:
+        """Return the samples of the given rows: a slice, an index array or a boolean mask."""
+        return Samples(self.images[rows], self.classes[rows])
+
+    @property
+    def is_digit(self) -> NDArray[np.bool_]:
+        """Which samples are digits: bool, shape (N,)."""
+        is_digit: NDArray[np.bool_] = self.classes != NON_DIGIT
+        return is_digit
+
+    def digits(self) -> Digits:
+        """Return the samples that are digits, with their labels; N may be 0."""
+        return Digits(self.images[self.is_digit], self.classes[self.is_digit])
+
+    def sha256(self) -> str:
+        """Return a checksum of images and classes; the order of the samples does not change it."""
+        pairs = zip(self.images, self.classes.tolist(), strict=True)
+        lines = sorted(image.tobytes() + bytes([number]) for image, number in pairs)
+        return hashlib.sha256(b"".join(lines)).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,10 +161,10 @@ def check_images(images: NDArray[Any]) -> None:
         )
 
 
-def _check_labels(labels: NDArray[Any], count: int) -> None:
+def _check_labels(name: str, labels: NDArray[Any], count: int, highest: int) -> None:
     if not isinstance(labels, np.ndarray) or labels.dtype != np.int64 or labels.shape != (count,):
         found = f"{labels.dtype} {labels.shape}" if isinstance(labels, np.ndarray) else type(labels).__name__
-        raise DigitsError(f"expected int64 labels of shape ({count},), got {found}")
-    wrong = np.flatnonzero((labels < 0) | (labels >= CLASSES))
+        raise DigitsError(f"expected int64 {name} of shape ({count},), got {found}")
+    wrong = np.flatnonzero((labels < 0) | (labels > highest))
     if wrong.size:
-        raise DigitsError(f"expected labels 0 to 9, got {labels[wrong[0]]} at index {wrong[0]}")
+        raise DigitsError(f"expected {name} 0 to {highest}, got {labels[wrong[0]]} at index {wrong[0]}")

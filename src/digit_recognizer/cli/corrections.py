@@ -61,22 +61,22 @@ def export(
 ) -> None:
     """Write the corrections as an .npz, or as a .csv in the form of the competition's train.csv."""
     from digit_recognizer.cli.phrases import corrections_in_words
-    from digit_recognizer.corrections import save_corrected
+    from digit_recognizer.corrections import save_corrections
     from digit_recognizer.sources import write_training_csv
 
     ending = target.suffix.lower()
     if ending not in (".npz", ".csv"):
         raise DigitsError(f"{target} is neither .npz nor .csv: name one of these, such as corrections.csv")
     store = _opened(file)
-    corrected = store.corrected()
-    digits, others = len(corrected.digits), len(corrected.others)
-    if not len(corrected) or (ending == ".csv" and not digits):
+    samples = store.samples()
+    digits, others = int(samples.is_digit.sum()), int((~samples.is_digit).sum())
+    if not len(samples) or (ending == ".csv" and not digits):
         raise DigitsError(f"{store.path} holds no corrections that can be written to {target}")
     if ending == ".csv":
-        write_training_csv(corrected.digits, target)
+        write_training_csv(samples.digits(), target)
         apart = f"; {others} of no digit left out: write an .npz to keep them" if others else ""
     else:
-        save_corrected(target, corrected)
+        save_corrections(target, samples)
         apart = f", and {others} of no digit in an array of their own" if others else ""
     _say(f"Wrote {target}: {corrections_in_words(digits)}{apart}.")
 

@@ -22,10 +22,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from digit_recognizer.corrections import Corrected, load_corrected
-from digit_recognizer.digits import CLASSES, Digits
+from digit_recognizer.corrections import load_corrections
+from digit_recognizer.digits import CLASSES, NON_DIGIT, Digits, Samples
 from digit_recognizer.errors import DigitsError
-from digit_recognizer.networks.predictor import Predictor, together
+from digit_recognizer.networks.predictor import Predictor, combine_members
 from digit_recognizer.recipes.recipe import Recipe, load_recipe, recipe_from_toml, recipe_to_toml
 from digit_recognizer.recipes.schema import Augmentation, Corrections, OneCycle
 from digit_recognizer.runs import run_folder
@@ -56,7 +56,7 @@ class Chosen:
 
     Attributes
     ----------
-    corrected
+    samples
         At least one.
     no_digit
         How many were left out because they are no digit, and the recipe knows no outliers.
@@ -64,7 +64,7 @@ class Chosen:
         How many were left out because they are images that the run holds out.
     """
 
-    corrected: Corrected
+    samples: Samples
     no_digit: int
     held_out: int
 
@@ -139,38 +139,38 @@ def choose_corrections(recipe: Recipe, digits: Digits, parts: Parts) -> Chosen |
     """
     if recipe.corrections is None:
         return None
-    corrected = load_corrected(Path(recipe.corrections.file))
+    samples = load_corrections(Path(recipe.corrections.file))
     held_out = parts.validation if parts.fold is None else np.concatenate([parts.validation, parts.fold])
     seen = {image.tobytes() for image in digits.images[held_out]}
-    is_held_out = np.array([image.tobytes() in seen for image in corrected.images], bool)
-    is_unknown = (corrected.classes == CLASSES) & (recipe.outliers is None)
+    is_held_out = np.array([image.tobytes() in seen for image in samples.images], bool)
+    is_unknown = ~samples.is_digit & (recipe.outliers is None)
     chosen = Chosen(
-        corrected.chosen(~(is_held_out | is_unknown)),
+        samples[~(is_held_out | is_unknown)],
         no_digit=int(is_unknown.sum()),
         held_out=int((is_held_out & ~is_unknown).sum()),
     )
-    if not len(chosen.corrected):
+    if not len(chosen.samples):
         why = ""
-        if len(corrected):
+        if len(samples):
             why = f": {chosen.no_digit} are no digit, {chosen.held_out} are images that are held out"
         raise DigitsError(f"{recipe.corrections.file} holds no corrections to learn from{why}")
     return chosen
 
 
-def pool_of(corrected: Corrected, device: torch.device) -> Pool:
+def pool_of(samples: Samples, device: torch.device) -> Pool:
     """Return corrections as they come into batches."""
-    return Pool(torch.from_numpy(corrected.images).to(device), torch.from_numpy(corrected.classes).to(device))
+    return Pool(torch.from_numpy(samples.images).to(device), torch.from_numpy(samples.classes).to(device))
 
 
 def describe_corrections(recipe: Recipe, chosen: Chosen) -> dict[str, Any]:
     """Return what a run's ``environment.json`` says of its corrections, and of the run it started from."""
     assert recipe.corrections is not None
-    corrected = chosen.corrected
+    samples = chosen.samples
     described: dict[str, Any] = {
         "file": str(Path(recipe.corrections.file).resolve()),
-        "sha256": corrected.sha256(),
-        "digits": len(corrected.digits),
-        "others": len(corrected.others),
+        "sha256": samples.sha256(),
+        "digits": int(samples.is_digit.sum()),
+        "others": int((~samples.is_digit).sum()),
         "left_out": {"no_digit": chosen.no_digit, "held_out": chosen.held_out},
     }
     if recipe.start:
@@ -199,7 +199,7 @@ def settle(job: Job, validation: Digits, train: Train) -> Settled:
     metrics: dict[str, Any] = {"images": len(images), "classes": _named(classes)}
     if not job.recipe.start:
         return Settled(tuned, metrics | {"after": _judged(_answers(tuned, images), classes)})
-    start = _with_network(tuned, together(load_members(Path(job.recipe.start))).eval())
+    start = _with_network(tuned, combine_members(load_members(Path(job.recipe.start))).eval())
     scale = _Scale(start, validation, job.recipe.corrections.cost)
     kept = scale.keep(tuned)
     unseen = _unseen(pool, lambda some: _between(start, train(some), kept.share))
@@ -311,4 +311,4 @@ def _judged(answers: NDArray[np.int64], classes: NDArray[np.int64]) -> dict[str,
 
 def _named(classes: NDArray[np.int64]) -> list[int | None]:
     """Return classes as JSON has them: None for no digit."""
-    return [None if each == CLASSES else each for each in classes.tolist()]
+    return [None if each == NON_DIGIT else each for each in classes.tolist()]

@@ -18,8 +18,8 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from digit_recognizer import __version__
-from digit_recognizer.corrections import Corrected, save_corrected
-from digit_recognizer.digits import CLASSES, Digits
+from digit_recognizer.corrections import save_corrections
+from digit_recognizer.digits import CLASSES, Digits, Samples
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.files import PARTIAL, replacing, write_json, write_text
 from digit_recognizer.machine import processor_name
@@ -112,7 +112,7 @@ def make_folder(
     recipe: Recipe,
     environment: Mapping[str, Any],
     parts: Parts,
-    corrected: Corrected | None = None,
+    corrections: Samples | None = None,
 ) -> None:
     """Make a run folder with what is known before the training, under a temporary name at first.
 
@@ -129,8 +129,8 @@ def make_folder(
         _write_rows(partial / run_folder.VALIDATION, parts.validation)
         if parts.fold is not None:
             _write_rows(partial / run_folder.FOLD, parts.fold)
-        if corrected is not None:
-            save_corrected(partial / run_folder.CORRECTIONS, corrected)
+        if corrections is not None:
+            save_corrections(partial / run_folder.CORRECTIONS, corrections)
         write_json(partial / run_folder.ENVIRONMENT, environment)
         partial.rename(folder)
     except OSError as error:

@@ -20,7 +20,7 @@ from filelock import FileLock
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from digit_recognizer.corrections import load_corrected
+from digit_recognizer.corrections import load_corrections
 from digit_recognizer.digits import CLASSES, SIDE, Digits
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.files import remove_partial_files, write_json, write_text
@@ -126,9 +126,9 @@ def train(
     environment["arithmetic"] = arithmetic
     if chosen is not None:
         environment["corrections"] = describe_corrections(recipe, chosen)
-        job.corrections = pool_of(chosen.corrected, hardware)
+        job.corrections = pool_of(chosen.samples, hardware)
     make_folder(
-        target, recorded(recipe, parts, target), environment, parts, chosen.corrected if chosen else None
+        target, recorded(recipe, parts, target), environment, parts, chosen.samples if chosen else None
     )
     return _run(job, lock_folder(target), digits, parts, on_step, stop)
 
@@ -174,7 +174,7 @@ def resume(
         limit_threads()
         job = saved_job(target, environment["seed"], choose_device(device), epochs)
         if job.recipe.corrections is not None:
-            job.corrections = pool_of(load_corrected(target / run_folder.CORRECTIONS), job.device)
+            job.corrections = pool_of(load_corrections(target / run_folder.CORRECTIONS), job.device)
         stack.pop_all()  # from here on the generator holds the lock
     return _run(job, lock, digits, parts, on_step, stop)
 

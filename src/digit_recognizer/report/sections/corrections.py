@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from digit_recognizer.corrections import load_corrected
+from digit_recognizer.corrections import load_corrections
 from digit_recognizer.digits import CLASSES
 from digit_recognizer.report import figures
 from digit_recognizer.report.blocks import Block, Facts, Note, Picture, Section, Table
@@ -113,7 +113,7 @@ def _interval(figures_of: dict[str, Any]) -> str:
 
 def _images(run: Run) -> Block:
     values = run.metrics["corrections"]
-    corrected = load_corrected(run.folder / run_folder.CORRECTIONS)
+    corrections = load_corrections(run.folder / run_folder.CORRECTIONS)
     answers = (values.get("unseen") or values["after"])["answers"]
     before = values["before"]["answers"] if "before" in values else [None] * len(answers)
     classes = values["classes"]
@@ -139,7 +139,7 @@ def _images(run: Run) -> Block:
         f"Above each image {what}, {how}; what is still wrong is framed in orange.",
         f"A grid of {len(chosen)} corrected images, {int(right.sum())} of them read rightly: "
         f"{'; '.join(words)}.",
-        partial(figures.draw_corrections, corrected.images[chosen], words, right),
+        partial(figures.draw_corrections, corrections.images[chosen], words, right),
     )
 
 
