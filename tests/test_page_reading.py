@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from digit_recognizer import Predictions, Reading, Recognizer
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.recognition.line_reader import Found
-from digit_recognizer.recognition.page import read_page
+from digit_recognizer.recognition.page_reader import read_page
 from pictures import odd_pictures, pdf_of, written
 
 NUMBERS = ["68084", "56290", "23541", "10019", "16722", "42918", "78136", "46660", "95923", "81036"]

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digit_recognizer.digits import INK
-from digit_recognizer.imaging.paper import Ink
-from digit_recognizer.imaging.segment import TextLine
+from digit_recognizer.imaging.ink import Ink
+from digit_recognizer.imaging.line_segmentation import TextLine
 
 HEIGHT = 40  # pixels of a strip
 DIGIT = 22  # pixels of a digit of the line's height

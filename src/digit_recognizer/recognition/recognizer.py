@@ -82,7 +82,7 @@ class Recognizer:
             It is no picture, damaged, or larger than 25 megapixels; or it has no such page.
         """
         from digit_recognizer.imaging import decode
-        from digit_recognizer.recognition.page import read_page
+        from digit_recognizer.recognition.page_reader import read_page
 
         return read_page(decode(picture, page=page), self.predict, self._line_reader.find_digits)
 

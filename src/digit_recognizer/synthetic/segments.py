@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digit_recognizer.digits import CLASSES, INK, SIDE, Digits
-from digit_recognizer.imaging.cuts import across
-from digit_recognizer.imaging.likeness import to_image
-from digit_recognizer.imaging.paper import Ink
-from digit_recognizer.imaging.segment import TextLine, lines_of
-from digit_recognizer.imaging.strokes import Mark
+from digit_recognizer.imaging.touching_digits import across
+from digit_recognizer.imaging.mnist_style import to_image
+from digit_recognizer.imaging.ink import Ink
+from digit_recognizer.imaging.line_segmentation import TextLine, lines_of
+from digit_recognizer.imaging.marks import Mark
 from digit_recognizer.synthetic.text_lines import EDGE, WrittenLine, write_line
 
 Masks = NDArray[np.bool_]  # (K, H, W): where each digit of a line is

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digit_recognizer.digits import SIDE, Predictions
-from digit_recognizer.imaging.likeness import to_image
-from digit_recognizer.imaging.paper import Ink
-from digit_recognizer.imaging.segment import TextLine, find_lines
+from digit_recognizer.imaging.mnist_style import to_image
+from digit_recognizer.imaging.ink import Ink
+from digit_recognizer.imaging.line_segmentation import TextLine, find_lines
 from digit_recognizer.imaging.strip import Strip, make_strip
-from digit_recognizer.imaging.strokes import Mark
+from digit_recognizer.imaging.marks import Mark
 from digit_recognizer.reading import Box, Line, Number, ReadDigit, Reading
 from digit_recognizer.recognition.line_reader import Found
 

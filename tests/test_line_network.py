@@ -11,10 +11,10 @@ import torch
 
 import line_network as lines
 from digit_recognizer import DigitsError, load_digits
-from digit_recognizer.imaging.cuts import across, cut
-from digit_recognizer.imaging.segment import find_lines
+from digit_recognizer.imaging.touching_digits import across, cut
+from digit_recognizer.imaging.line_segmentation import find_lines
 from digit_recognizer.imaging.strip import make_strip
-from digit_recognizer.imaging.strokes import Mark
+from digit_recognizer.imaging.marks import Mark
 from digit_recognizer.networks import onnx_export as export
 from digit_recognizer.synthetic import text_lines as strings
 from digit_recognizer.synthetic.non_digits import draw_outliers

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digit_recognizer.digits import SIDE
-from digit_recognizer.imaging.likeness import to_image
-from digit_recognizer.imaging.paper import Ink, find_ink
-from digit_recognizer.imaging.strokes import Mark, find_marks, join
+from digit_recognizer.imaging.mnist_style import to_image
+from digit_recognizer.imaging.ink import Ink, find_ink
+from digit_recognizer.imaging.marks import Mark, find_marks, join
 
 LONGEST, SHORTEST = 400, 160  # pixels; larger shows no more of one digit, smaller leaves no room to measure
 SPECK = 0.03  # of the page's longer side

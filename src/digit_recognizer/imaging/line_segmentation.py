@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from digit_recognizer.imaging.cuts import across, cut
-from digit_recognizer.imaging.paper import Ink, find_ink
-from digit_recognizer.imaging.strokes import Mark, find_marks, join
+from digit_recognizer.imaging.touching_digits import across, cut
+from digit_recognizer.imaging.ink import Ink, find_ink
+from digit_recognizer.imaging.marks import Mark, find_marks, join
 
 LONGEST, SHORTEST = 1600, 600  # pixels of the longer side, in which writing is looked for
 LEAST = 7  # pixels; smaller marks could not be read

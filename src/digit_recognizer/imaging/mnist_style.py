@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digit_recognizer.imaging.normalise import BOX, normalise
-from digit_recognizer.imaging.paper import Ink
-from digit_recognizer.imaging.strokes import Mark, stroke_width
+from digit_recognizer.imaging.ink import Ink
+from digit_recognizer.imaging.marks import Mark, stroke_width
 
 FINE = 8  # pixels for one of the 28x28 image, while strokes are made broader or narrower
 MARGIN = 2 * FINE  # pixels around the strokes, for what they grow

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digit_recognizer.imaging.paper import Ink
-from digit_recognizer.imaging.rules import without_rules
+from digit_recognizer.imaging.ink import Ink
+from digit_recognizer.imaging.ruled_lines import without_rules
 
 Mask = NDArray[np.bool_]
 

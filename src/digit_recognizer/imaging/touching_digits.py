@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digit_recognizer.imaging.strokes import Mark
+from digit_recognizer.imaging.marks import Mark
 
 SIDEWAYS = 0.3  # what a column to the side costs a cut, in points of ink
 LOOP = 0.4  # likewise, a point inside a closed loop: most are parts of one digit

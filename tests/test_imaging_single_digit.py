@@ -8,9 +8,9 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from digit_recognizer import load_digits
 from digit_recognizer.imaging import is_dark_on_light, normalise, single_image
-from digit_recognizer.imaging.paper import find_ink
-from digit_recognizer.imaging.rules import without_rules
-from digit_recognizer.imaging.strokes import stroke_width
+from digit_recognizer.imaging.ink import find_ink
+from digit_recognizer.imaging.ruled_lines import without_rules
+from digit_recognizer.imaging.marks import stroke_width
 
 TWO = [(110, 140), (150, 80), (230, 70), (280, 130), (240, 220), (110, 330), (300, 330)]
 
