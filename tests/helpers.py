@@ -13,9 +13,11 @@ from threading import Event
 from typing import Any
 
 import numpy as np
+import pytest
 from safetensors.numpy import load_file
 
 from digit_recognizer.digits import Digits
+from digit_recognizer.errors import DigitsError
 from digit_recognizer.recipes.recipe import Recipe, recipe_from_toml
 
 # What is the same to the bit is so on the processor, where it is tested even if there is a GPU.
@@ -104,6 +106,30 @@ def follow_until(step: int, begin: Callable[..., Iterable[object]]) -> None:
 
     for _ in begin(on_step=on_step, stop=stop):
         pass
+
+
+def says(text: str, *facts: object) -> bool:
+    """See that a text names all facts: a file, a row, what was found and expected, a command to type."""
+    missing = [str(fact) for fact in facts if str(fact) not in text]
+    assert not missing, f"{text!r} does not say {missing}"
+    return True
+
+
+def refusal(call: Callable[[], object]) -> str:
+    """Return the one line of the `DigitsError` that a call ends with."""
+    with pytest.raises(DigitsError) as error:
+        call()
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def assert_refused(ended: tuple[Any, str, str], *facts: object) -> None:
+    """See that a command ended with status 2 and one line on standard error that names all facts."""
+    status, output, errors = ended
+    assert (status, output) == (2, "")
+    assert errors.startswith("digits: ")
+    assert errors.count("\n") == 1
+    assert says(errors, *facts)
 
 
 def tensors_of(path: Path) -> dict[str, bytes]:
