@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 import torch
 from safetensors.torch import load_file
 from torch import nn
 
 from digit_recognizer.errors import DigitsError
-from digit_recognizer.explain.activations import Activations, Convolution, open_activations, read_filters
+from digit_recognizer.explain.activations import Activations, open_activations, read_filters
 from digit_recognizer.files import write_text
 from digit_recognizer.networks.build import build_network
 from digit_recognizer.networks.onnx_export import export_onnx
@@ -309,49 +308,3 @@ def test_images_of_another_kind_are_refused(images, found, activations):
         activations.peaks(images, [first])
     with pytest.raises(DigitsError, match=found):
         activations.hidden_values(images)
-
-
-def refusal(act) -> str:
-    with pytest.raises(DigitsError) as error:
-        act()
-    assert "\n" not in str(error.value)
-    return str(error.value)
-
-
-@pytest.mark.parametrize("kept", [0, 1, 100, 0.5, 0.99])
-def test_a_damaged_model_is_named(kept, deep, tmp_path):
-    whole, path = (deep / "model.onnx").read_bytes(), tmp_path / "model.onnx"
-    path.write_bytes(whole[: int(kept * len(whole)) if isinstance(kept, float) else kept])
-    assert refusal(lambda: open_activations(path)).startswith(f"{path} is damaged or no ONNX model: ")
-
-
-def test_a_model_that_is_not_there_is_named(tmp_path):
-    path = tmp_path / "model.onnx"
-    assert refusal(lambda: open_activations(path)).startswith(f"{path} is damaged or no ONNX model: ")
-
-
-def test_a_model_of_something_else_is_named(tmp_path):
-    path = tmp_path / "model.onnx"
-    value = onnx.helper.make_tensor_value_info("pixels", onnx.TensorProto.FLOAT, ["n", 3])
-    result = onnx.helper.make_tensor_value_info("sharper", onnx.TensorProto.FLOAT, ["n", 3])
-    node = onnx.helper.make_node("Identity", ["pixels"], ["sharper"])
-    graph = onnx.helper.make_graph([node], "foreign", [value], [result])
-    onnx.save(
-        onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10), path
-    )
-    assert refusal(lambda: open_activations(path)).startswith(f"{path} is damaged or no ONNX model: ")
-
-
-@pytest.mark.parametrize("kept", [0, 4, 100, 0.5, 0.99])
-def test_damaged_weights_are_named(kept, deep, tmp_path):
-    whole, path = (deep / "model.safetensors").read_bytes(), tmp_path / "model.safetensors"
-    path.write_bytes(whole[: int(kept * len(whole)) if isinstance(kept, float) else kept])
-    message = refusal(lambda: read_filters(tmp_path, Convolution("conv1", "conv2d")))
-    assert message.startswith(f"{path} is damaged or cannot be read: ")
-
-
-@pytest.mark.parametrize("what", ["missing", "without the layer"])
-def test_weights_that_are_not_there_are_named(what, deep, tmp_path):
-    run = tmp_path if what == "missing" else deep
-    message = refusal(lambda: read_filters(run, Convolution("conv99", "conv2d")))
-    assert message.startswith(f"{run / 'model.safetensors'} is damaged or cannot be read: ")

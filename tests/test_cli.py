@@ -463,17 +463,6 @@ def test_a_damaged_archive_is_one_sentence(digits, here):
     assert not (here / "new").exists()
 
 
-def test_a_damaged_run_is_one_sentence(digits, here):
-    for name in ("checkpoint/state.safetensors", "recipe.toml", "environment.json"):
-        path = here / "stopped" / name
-        path.write_bytes(path.read_bytes()[:40])
-        status, _, errors = digits("train --resume stopped")
-        assert status == 2
-        assert errors.startswith("digits: ")
-        assert errors.count("\n") == 1
-        assert name in errors
-
-
 def test_a_loss_that_is_no_number_is_one_sentence(digits, here):
     status, _, errors = digits(f"{TRAIN} --set optimizer.learning_rate=1e30")
     assert status == 2
@@ -812,16 +801,3 @@ def test_a_report_that_cannot_be_made_is_one_sentence_and_status_2(command, sent
     assert errors.startswith(f"digits: {sentence}")
     assert errors.count("\n") == 1
     assert files_in(here) == before
-
-
-@pytest.mark.parametrize(
-    "name", ["history.csv", "metrics.json", "model.onnx", "model.safetensors", "recipe.toml"]
-)
-@pytest.mark.usefixtures("drawn")
-def test_a_report_of_a_damaged_run_names_the_file(name, digits, here):
-    path = here / "run" / name
-    path.write_bytes(path.read_bytes()[:100])
-    status, output, errors = digits("report run others.csv")
-    assert (status, output) == (2, "")
-    assert errors.startswith(f"digits: run/{name}")
-    assert errors.count("\n") == 1

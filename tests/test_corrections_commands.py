@@ -112,20 +112,6 @@ def test_clear_deletes_nothing_where_nobody_answers(folder):
     assert Corrections(folder / "runs/corrections.sqlite").count() == 7
 
 
-@pytest.mark.parametrize("action", ["list", "export mine.csv", "clear --yes"])
-@pytest.mark.usefixtures("folder")
-def test_a_file_that_is_missing_or_something_else_is_one_sentence(run_command, action):
-    with closing(sqlite3.connect("foreign.sqlite")) as other:
-        other.execute("CREATE TABLE notes (text TEXT)")
-    Path("damaged.sqlite").write_bytes(b"SQLite format 3\0" + b"nonsense" * 500)
-    for name in ("missing", "foreign", "damaged"):
-        status, output, error = run_command(f"corrections {action} --corrections-file {name}.sqlite")
-        assert (status, output, error.count("\n")) == (2, "", 1)
-        assert f"{name}.sqlite" in error
-    assert not Path("missing.sqlite").exists()
-    assert not Path("mine.csv").exists()
-
-
 def test_clear_waits_for_nobody_for_ever(folder, run_command, monkeypatch):
     monkeypatch.setattr("digit_recognizer.corrections.PATIENCE", 0.05)
     path = folder / "runs/corrections.sqlite"

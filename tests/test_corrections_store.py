@@ -224,40 +224,6 @@ def test_a_missing_file_is_not_made_by_who_only_reads(file):
     assert not file.parent.exists()
 
 
-@pytest.mark.parametrize("create", [True, False])
-def test_a_database_of_something_else_is_refused_and_stays_as_it_is(tmp_path, create):
-    path = tmp_path / "other.sqlite"
-    with closing(sqlite3.connect(path)) as other:
-        other.execute("CREATE TABLE corrections (spelling TEXT)")
-        other.commit()
-    before = path.read_bytes()
-    with pytest.raises(DigitsError, match="is no file of corrections"):
-        Corrections(path, create=create)
-    assert path.read_bytes() == before
-
-
-@pytest.mark.parametrize("create", [True, False])
-def test_what_is_no_database_is_refused_and_stays_as_it_is(tmp_path, create):
-    path = tmp_path / "notes.txt"
-    path.write_text("Buy milk. " * 1000)
-    before = path.read_bytes()
-    with pytest.raises(DigitsError, match=r"damaged, or no file of corrections"):
-        Corrections(path, create=create)
-    assert path.read_bytes() == before
-
-
-def test_a_folder_is_no_file_of_corrections(tmp_path):
-    with pytest.raises(DigitsError, match="cannot"):
-        Corrections(tmp_path)
-
-
-def test_a_file_of_a_newer_version_is_refused(filled):
-    with closing(sqlite3.connect(filled.path)) as other:
-        other.execute("PRAGMA user_version = 2")
-    with pytest.raises(DigitsError, match="newer version"):
-        Corrections(filled.path)
-
-
 def test_damage_anywhere_is_said_or_harmless(file):
     """Cut the file, or change a block of it: an error of ours, or everything is there."""
     corrections = Corrections(file)
@@ -282,15 +248,6 @@ def test_damage_anywhere_is_said_or_harmless(file):
         assert found or str(file) in complaint
         for beside in file.parent.glob(f"{file.name}-*"):
             beside.unlink()
-
-
-def test_an_image_of_another_size_is_damage(filled):
-    with closing(sqlite3.connect(filled.path)) as other:
-        other.execute("PRAGMA ignore_check_constraints = ON")
-        other.execute("UPDATE corrections SET image = x'00' WHERE id = 2")
-        other.commit()
-    with pytest.raises(DigitsError, match=r"damaged: expected 784 pixels in correction 2"):
-        filled.all()
 
 
 def test_a_file_grows_no_further_than_it_may(filled, monkeypatch):

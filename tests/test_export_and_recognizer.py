@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import subprocess
 import sys
 from threading import Event
@@ -59,12 +57,6 @@ def run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def recognizer(run):
     return Recognizer(run)
-
-
-@pytest.fixture
-def copy(run, tmp_path):
-    """A copy of the run, to be damaged."""
-    return shutil.copytree(run, tmp_path / "run")
 
 
 def random_images(count: int) -> np.ndarray:
@@ -257,89 +249,12 @@ def test_a_folder_that_is_no_run_is_named(tmp_path):
     assert refusal(tmp_path).startswith(f"{tmp_path} is no run folder: it has no environment.json")
 
 
-def test_a_file_that_is_no_model_is_named(tmp_path):
-    (tmp_path / "notes.txt").write_text("mine")
-    assert refusal(tmp_path / "notes.txt").startswith(f"{tmp_path / 'notes.txt'} is damaged or no ONNX model")
-
-
-@pytest.mark.parametrize("kept", [0, 1, 100, 0.5, 0.99])
-def test_a_truncated_model_is_named(kept, copy):
-    path = copy / "model.onnx"
-    whole = path.read_bytes()
-    path.write_bytes(whole[: int(kept * len(whole)) if isinstance(kept, float) else kept])
-    assert refusal(copy).startswith(f"{path} is ")
-
-
-def test_a_finished_run_without_its_model_is_damaged(copy):
-    (copy / "model.onnx").unlink()
-    assert refusal(copy) == f"{copy} is damaged: its model.onnx is missing"
-
-
 def test_an_unfinished_run_says_how_to_finish_it(tmp_path):
     stop = Event()
     stop.set()
     list(train(DIGITS, tiny(), tmp_path / "run", stop=stop))
     expected = f"{tmp_path / 'run'} is not finished: go on with 'digits train --resume {tmp_path / 'run'}'"
     assert refusal(tmp_path / "run") == expected
-
-
-def test_a_run_of_a_newer_version_says_upgrade(copy):
-    environment = json.loads((copy / "environment.json").read_text())
-    (copy / "environment.json").write_text(json.dumps(environment | {"format": 2}))
-    message = refusal(copy)
-    assert message.startswith(f"{copy} was written by a newer version (format 2; this one reads up to 1)")
-    assert message.endswith("upgrade digit-recognizer")
-
-
-def rewrite(path, **properties):
-    """Write a model again with other metadata."""
-    model = onnx.load(path)
-    onnx.helper.set_model_props(model, properties)
-    onnx.save(model, path)
-
-
-def test_a_model_of_a_newer_version_says_upgrade(copy):
-    rewrite(copy / "model.onnx", format="2")
-    message = refusal(copy / "model.onnx")
-    assert message.startswith(f"{copy / 'model.onnx'} was written by a newer version (format 2")
-    assert message.endswith("upgrade digit-recognizer")
-
-
-def test_a_newer_model_with_another_signature_says_upgrade_too(tmp_path):
-    foreign_model(tmp_path / "model.onnx", "images", onnx.TensorProto.FLOAT, ["n", 64, 64], format="2")
-    assert refusal(tmp_path / "model.onnx").endswith("upgrade digit-recognizer")
-
-
-def test_a_model_without_a_version_is_refused(copy):
-    rewrite(copy / "model.onnx")
-    assert "is no model of digit-recognizer" in refusal(copy / "model.onnx")
-
-
-def foreign_model(path, name, kind, shape, **properties):
-    """Write a valid ONNX model, of somebody else's making: its output is the input as it came."""
-    given = onnx.helper.make_tensor_value_info(name, kind, shape)
-    gives = onnx.helper.make_tensor_value_info("probabilities", kind, shape)
-    node = onnx.helper.make_node("Identity", [name], ["probabilities"])
-    graph = onnx.helper.make_graph([node], "foreign", [given], [gives])
-    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10)
-    onnx.helper.set_model_props(model, properties)
-    onnx.save(model, path)
-
-
-@pytest.mark.parametrize(
-    ("name", "kind", "shape"),
-    [
-        ("images", onnx.TensorProto.UINT8, ["n", 28, 28]),  # the right input, but no ten probabilities
-        ("images", onnx.TensorProto.FLOAT, ["n", 28, 28]),
-        ("pixels", onnx.TensorProto.UINT8, ["n", 28, 28]),
-        ("images", onnx.TensorProto.UINT8, ["n", 1, 28, 28]),
-        ("images", onnx.TensorProto.FLOAT, []),
-    ],
-)
-def test_a_model_of_somebody_else_is_refused_with_what_was_expected(name, kind, shape, tmp_path):
-    foreign_model(tmp_path / "model.onnx", name, kind, shape, format="1")
-    message = refusal(tmp_path / "model.onnx")
-    assert message.startswith(f"{tmp_path / 'model.onnx'} is no model of digit-recognizer: expected uint8")
 
 
 @pytest.mark.slow

@@ -553,14 +553,6 @@ def test_a_study_of_something_else_is_refused_by_name(changes, named, copy):
     assert list(search(copy, 1)) == []  # it is as it was
 
 
-def cut(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:3000])
-
-
-def replace_by_garbage(path: Path) -> None:
-    path.write_bytes(b"garbage " * 1000)
-
-
 @contextmanager
 def limited_by(pragma: str) -> Iterator[None]:
     """Have SQLite write no more, as it does where the file system lets it not."""
@@ -578,15 +570,6 @@ def limited_by(pragma: str) -> Iterator[None]:
 def replace_by_a_folder(path: Path) -> None:
     path.unlink()
     path.mkdir()
-
-
-@pytest.mark.parametrize("damage", [cut, replace_by_garbage])
-def test_a_damaged_study_is_named(damage, copy):
-    damage(copy / "study.db")
-    with pytest.raises(DigitsError) as error:
-        search(copy, 2)
-    assert str(error.value).startswith(f"{copy / 'study.db'} is damaged or cannot be written: ")
-    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
