@@ -67,6 +67,14 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+@pytest.fixture
+def without_export(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a run finish without model.onnx, which takes most of the time of a small one."""
+    from digit_recognizer.training import trainer
+
+    monkeypatch.setattr(trainer, "export_onnx", lambda *_, **__: None)
+
+
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory) -> Callable[[str], Path]:
     """Return a function that gives the folder of one of `RUNS`, trained once: copy it to change it.

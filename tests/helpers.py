@@ -137,13 +137,19 @@ def tensors_of(path: Path) -> dict[str, bytes]:
     return {name: tensor.tobytes() for name, tensor in load_file(path).items()}
 
 
+def assert_same_weights(folder: Path, expected: Path) -> None:
+    """See that two runs came to the same, to the bit: weights, optimizer, and history but for the clock."""
+    for name in ("model.safetensors", "checkpoint/state.safetensors"):
+        assert tensors_of(folder / name) == tensors_of(expected / name)
+    assert history_without_times(folder) == history_without_times(expected)
+    assert not list(folder.parent.rglob("*.part"))
+
+
 def assert_same_run(folder: Path, expected: Path) -> None:
     """See that two runs left the same, to the bit and but for the clock, and nothing else."""
     assert files_in(folder) == files_in(expected) == RUN_FILES
     assert (folder / "model.onnx").read_bytes() == (expected / "model.onnx").read_bytes()
-    for name in ("model.safetensors", "checkpoint/state.safetensors"):
-        assert tensors_of(folder / name) == tensors_of(expected / name)
-    assert history_without_times(folder) == history_without_times(expected)
+    assert_same_weights(folder, expected)
     found, wanted = (json.loads((run / "metrics.json").read_text()) for run in (folder, expected))
     assert found | {"seconds": 0} == wanted | {"seconds": 0}
 
