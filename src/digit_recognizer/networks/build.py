@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from digit_recognizer.digits import SIDE
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.recipes import layers as spec
-from digit_recognizer.recipes.layers import at_line, parse_layers
+from digit_recognizer.recipes.layers import line_error, parse_layers
 from digit_recognizer.recipes.recipe import Network, Recipe
 
 BATCH_NORM_EPSILON = 1e-3  # Keras's defaults: https://keras.io/api/layers/normalization_layers/
@@ -201,7 +201,7 @@ def _from_lines(lines: Sequence[str], outputs: int) -> Layers:
         try:
             shape = _append(network, line.lower().split()[0], _module(layer, shape), shape)
         except (DigitsError, RuntimeError) as error:
-            raise at_line(number, line, error) from error
+            raise line_error(number, line, error) from error
     if shape != (outputs,):
         raise DigitsError(
             f"the network ends with {_in_words(shape)}; expected {outputs} logits: end it with "

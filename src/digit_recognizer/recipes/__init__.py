@@ -1,4 +1,4 @@
-"""Recipes: everything that decides what a training run does, except the data and the seed. Needs no torch."""
+"""Recipes: everything that determines a training run, except the data and the seed. Needs no torch."""
 
 from __future__ import annotations
 

@@ -1,22 +1,22 @@
-"""The words that a recipe's network is written in: one line a layer, read from top to bottom.
+"""Layer specifications: the lines that describe a recipe's network, from input to output.
 
 ============================  ====================================================================
 line                          layer
 ============================  ====================================================================
 ``conv 32 5x5 same relu``     convolution: filters, kernel; ``stride 2``; ``same`` or ``valid``
-``maxpool 2``                 maximum over 2×2 pixels; ``stride 1`` where it is not the size
-``avgpool 2``                 mean over 2×2 pixels, likewise
+``maxpool 2``                 maximum over 2×2 pixels; the stride is the window size by default
+``avgpool 2``                 mean over 2×2 pixels; likewise
 ``global-avgpool``            mean over all pixels of each channel
 ``batchnorm``                 batch normalisation
 ``dropout 0.25``              sets a quarter of the values to zero, in training only
-``flatten``                   all values in one row; ``dense`` does that by itself
+``flatten``                   all values in one row; ``dense`` flattens its input itself
 ``dense 256 relu``            fully connected: units
 ``relu``                      an activation on its own
 ============================  ====================================================================
 
-An activation is one of `ACTIVATIONS`; padding is ``valid`` unless said, as in Keras. The last layer gives
-ten logits: the softmax belongs to the model and is not written. Nothing here needs torch, so that a
-wrong line is found when the recipe is read.
+An activation is one of `ACTIVATIONS`. The default padding is ``valid``, as in Keras. The last layer returns
+the logits; the softmax belongs to every model and is not written. Nothing here needs torch, so a wrong line
+is found when the recipe is read.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ ACTIVATIONS = ("elu", "gelu", "leaky-relu", "relu", "sigmoid", "silu", "tanh")
 
 @dataclass(frozen=True, slots=True)
 class Conv:
-    """A convolution with a bias, and the activation behind it."""
+    """A convolution with a bias, followed by an activation."""
 
     filters: int
     kernel: tuple[int, int]  # height, width
@@ -44,7 +44,7 @@ class Conv:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """The maximum or the mean over square windows that lie inside the image."""
+    """The maximum or mean over square windows; windows that cross the border are left out."""
 
     kind: Literal["max", "avg"]
     size: int
@@ -58,12 +58,12 @@ class GlobalPool:
 
 @dataclass(frozen=True, slots=True)
 class BatchNorm:
-    """Batch normalisation over all but the channels."""
+    """Batch normalisation, per channel."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dropout:
-    """Sets this share of the values to zero in training."""
+    """Sets a fraction of the values to zero in training."""
 
     rate: float
 
@@ -75,7 +75,7 @@ class Flatten:
 
 @dataclass(frozen=True, slots=True)
 class Dense:
-    """A fully connected layer with a bias, and the activation behind it."""
+    """A fully connected layer with a bias, followed by an activation."""
 
     units: int
     activation: str | None = None
@@ -92,130 +92,107 @@ Layer = Conv | Pool | GlobalPool | BatchNorm | Dropout | Flatten | Dense | Activ
 
 
 def parse_layers(lines: Sequence[str]) -> list[Layer]:
-    """Read a network's lines.
-
-    Raises
-    ------
-    DigitsError
-        A line is not understood; the message names it by number (from 1) and says what was expected.
-    """
+    """Parse the lines of a network; an error names the line and what was expected."""
     layers = []
     for number, line in enumerate(lines, start=1):
         try:
             layers.append(parse_layer(line))
         except DigitsError as error:
-            raise at_line(number, line, error) from None
+            raise line_error(number, line, error) from None
     return layers
 
 
-def at_line(number: int, line: str, problem: object) -> DigitsError:
-    """Return the error that names a network's line, counted from 1, and what is wrong there."""
+def line_error(number: int, line: str, problem: object) -> DigitsError:
+    """Return the error for one line of a network, counted from 1."""
     return DigitsError(f"network line {number} ({line!r}): {problem}")
 
 
 def parse_layer(line: str) -> Layer:
-    """Read one line, such as ``conv 32 5x5 same relu``; upper and lower case are alike."""
-    words = line.lower().split()
-    if not words:
+    """Parse one line, in upper or lower case."""
+    tokens = line.lower().split()
+    if not tokens:
         raise DigitsError("the line is empty; expected a layer such as 'conv 32 5x5 same relu'")
-    word, rest = words[0], words[1:]
-    if word in ACTIVATIONS:
-        _nothing_left(rest)
-        return Activation(word)
-    if word not in _PARSERS:
+    kind = tokens.pop(0)
+    if kind in ACTIVATIONS:
+        layer: Layer = Activation(kind)
+    elif kind in _PARSERS:
+        layer = _PARSERS[kind](tokens)
+    else:
         known = ", ".join(_PARSERS)
-        raise DigitsError(f"there is no layer {word!r}; expected one of {known}, or an activation")
-    return _PARSERS[word](rest)
+        raise DigitsError(f"there is no layer {kind!r}; expected one of {known}, or an activation")
+    if tokens:
+        raise DigitsError(f"unexpected {' '.join(tokens)!r} at the end")
+    return layer
 
 
-def _conv(words: list[str]) -> Conv:
-    filters = _positive(words, "the number of filters")
-    kernel = _kernel(words)
-    stride, padding = 1, None
-    while words and words[0] in ("stride", "same", "valid"):
-        word = words.pop(0)
-        if word == "stride":
-            stride = _positive(words, "the stride")
+# Each of these removes the tokens that it understands from the front of the list.
+
+
+def _conv(tokens: list[str]) -> Conv:
+    filters, kernel = _positive(tokens, "the number of filters"), _kernel(tokens)
+    stride = 1
+    padding: Literal["valid", "same"] = "valid"
+    while tokens and tokens[0] in ("stride", "same", "valid"):
+        option = tokens.pop(0)
+        if option == "stride":
+            stride = _positive(tokens, "the stride")
         else:
-            padding = word
-    return Conv(filters, kernel, stride, "same" if padding == "same" else "valid", _activation(words))
+            padding = "same" if option == "same" else "valid"
+    return Conv(filters, kernel, stride, padding, _activation(tokens))
 
 
-def _pool(kind: Literal["max", "avg"]) -> Callable[[list[str]], Pool]:
-    def parse(words: list[str]) -> Pool:
-        size = stride = _positive(words, "the size of the window")
-        if words and words[0] == "stride":
-            words.pop(0)
-            stride = _positive(words, "the stride")
-        _nothing_left(words)
-        return Pool(kind, size, stride)
-
-    return parse
+def _pool(kind: Literal["max", "avg"], tokens: list[str]) -> Pool:
+    size = stride = _positive(tokens, "the window size")
+    if tokens and tokens[0] == "stride":
+        tokens.pop(0)
+        stride = _positive(tokens, "the stride")
+    return Pool(kind, size, stride)
 
 
-def _dropout(words: list[str]) -> Dropout:
-    text = words.pop(0) if words else ""
+def _dropout(tokens: list[str]) -> Dropout:
+    text = tokens.pop(0) if tokens else ""
     try:
         rate = float(text)
     except ValueError:
         rate = -1.0
     if not 0 <= rate < 1:
         raise DigitsError(f"expected a rate from 0 to below 1, such as 'dropout 0.25', found {text!r}")
-    _nothing_left(words)
     return Dropout(rate)
-
-
-def _dense(words: list[str]) -> Dense:
-    return Dense(_positive(words, "the number of units"), _activation(words))
-
-
-def _plain(layer: Layer) -> Callable[[list[str]], Layer]:
-    def parse(words: list[str]) -> Layer:
-        _nothing_left(words)
-        return layer
-
-    return parse
 
 
 _PARSERS: dict[str, Callable[[list[str]], Layer]] = {
     "conv": _conv,
-    "maxpool": _pool("max"),
-    "avgpool": _pool("avg"),
-    "global-avgpool": _plain(GlobalPool()),
-    "batchnorm": _plain(BatchNorm()),
+    "maxpool": lambda tokens: _pool("max", tokens),
+    "avgpool": lambda tokens: _pool("avg", tokens),
+    "global-avgpool": lambda _: GlobalPool(),
+    "batchnorm": lambda _: BatchNorm(),
     "dropout": _dropout,
-    "flatten": _plain(Flatten()),
-    "dense": _dense,
+    "flatten": lambda _: Flatten(),
+    "dense": lambda tokens: Dense(_positive(tokens, "the number of units"), _activation(tokens)),
 }
 
 
-def _positive(words: list[str], what: str) -> int:
-    text = words.pop(0) if words else ""
+def _positive(tokens: list[str], quantity: str) -> int:
+    text = tokens.pop(0) if tokens else ""
     if not re.fullmatch(r"[1-9][0-9]{0,5}", text):
-        raise DigitsError(f"expected {what}, a whole number from 1, found {text!r}")
+        raise DigitsError(f"expected {quantity}, a whole number from 1 to 999999, found {text!r}")
     return int(text)
 
 
-def _kernel(words: list[str]) -> tuple[int, int]:
-    text = words.pop(0) if words else ""
+def _kernel(tokens: list[str]) -> tuple[int, int]:
+    text = tokens.pop(0) if tokens else ""
     match = re.fullmatch(r"([1-9][0-9]?)[x×]([1-9][0-9]?)", text)
     if not match:
         raise DigitsError(f"expected a kernel such as 5x5, found {text!r}")
     return int(match[1]), int(match[2])
 
 
-def _activation(words: list[str]) -> str | None:
-    if not words:
+def _activation(tokens: list[str]) -> str | None:
+    if not tokens:
         return None
-    name = words.pop(0)
+    name = tokens.pop(0)
     if name == "softmax":
-        raise DigitsError("leave the softmax out: it is part of every model")
+        raise DigitsError("remove the softmax: every model applies it to the logits")
     if name not in ACTIVATIONS:
         raise DigitsError(f"did not understand {name!r}; expected one of {', '.join(ACTIVATIONS)}")
-    _nothing_left(words)
     return name
-
-
-def _nothing_left(words: list[str]) -> None:
-    if words:
-        raise DigitsError(f"did not understand {' '.join(words)!r} at its end")

@@ -1,8 +1,4 @@
-"""What a training run does, from one TOML file: split, augmentation, network, optimizer, schedule.
-
-The recipes that come with the package stand in ``recipes/``. Anything else that ends in ``.toml`` is a
-file of the user's own. Nothing here needs torch.
-"""
+"""Recipes: TOML files that describe a training run, packaged or a user's own. Nothing here needs torch."""
 
 from __future__ import annotations
 
@@ -10,6 +6,7 @@ import tomllib
 from collections.abc import Iterable
 from dataclasses import asdict
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -21,87 +18,84 @@ from digit_recognizer.errors import DigitsError
 from digit_recognizer.recipes.layers import BatchNorm, parse_layers
 from digit_recognizer.recipes.schema import (
     STRICT,
-    Adam,
-    AdamW,
-    Arithmetic,
     Augmentation,
     Constant,
     Corrections,
     Corruption,
+    DType,
     Fraction,
-    Muon,
-    OneCycle,
+    Optimizer,
     Outliers,
     Plateau,
     PositiveFloat,
     PositiveInt,
     Precision,
-    RMSprop,
+    Schedule,
     Shifts,
     Split,
     Stopping,
     Teacher,
 )
 
-MOST_EPOCHS = 100_000
-MOST_MEMBERS = 1_000
+MAX_EPOCHS = 100_000
+MAX_MEMBERS = 1_000
+NETWORK_FORM = "a list of layers, each in quotes, or 'module:function'"
+
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]  # it becomes part of a folder's name
-Network = tuple[str, ...] | str  # layers from top to bottom, or a function ``module:name``
+Network = tuple[str, ...] | str  # layers from input to output, or a function ``module:name``
 
 
-def _of_each_kind(precision: Any) -> Any:
-    """Return the table that a single word for the precision stands for."""
-    if isinstance(precision, dict | Precision):
-        return precision
-    if precision not in get_args(Arithmetic):
-        raise DigitsError(f"expected {', '.join(get_args(Arithmetic))}, or a table of these")
-    return Precision(precision, precision, precision)
+def _as_precision(value: Any) -> Any:
+    """Return the table that a single data type stands for."""
+    if isinstance(value, dict | Precision):
+        return value
+    if value not in get_args(DType):
+        raise DigitsError(f"expected {', '.join(get_args(DType))}, or a table of these")
+    return Precision(value, value, value)
 
 
 @dataclass(frozen=True, config=STRICT)
 class Recipe:
-    """Everything that decides what a training run does, but the data and the seed.
+    """Everything that determines a training run, except the data and the seed.
 
     Attributes
     ----------
     name
-        Letters a to z, digits, dots and dashes.
+        Lower-case letters, digits, dots, dashes and underscores; at most 64 characters.
     summary
-        What it is, in a sentence.
+        One sentence that describes it.
     epochs
-        Passes over the training images, at most; of each member.
+        Passes over the training images, at most, for each member.
     batch_size
-        Images a step.
+        Images per step.
     optimizer, schedule, split, augmentation, stopping, shifts, teacher, corruption, outliers, corrections
-        See their classes; all but the first three may be absent.
+        See their classes. All but the first three may be absent.
     network
-        Layers from top to bottom (see `layers`), or a function ``module:name`` that returns a torch
+        Layers from input to output (see `layers`), or a function ``module:name`` that returns a torch
         module from float32 (N, 1, 28, 28), 0 to 1, to logits (N, 10).
     networks
-        Several of these instead, which the members take in turn; those that no member takes are not used.
+        Several networks instead; the members use them in turn.
     members
-        How many networks are trained, one after the other; their probabilities are averaged.
+        Number of networks that are trained one after the other. The model averages their probabilities.
     label_smoothing
-        Share of each target that is spread evenly over the ten digits.
+        Fraction of each target that is spread evenly over all classes.
     temperature
-        What the logits are divided by when the model predicts: above 1 it is less sure of itself. Whoever
-        measures on held-out images that the probabilities are too high or too low puts them right by it.
+        The model divides the logits by it: above 1, it is less confident.
     reached
-        What it is known to reach, and where.
+        The accuracy that it is known to reach, and where.
     precision
-        ``bfloat16`` computes products in bfloat16 and keeps weights in float32; ``auto`` does so where
-        that is faster on the device. One word stands for all kinds of operations; see `Precision`.
+        Data types of products; one word stands for all kinds of operations. See `Precision`.
     """
 
     name: Name
     summary: str
-    epochs: Annotated[int, Field(ge=1, le=MOST_EPOCHS, strict=True)]
+    epochs: Annotated[int, Field(ge=1, le=MAX_EPOCHS, strict=True)]
     batch_size: PositiveInt
-    optimizer: Annotated[Adam | AdamW | Muon | RMSprop, Field(discriminator="name")]
+    optimizer: Optimizer
     network: Network = ()
     networks: tuple[Network, ...] = ()
-    members: Annotated[int, Field(ge=1, le=MOST_MEMBERS, strict=True)] = 1
-    schedule: Annotated[Constant | OneCycle | Plateau, Field(discriminator="name")] = Constant()
+    members: Annotated[int, Field(ge=1, le=MAX_MEMBERS, strict=True)] = 1
+    schedule: Schedule = Constant()
     split: Split = Split()
     augmentation: Augmentation | None = None
     label_smoothing: Fraction = 0.0
@@ -113,43 +107,39 @@ class Recipe:
     corrections: Corrections | None = None
     temperature: PositiveFloat = 1.0
     reached: str = ""
-    precision: Annotated[Precision, BeforeValidator(_of_each_kind)] = Precision()
+    precision: Annotated[Precision, BeforeValidator(_as_precision)] = Precision()
 
     @property
     def outputs(self) -> int:
-        """How many logits its networks end with: ten, and one for no digit where it learns from outliers."""
+        """Number of logits: ten, or eleven with outliers."""
         return CLASSES + (self.outliers is not None)
 
     @property
     def start(self) -> str:
-        """The folder of the run whose weights are the first; nothing where it starts from none."""
+        """The folder of the run to fine-tune; empty if the training starts from random weights."""
         return "" if self.corrections is None else self.corrections.run
 
     @property
     def architectures(self) -> tuple[Network, ...]:
-        """The networks that members take in turn, at least one."""
+        """The networks that the members use in turn, at least one."""
         return self.networks or (self.network,)
 
     @property
     def watches_validation(self) -> bool:
-        """Whether the validation images decide anything, such as when to stop."""
+        """Whether the schedule or early stopping depends on the validation images."""
         return any(monitor.startswith("validation") for monitor in self._monitors().values())
-
-    def _monitors(self) -> dict[str, str]:
-        parts = {name: getattr(self, name) for name in ("schedule", "stopping")}
-        return {name: part.monitor for name, part in parts.items() if hasattr(part, "monitor")}
 
     def network_of(self, member: int) -> Network:
         """Return the network of a member, counted from 1."""
         return self.architectures[(member - 1) % len(self.architectures)]
 
     def with_settings(self, settings: Iterable[str], *, where: str = "") -> Recipe:
-        """Return the recipe with changes such as ``"epochs=3"`` or ``"optimizer.learning_rate=0.01"``.
+        """Return the recipe with some of its settings changed.
 
         Parameters
         ----------
         settings
-            Each ``key=value``, applied in turn, as `load_recipe` takes them.
+            Changes such as ``"epochs=3"`` or ``"optimizer.learning_rate=0.01"``, applied in turn.
         where
             What error messages call the recipe; by default, its name.
 
@@ -158,7 +148,12 @@ class Recipe:
         DigitsError
             A key is unknown, or a value is out of range.
         """
-        return _validated(_changed(_table(self), settings), where or self.name)
+        return _validate(_change(_as_table(self), settings), where or self.name)
+
+    def _monitors(self) -> dict[str, str]:
+        """Return the column of the history that each table monitors."""
+        tables = {"schedule": self.schedule, "stopping": self.stopping}
+        return {key: each.monitor for key, each in tables.items() if isinstance(each, Plateau | Stopping)}
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Recipe:
@@ -170,36 +165,36 @@ class Recipe:
             _check_network(network, self.batch_size)
         if self.start and self.teacher is not None:
             raise DigitsError(
-                "expected a teacher or corrections.run, got both: each decides what is held out"
+                "expected a teacher or corrections.run, got both: each determines the held-out images"
             )
-        for name, monitor in self._monitors().items():
+        for key, monitor in self._monitors().items():
             if monitor.startswith("validation") and self.split.validation == 0:
-                raise DigitsError(f"{name}.monitor is {monitor}, but split.validation is 0: there is none")
+                raise DigitsError(f"{key}.monitor is {monitor}, but split.validation is 0")
         return self
 
 
 def _check_network(network: Network, batch_size: int) -> None:
-    """Raise `DigitsError` where a line of a network, or a function's name, is not understood."""
+    """Raise `DigitsError` if a line, or a function's name, is not understood."""
     if isinstance(network, tuple):
         layers = parse_layers(network)
         if not layers:
             raise DigitsError("a network has no layers: end it with 'dense 10'")
         if batch_size == 1 and BatchNorm() in layers:
-            raise DigitsError("batch normalisation needs a batch of two images at least, got batch_size 1")
+            raise DigitsError("batch normalisation needs at least two images per batch, got batch_size 1")
         return
-    if ":" not in network or not all(part.isidentifier() for part in network.replace(":", ".", 1).split(".")):
+    module, colon, function = network.partition(":")
+    if not colon or not all(part.isidentifier() for part in [*module.split("."), *function.split(".")]):
         raise DigitsError(f"network: expected a list of layers or 'module:function', got {network!r}")
 
 
 def recipe_names() -> list[str]:
-    """Return the names of the recipes that come with the package, sorted."""
-    return sorted(
-        entry.name.removesuffix(".toml") for entry in _packaged().iterdir() if entry.name.endswith(".toml")
-    )
+    """Return the names of the packaged recipes, sorted."""
+    names = (entry.name for entry in _packaged().iterdir())
+    return sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml"))
 
 
 def load_recipe(name: str | Path, settings: Iterable[str] = ()) -> Recipe:
-    """Read a recipe by its name or from a TOML file, with some of its settings changed.
+    """Read a recipe by its name or from a TOML file, and change some of its settings.
 
     Parameters
     ----------
@@ -211,77 +206,52 @@ def load_recipe(name: str | Path, settings: Iterable[str] = ()) -> Recipe:
     Raises
     ------
     DigitsError
-        No such recipe; the file is not TOML; a key is unknown, missing or out of range; a line of the
-        network is not understood.
+        There is no such recipe; the file is not TOML; a key is unknown, missing or out of range; a line of
+        the network is not understood.
     """
     text = str(name)
-    if text.endswith(".toml"):
-        return recipe_from_toml(_read(Path(name)), text, settings)
-    return recipe_from_toml(recipe_text(text), text, settings)
+    source = _read(Path(name)) if text.endswith(".toml") else recipe_text(text)
+    return recipe_from_toml(source, text, settings)
 
 
 def as_recipe(recipe: Recipe | str | Path) -> Recipe:
-    """Return a recipe as it is, or the one of a name or a file; `DigitsError` as `load_recipe`."""
+    """Return a recipe unchanged, or load it by its name or file; raises `DigitsError` as `load_recipe`."""
     return recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
 
 
 def recipe_text(name: str) -> str:
-    """Return the TOML file of a recipe that comes with the package, to be copied and changed.
-
-    Raises
-    ------
-    DigitsError
-        There is no such recipe.
-    """
+    """Return the TOML file of a packaged recipe; raises `DigitsError` if there is none of that name."""
     if name not in recipe_names():
         raise DigitsError(
             f"there is no recipe {name!r}: expected one of {', '.join(recipe_names())}, or a .toml file"
         )
-    return str((_packaged() / f"{name}.toml").read_text("utf-8"))
+    return (_packaged() / f"{name}.toml").read_text("utf-8")
 
 
 def recipe_from_toml(text: str, where: str, settings: Iterable[str] = ()) -> Recipe:
-    """Read a recipe from TOML; `where` names it in errors."""
+    """Parse a recipe in TOML and change some of its settings; `where` names it in error messages."""
     try:
         table = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # tomllib's own, a number too long, lists too deep
+    except (ValueError, RecursionError) as error:  # also for a number that is too long, or lists too deep
         raise DigitsError(f"{where}: not valid TOML: {error}") from error
-    return _validated(_changed(table, settings), where)
+    return _validate(_change(table, settings), where)
 
 
 def recipe_to_toml(recipe: Recipe) -> str:
-    """Write a recipe so that `recipe_from_toml` gives the same one back."""
+    """Write a recipe as TOML, from which `recipe_from_toml` returns an equal one."""
     import tomli_w
 
-    table = _table(recipe)
-    precisions = set(table["precision"].values())
-    if len(precisions) == 1:
-        table["precision"] = precisions.pop()
+    table = _as_table(recipe)
+    dtypes = set(table["precision"].values())
+    if len(dtypes) == 1:
+        table["precision"] = dtypes.pop()
     return tomli_w.dumps(table)
 
 
 _ADAPTER: TypeAdapter[Recipe] = TypeAdapter(Recipe)
 
 
-def _table(recipe: Recipe) -> dict[str, Any]:
-    """Return a recipe as nested tables without the keys that are absent."""
-    return {key: value for key, value in asdict(recipe).items() if value not in (None, ())}
-
-
-def _validated(table: dict[str, Any], where: str) -> Recipe:
-    try:
-        return _ADAPTER.validate_python(_with_tuples(table))
-    except ValidationError as error:
-        raise DigitsError(f"{where}: {_explain(error)}") from error
-
-
-def _changed(table: dict[str, Any], settings: Iterable[str]) -> dict[str, Any]:
-    for setting in settings:
-        _change(table, setting)
-    return table
-
-
-def _packaged() -> Any:
+def _packaged() -> Traversable:
     return resources.files("digit_recognizer.recipes")
 
 
@@ -289,59 +259,67 @@ def _read(path: Path) -> str:
     try:
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise DigitsError(
-            f"cannot read the recipe {path}: {getattr(error, 'strerror', None) or error}"
-        ) from error
+        reason = getattr(error, "strerror", None) or error
+        raise DigitsError(f"cannot read the recipe {path}: {reason}") from error
 
 
-def _change(table: dict[str, Any], setting: str) -> None:
-    """Carry out one ``key=value`` on a recipe's table, in place; the value is read as TOML or as a word."""
-    key, equals, value = setting.partition("=")
-    *parents, last = key.strip().split(".")
-    if not equals or not last:
-        raise DigitsError(f"expected a setting such as epochs=3, got {setting!r}")
-    for parent in parents:
-        table = table.setdefault(parent, {})
-        if not isinstance(table, dict):
-            raise DigitsError(f"setting {setting!r}: {parent!r} has no parts")
+def _as_table(recipe: Recipe) -> dict[str, Any]:
+    """Return a recipe as nested tables, without the keys that are absent."""
+    return {key: value for key, value in asdict(recipe).items() if value not in (None, ())}
+
+
+def _change(table: dict[str, Any], settings: Iterable[str]) -> dict[str, Any]:
+    """Apply settings to a recipe's table, in place; each value is read as TOML, or else as a string."""
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        *parents, last = key.strip().split(".")
+        if not equals or not last:
+            raise DigitsError(f"expected a setting such as epochs=3, got {setting!r}")
+        inner = table
+        for parent in parents:
+            inner = inner.setdefault(parent, {})
+            if not isinstance(inner, dict):
+                raise DigitsError(f"setting {setting!r}: {parent!r} is not a table")
+        try:
+            inner[last] = tomllib.loads(f"value = {value}")["value"]
+        except (ValueError, RecursionError):
+            inner[last] = value.strip()
+    return table
+
+
+def _validate(table: dict[str, Any], where: str) -> Recipe:
+    for key in {"network", "networks"} & table.keys():
+        table[key] = _as_tuple(table[key])  # TOML has lists, but a frozen recipe holds tuples
     try:
-        table[last] = tomllib.loads(f"value = {value}")["value"]
-    except (ValueError, RecursionError):
-        table[last] = value.strip()
+        return _ADAPTER.validate_python(table)
+    except ValidationError as error:
+        explained = (_explain(dict(problem)) for problem in error.errors())
+        unique = dict.fromkeys(explained)  # a union repeats a problem for each of its types
+        raise DigitsError(f"{where}: {'; '.join(unique)}") from error
 
 
-def _with_tuples(table: dict[str, Any]) -> dict[str, Any]:
-    """Return the table with its networks as tuples: TOML has lists, and a frozen recipe holds none."""
-    named: dict[str, Any] = {key: _tuple(table[key]) for key in ("network", "networks") if key in table}
-    return {**table, **named}
+def _as_tuple(value: Any) -> Any:
+    return tuple(_as_tuple(part) for part in value) if isinstance(value, list) else value
 
 
-def _tuple(value: Any) -> Any:
-    return tuple(_tuple(part) for part in value) if isinstance(value, list) else value
-
-
-def _explain(error: ValidationError) -> str:
-    explained = (_explain_one(dict(problem)) for problem in error.errors())
-    return "; ".join(dict.fromkeys(explained))  # a union names the same problem once for each of its types
-
-
-def _explain_one(problem: dict[str, Any]) -> str:
+def _explain(problem: dict[str, Any]) -> str:
+    """Return one of pydantic's problems in terms of the file."""
     place = [str(part) for part in problem["loc"]]
     if len(place) > 2 and place[0] in ("optimizer", "schedule"):
-        del place[1]  # pydantic names the chosen kind there, which the file does not
+        del place[1]  # the chosen kind, which is no key of the file
     key = ".".join(place)
-    if problem["type"] == "missing":
+    kind = problem["type"]
+    if kind == "missing":
         return f"the key {key!r} is missing"
-    if problem["type"] == "union_tag_not_found":
+    if kind == "union_tag_not_found":
         return f"the key '{key}.name' is missing"
-    if place and place[0] in ("network", "networks"):
-        one = "a list of layers, each in quotes, or 'module:function'"
-        return f"{place[0]}: expected {one if place[0] == 'network' else f'a list, and in it {one}'}"
-    if problem["type"] == "unexpected_keyword_argument":
+    if key and place[0] == "network":
+        return f"network: expected {NETWORK_FORM}"
+    if key and place[0] == "networks":
+        return f"networks: expected a list whose entries are {NETWORK_FORM}"
+    if kind == "unexpected_keyword_argument":
         return f"there is no key {key!r}"
-    if problem["type"] == "union_tag_invalid":
+    if kind == "union_tag_invalid":
         return f"{key}.name: expected {problem['ctx']['expected_tags']}, got {problem['ctx']['tag']!r}"
-    message = problem["msg"].removeprefix("Value error, ")
-    if not key:
-        return str(message)
-    return f"{key}: {message[0].lower()}{message[1:]}, got {problem['input']!r}"
+    message: str = problem["msg"].removeprefix("Value error, ")
+    return f"{key}: {message[0].lower()}{message[1:]}, got {problem['input']!r}" if key else message
