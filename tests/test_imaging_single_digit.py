@@ -9,8 +9,8 @@ from PIL import Image, ImageDraw, ImageFilter
 from digit_recognizer import load_digits
 from digit_recognizer.imaging import is_dark_on_light, normalise, single_image
 from digit_recognizer.imaging.ink import find_ink
-from digit_recognizer.imaging.ruled_lines import without_rules
 from digit_recognizer.imaging.marks import stroke_width
+from digit_recognizer.imaging.ruled_lines import remove_ruled_lines
 
 TWO = [(110, 140), (150, 80), (230, 70), (280, 130), (240, 220), (110, 330), (300, 330)]
 
@@ -75,7 +75,7 @@ def test_white_on_black_is_the_same_as_black_on_white():
 def test_a_drawing_on_even_paper_is_like_a_photo_of_it(paper):
     ink = strokes()
     page = np.where(ink, 0 if paper > 128 else 255, paper).astype(np.uint8)
-    found = find_ink(page, longest=400, shortest=160)
+    found = find_ink(page, max_side=400, min_side=160)
     assert found.noise == 0
     assert (found.contrast[~ink] == 0).all()
     assert (found.contrast[ink] > 0.8).all()
@@ -114,7 +114,7 @@ def test_a_rule_leaves_strokes_that_cross_it_and_a_long_stroke_is_no_rule():
     mask[100:103] = True
     mask[40:160, 150:160] = True
     mask[60:70, 40:250] = True
-    left = without_rules(mask)
+    left = remove_ruled_lines(mask)
     assert left[40:160, 152:158].all()
     assert left[60:70, 40:250].all()
     assert not left[100:103, :140].any()
@@ -145,6 +145,6 @@ def test_parts_of_a_broken_digit_stay_together():
 
 
 def test_ink_says_how_large_it_shows_the_page():
-    assert find_ink(photographed(strokes()), longest=200, shortest=100).zoom == 0.5
-    assert find_ink(photographed(strokes()), longest=400, shortest=160).zoom == 1
-    assert find_ink(np.zeros((10, 30), np.uint8), longest=400, shortest=160).contrast.shape == (60, 180)
+    assert find_ink(photographed(strokes()), max_side=200, min_side=100).zoom == 0.5
+    assert find_ink(photographed(strokes()), max_side=400, min_side=160).zoom == 1
+    assert find_ink(np.zeros((10, 30), np.uint8), max_side=400, min_side=160).contrast.shape == (60, 180)

@@ -11,10 +11,10 @@ import torch
 
 import line_network as lines
 from digit_recognizer import DigitsError, load_digits
-from digit_recognizer.imaging.touching_digits import across, cut
 from digit_recognizer.imaging.line_segmentation import find_lines
-from digit_recognizer.imaging.strip import make_strip
 from digit_recognizer.imaging.marks import Mark
+from digit_recognizer.imaging.strip import make_strip
+from digit_recognizer.imaging.touching_digits import deslanted_columns, split_mark
 from digit_recognizer.networks import onnx_export as export
 from digit_recognizer.synthetic import text_lines as strings
 from digit_recognizer.synthetic.non_digits import draw_outliers
@@ -42,7 +42,7 @@ DUMB_BELL = [
 
 
 def test_a_mark_is_cut_where_it_is_thin():
-    first, second = cut(mark_of(DUMB_BELL), 0.0, [2.0, 11.0])
+    first, second = split_mark(mark_of(DUMB_BELL), 0.0, [2.0, 11.0])
     assert 18 <= len(first) <= 26
     assert len(first) + len(second) == len(mark_of(DUMB_BELL))
     assert first.right <= second.left
@@ -50,7 +50,7 @@ def test_a_mark_is_cut_where_it_is_thin():
 
 def test_one_centre_cuts_nothing():
     mark = mark_of(DUMB_BELL)
-    assert cut(mark, 0.0, [5.0]) == [mark]
+    assert split_mark(mark, 0.0, [5.0]) == [mark]
 
 
 def test_a_leaning_mark_is_cut_along_its_slant():
@@ -59,8 +59,8 @@ def test_a_leaning_mark_is_cut_along_its_slant():
         np.tile(rows.ravel(), 2),
         np.concatenate([columns.ravel(), columns.ravel() + 15]) - np.tile(rows.ravel() // 2, 2) + 30,
     )
-    places = across(leaning, 0.5)
-    first, second = cut(leaning, 0.5, [places.min() + 6, places.max() - 6])
+    places = deslanted_columns(leaning, 0.5)
+    first, second = split_mark(leaning, 0.5, [places.min() + 6, places.max() - 6])
     assert len(first) == len(second) == 480
 
 
@@ -70,7 +70,7 @@ def test_every_part_of_a_mark_goes_to_one_digit():
         ink = np.kron(rng.random((8, 12)) < 0.6, np.ones((4, 4))) > 0
         mark = Mark(*np.nonzero(ink))
         centres = np.sort(rng.uniform(mark.left, mark.right, 4)).tolist()
-        parts = cut(mark, rng.uniform(-0.5, 0.5), centres)
+        parts = split_mark(mark, rng.uniform(-0.5, 0.5), centres)
         assert len(parts) == 4
         assert sum(len(part) for part in parts if part is not None) == len(mark)
 
@@ -80,7 +80,7 @@ def test_the_ink_of_a_line_is_shared_out_among_its_digits(number):
     _, (line,), rest = find_lines(written(number, seed=5))
     middles = np.array([(mark.left + mark.right) / 2 for mark in line.marks if mark.height > line.height / 2])
     assert len(middles) == len(number.replace(" ", ""))
-    digits, left = line.digits_at(middles)
+    digits, left = line.assign_marks(middles)
     assert all(
         digit is not None and digit.left <= middle < digit.right
         for digit, middle in zip(digits, middles, strict=True)
@@ -90,7 +90,7 @@ def test_the_ink_of_a_line_is_shared_out_among_its_digits(number):
 
 def test_ink_without_a_digit_is_left_over():
     _, (line,), _ = find_lines(written("472", seed=5))
-    digits, left = line.digits_at(np.array([]))
+    digits, left = line.assign_marks(np.array([]))
     assert (digits, len(left)) == ([], len(line.marks))
 
 
@@ -114,7 +114,7 @@ def test_columns_of_a_strip_are_places_of_the_page():
     ink, (line,), _ = find_lines(written("472", seed=5))
     strip = make_strip(ink, line)
     columns = np.flatnonzero((strip.image > 100).any(axis=0))
-    found = strip.column(columns[[0, -1]].astype(float))
+    found = strip.to_ink_columns(columns[[0, -1]].astype(float))
     assert found == pytest.approx([line.marks[0].left, line.marks[-1].right], abs=3 / strip.zoom)
 
 

@@ -22,7 +22,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from digit_recognizer import __version__
 from digit_recognizer.digits import CLASSES, INK, Digits
-from digit_recognizer.imaging.strip import HEIGHT
+from digit_recognizer.imaging.strip import STRIP_HEIGHT_PX
 from digit_recognizer.networks.onnx_export import to_onnx, write_checked
 from digit_recognizer.networks.predictor import channels_last
 from digit_recognizer.runs.run_folder import FORMAT
@@ -138,7 +138,7 @@ def train_lines(
     learning_rate
         Its peak; it rises and falls in one cycle.
     """
-    rng = np.random.default_rng([seed, HEIGHT])
+    rng = np.random.default_rng([seed, STRIP_HEIGHT_PX])
     torch.manual_seed(seed)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(network.parameters(), learning_rate, (0.9, 0.98), weight_decay=WEIGHT_DECAY)
@@ -173,7 +173,7 @@ def average_lines(
         As for `train_lines`.
     """
     torch.manual_seed(seed)
-    rng = np.random.default_rng([seed, HEIGHT])
+    rng = np.random.default_rng([seed, STRIP_HEIGHT_PX])
     mean = copy.deepcopy(networks[0])
     for weights, *others in zip(*(each.parameters() for each in (mean, *networks)), strict=True):
         weights.copy_(torch.stack(others).mean(dim=0))
@@ -216,7 +216,7 @@ def export_lines(network: LineNetwork, target: Path) -> None:
     network = _folded(network)
     proto = _with_half_weights(_written(network))
     onnx.helper.set_model_props(proto, {"format": str(FORMAT), "version": __version__})
-    probe = np.random.default_rng(0).integers(0, INK + 1, (3, HEIGHT, 150), dtype=np.uint8)
+    probe = np.random.default_rng(0).integers(0, INK + 1, (3, STRIP_HEIGHT_PX, 150), dtype=np.uint8)
     with torch.inference_mode():
         expected = network(torch.from_numpy(probe)).numpy()
     write_checked(proto, {"strips": probe}, [expected], target)
@@ -242,7 +242,7 @@ def _without_normalisation(layers: list[nn.Module]) -> Iterator[nn.Module]:
 
 
 def _written(network: LineNetwork) -> onnx.ModelProto:
-    example = torch.zeros(2, HEIGHT, 64, dtype=torch.uint8)
+    example = torch.zeros(2, STRIP_HEIGHT_PX, 64, dtype=torch.uint8)
     names = {0: torch.export.Dim("strips"), 2: 2 * torch.export.Dim("half_width", min=8, max=8192)}
     return to_onnx(network, example, {"strips": names}, ["probabilities"])
 

@@ -1,4 +1,4 @@
-"""Ink ► marks: strokes that hang together, each a digit, a part of one, several that touch, or none."""
+"""Segment ink into marks: connected strokes, each a digit, a part of one, several that touch, or none."""
 
 from __future__ import annotations
 
@@ -11,34 +11,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digit_recognizer.imaging.ink import Ink
-from digit_recognizer.imaging.ruled_lines import without_rules
+from digit_recognizer.imaging.ruled_lines import remove_ruled_lines
 
 Mask = NDArray[np.bool_]
 
-CLEAR, LIKELY = 4.0, 2.2  # times the noise: ink without doubt, and what is ink if it hangs together with that
-CLEAR_SHARE, LIKELY_SHARE = 0.55, 0.3  # likewise, of the strokes' own contrast
-CLEAR_LEAST, LIKELY_LEAST = 0.03, 0.02  # likewise, of the paper's light
-DARKER_HALF = 75  # percentile of the contrast of all ink that stands for the strokes' own
-DARK = 98.5  # percentile of the contrast of a page that stands for its strokes
-DARKER = 2.0  # times the noise; so dark is nothing but a stroke
-PATTERN = 6.5  # as much darker are strokes, at least, than the noise counts
-FEW = 10  # points; fewer are no writing
+
+@dataclass(frozen=True, slots=True)
+class InkThresholds:
+    """Limits of the contrast of ink; the largest of the three counts."""
+
+    noise_sigmas: float  # times the noise of the paper
+    stroke_fraction: float  # of the typical contrast of the page's strokes
+    paper_fraction: float  # of the paper's brightness
+
+    def contrast(self, noise: float, strokes: float = 0.0) -> float:
+        """Return the contrast from which a point is ink."""
+        return max(self.noise_sigmas * noise, self.stroke_fraction * strokes, self.paper_fraction)
+
+
+# Hysteresis thresholding, as in Canny's edge detector: a mark needs one point above the high threshold and
+# consists of all connected points above the low one.
+HIGH_THRESHOLDS = InkThresholds(noise_sigmas=4.0, stroke_fraction=0.55, paper_fraction=0.03)
+LOW_THRESHOLDS = InkThresholds(noise_sigmas=2.2, stroke_fraction=0.3, paper_fraction=0.02)
+STROKE_CONTRAST_PERCENTILE = 75  # percentile of the contrast of certain ink that is typical of strokes
+MIN_INK_PX = 10  # a page with fewer points of certain ink is blank
+DARKEST_PERCENTILE = 98.5  # percentile of the contrast of a whole page that belongs to its strokes
+MIN_STROKE_SIGMAS = 2.0  # times the noise; if the darkest points exceed this, they are strokes
+STROKE_TO_PATTERN_RATIO = 6.5  # then the noise counts for at most this part of their contrast
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mark:
-    """Points of ink that belong together.
+    """A connected component of ink, and its bounding box; `bottom` and `right` are exclusive."""
 
-    Attributes
-    ----------
-    rows, columns
-        intp, shape (N,) each: the points.
-    top, bottom, left, right
-        Where they lie; `bottom` and `right` are the first row and column behind them.
-    """
-
-    rows: NDArray[np.intp]
-    columns: NDArray[np.intp]
+    rows: NDArray[np.intp]  # (N,)
+    columns: NDArray[np.intp]  # (N,)
     top: int = field(init=False)
     bottom: int = field(init=False)
     left: int = field(init=False)
@@ -64,23 +71,22 @@ class Mark:
         return self.right - self.left
 
     @property
-    def longest(self) -> int:
-        """The longer side."""
+    def longer_side(self) -> int:
+        """The longer side of the bounding box."""
         return max(self.height, self.width)
 
-    def mask(self, margin: int = 0) -> Mask:
-        """Return where the points are within their box: bool, shape (height + 2 · margin, width + …)."""
-        mask = np.zeros((self.height + 2 * margin, self.width + 2 * margin), bool)
-        mask[self.rows - self.top + margin, self.columns - self.left + margin] = True
-        return mask
+    @property
+    def centre(self) -> float:
+        """The column in the middle of the bounding box."""
+        return (self.left + self.right) / 2
 
 
 def find_marks(ink: Ink) -> list[Mark]:
-    """Find what is written on a page, without the lines that it is ruled with, in no particular order."""
-    return connected(without_rules(_strokes(ink)))
+    """Find the marks of a page, without the lines of ruled paper, in no particular order."""
+    return connected_components(remove_ruled_lines(_find_strokes(ink)))
 
 
-def join(marks: Sequence[Mark]) -> Mark:
+def join_marks(marks: Sequence[Mark]) -> Mark:
     """Return several marks as one."""
     if len(marks) == 1:
         return marks[0]
@@ -89,41 +95,46 @@ def join(marks: Sequence[Mark]) -> Mark:
     )
 
 
-def connected(mask: Mask) -> list[Mark]:
-    """Return the connected parts of a mask, (H, W); points hang together at corners, too."""
+def connected_components(mask: Mask) -> list[Mark]:
+    """Return the connected components of a mask, (H, W); pixels that share a corner are connected."""
     count, numbers = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
     points = np.flatnonzero(mask)
     owners = numbers.ravel()[points]
     order = np.argsort(owners, kind="stable")
     bounds = np.searchsorted(owners[order], np.arange(1, count + 1))
-    parts = [points[order[first:behind]] for first, behind in pairwise(bounds)]
+    parts = [points[order[start:stop]] for start, stop in pairwise(bounds)]
     return [Mark(*np.divmod(part, mask.shape[1])) for part in parts]
 
 
 def stroke_width(mask: Mask) -> float:
-    """Return how broad the strokes of a mask, (H, W), are in pixels: the median along their middle."""
-    inside = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 5)
-    ridge = (inside >= cv2.dilate(inside, np.ones((3, 3), np.uint8))) & (inside > 0.5)
-    return 2 * float(np.median(inside[ridge])) - 0.5 if ridge.any() else 0.0
+    """Return the stroke width of a mask, (H, W), in pixels: the median along the centre lines."""
+    distance = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 5)
+    ridge = (distance >= cv2.dilate(distance, np.ones((3, 3), np.uint8))) & (distance > 0.5)
+    return 2 * float(np.median(distance[ridge])) - 0.5 if ridge.any() else 0.0
 
 
-def _strokes(ink: Ink) -> Mask:
-    """Return where there is ink: what is clearly darker than the paper, and what hangs together with it."""
+def _find_strokes(ink: Ink) -> Mask:
+    """Return where there is ink, by hysteresis thresholding."""
     noise = _noise(ink)
-    certain = ink.smooth[ink.smooth > max(CLEAR * noise, CLEAR_LEAST)]
-    if certain.size < FEW:
+    certain = ink.smooth[ink.smooth > HIGH_THRESHOLDS.contrast(noise)]
+    if certain.size < MIN_INK_PX:
         return np.zeros(ink.smooth.shape, bool)
-    own = float(np.percentile(certain, DARKER_HALF))
-    clear = max(CLEAR * noise, CLEAR_SHARE * own, CLEAR_LEAST)
-    likely = ink.smooth > max(LIKELY * noise, LIKELY_SHARE * own, LIKELY_LEAST)
-    count, numbers = cv2.connectedComponents(likely.astype(np.uint8), connectivity=8)
-    sure = np.zeros(count, bool)
-    sure[numbers[likely & (ink.smooth > clear)]] = True
-    strokes: Mask = sure[numbers] & likely
+    typical = float(np.percentile(certain, STROKE_CONTRAST_PERCENTILE))
+    above_low = ink.smooth > LOW_THRESHOLDS.contrast(noise, typical)
+    above_high = ink.smooth > HIGH_THRESHOLDS.contrast(noise, typical)
+    count, numbers = cv2.connectedComponents(above_low.astype(np.uint8), connectivity=8)
+    kept = np.zeros(count, bool)
+    kept[numbers[above_low & above_high]] = True
+    strokes: Mask = kept[numbers] & above_low
     return strokes
 
 
 def _noise(ink: Ink) -> float:
-    """Return the noise of the paper, or less where it is a pattern and the strokes are darker still."""
-    dark = float(np.percentile(ink.smooth, DARK))
-    return min(ink.noise, dark / PATTERN) if dark > DARKER * ink.noise else ink.noise
+    """Return the noise of the paper, limited where the strokes are darker than it.
+
+    The pattern of a cheque counts as noise, and strokes below four times that noise would be lost.
+    """
+    darkest = float(np.percentile(ink.smooth, DARKEST_PERCENTILE))
+    if darkest > MIN_STROKE_SIGMAS * ink.noise:
+        return min(ink.noise, darkest / STROKE_TO_PATTERN_RATIO)
+    return ink.noise

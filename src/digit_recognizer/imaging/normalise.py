@@ -1,4 +1,4 @@
-"""One digit's ink, of any size, to 28x28 pixels: the way in which MNIST was made."""
+"""Normalise the ink of one digit, of any size, to 28x28 pixels, as MNIST was made."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from PIL import Image
 from digit_recognizer.digits import INK, SIDE
 from digit_recognizer.errors import DigitsError
 
-BOX = 20  # pixels; the ink's longer side becomes as long as this
-CENTRE = SIDE / 2  # pixel index; the centres of mass of MNIST's images lie within 0.5 of it
+BOX_PX = 20  # longer side of the normalised ink
+CENTRE_PX = SIDE / 2  # pixel index; the centres of mass of MNIST's images are within 0.5 of it
 
 
 def normalise(ink: NDArray[Any]) -> NDArray[np.uint8]:
-    """Bring one digit's ink to the size and place that MNIST's digits have.
+    """Normalise the ink of one digit to the size and position of MNIST's digits.
 
-    The ink is cropped, scaled with antialiasing so that it fits a box of 20x20 pixels and keeps its
-    aspect, stretched so that its strongest point is full ink (as in MNIST, where every image reaches
-    250), and moved by whole pixels so that its centre of mass is in the middle of 28x28.
+    The ink is cropped, scaled with antialiasing to fit a box of 20x20 pixels while keeping its aspect ratio,
+    stretched so that its strongest point is full ink (as in MNIST, where every image reaches 250), and moved
+    by whole pixels so that its centre of mass is in the middle of 28x28.
 
     Parameters
     ----------
@@ -30,12 +30,12 @@ def normalise(ink: NDArray[Any]) -> NDArray[np.uint8]:
     Returns
     -------
     NDArray[np.uint8]
-        Shape (28, 28), 0 background to 255 ink; blank where there was no ink.
+        Shape (28, 28), 0 background to 255 ink; blank if there is no ink.
 
     Raises
     ------
     DigitsError
-        If `ink` is not two-dimensional, or holds a negative number, NaN or infinity.
+        `ink` is not two-dimensional, or contains a negative number, NaN or infinity.
 
     References
     ----------
@@ -43,7 +43,7 @@ def normalise(ink: NDArray[Any]) -> NDArray[np.uint8]:
     recognition", Proceedings of the IEEE 86 (1998), 2278-2324; section III.A, "Database: the
     modified NIST set".
     """
-    crop = _crop(_checked(ink))
+    crop = _crop(_check(ink))
     if not crop.size:
         return np.zeros((SIDE, SIDE), np.uint8)
     fitted = _fit(crop)
@@ -51,13 +51,13 @@ def normalise(ink: NDArray[Any]) -> NDArray[np.uint8]:
     return _centre(levels)
 
 
-def _checked(ink: NDArray[Any]) -> NDArray[np.float32]:
+def _check(ink: NDArray[Any]) -> NDArray[np.float32]:
     if ink.ndim != 2:
         raise DigitsError(f"expected one digit's ink of shape (height, width), got {ink.shape}")
-    with np.errstate(over="ignore"):  # beyond float32's range is infinity, refused below
+    with np.errstate(over="ignore"):  # values beyond float32's range become infinity, refused below
         values = ink.astype(np.float32)
     if not np.isfinite(values).all() or (values < 0).any():
-        raise DigitsError("expected ink from 0, the background, upwards; got a negative number or NaN")
+        raise DigitsError("expected ink from 0 (background) upwards, got a negative number, NaN or infinity")
     return values
 
 
@@ -69,25 +69,25 @@ def _crop(ink: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _fit(crop: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Scale to a longer side of `BOX` pixels; like MNIST's, the ink ends where the box does."""
-    zoom = BOX / max(crop.shape)
+    """Scale to a longer side of `BOX_PX`; as in MNIST, the ink ends at the edges of the box."""
+    zoom = BOX_PX / max(crop.shape)
     height, width = (max(1, round(side * zoom)) for side in crop.shape)
-    # Of Pillow's filters these gave the smoothest strokes enlarged and the truest reduced.
-    smooth = Image.Resampling.BICUBIC if zoom > 1 else Image.Resampling.HAMMING
-    scaled = Image.fromarray(crop / crop.max()).resize((width, height), smooth)
-    return np.asarray(scaled).clip(0, None)  # bicubic interpolation swings below 0 beside an edge
+    # Of Pillow's filters, these gave the smoothest enlarged and the most accurate reduced strokes.
+    resampling = Image.Resampling.BICUBIC if zoom > 1 else Image.Resampling.HAMMING
+    scaled = Image.fromarray(crop / crop.max()).resize((width, height), resampling)
+    return np.asarray(scaled).clip(0, None)  # bicubic interpolation falls below 0 beside an edge
 
 
 def _centre(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Paste where the centre of mass is in the middle, or as near as leaves all ink inside."""
-    field = np.zeros((SIDE, SIDE), np.uint8)
+    """Paste an image so that its centre of mass is in the middle, or as near as keeps all ink inside."""
+    canvas = np.zeros((SIDE, SIDE), np.uint8)
     height, width = image.shape
     top, left = (_start(image.sum(axis=axis, dtype=np.int64)) for axis in (1, 0))
-    field[top : top + height, left : left + width] = image
-    return field
+    canvas[top : top + height, left : left + width] = image
+    return canvas
 
 
 def _start(weights: NDArray[np.int64]) -> int:
-    """Return the row, or column, that the first of `weights` comes to."""
+    """Return the row, or column, at which ink with these sums per row, or column, has to begin."""
     mass = float(weights @ np.arange(len(weights)) / weights.sum())
-    return min(max(round(CENTRE - mass), 0), SIDE - len(weights))
+    return min(max(round(CENTRE_PX - mass), 0), SIDE - len(weights))

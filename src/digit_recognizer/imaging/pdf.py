@@ -1,4 +1,4 @@
-"""The pages of a PDF as a scanner would see them, drawn by PDFium (https://pdfium.googlesource.com/pdfium/)."""
+"""Render the pages of a PDF with PDFium (https://pdfium.googlesource.com/pdfium/), as a scanner would."""
 
 from __future__ import annotations
 
@@ -12,52 +12,36 @@ from numpy.typing import NDArray
 
 from digit_recognizer.errors import DigitsError
 
-RESOLUTION = 200  # dots an inch: a digit of 4 mm has 31
-UNITS = 72  # of a PDF's lengths, an inch
-LONGEST_SIDE = 5_000  # pixels; larger pages are drawn smaller, so that none has more than 25 megapixels
-HEAD = 1024  # bytes in which PDFium looks for the mark
-MARK = b"%PDF-"
+RESOLUTION_DPI = 200  # a digit of 4 mm is 31 pixels high
+UNITS_PER_INCH = 72  # of lengths in a PDF
+MAX_PAGE_SIDE_PX = 5_000  # larger pages are reduced, so that none has more than 25 megapixels
+HEADER_BYTES = 1024  # in which PDFium looks for the signature
+SIGNATURE = b"%PDF-"
 
-_one_at_a_time = Lock()  # PDFium knows no threads
+_pdfium_lock = Lock()  # PDFium is not thread-safe
 
 
 def is_pdf(stream: IO[bytes]) -> bool:
-    """Return whether a file is a PDF, by its first bytes; leave it at its beginning."""
-    head = stream.read(HEAD)
+    """Return whether a file is a PDF, by its first bytes; rewind it."""
+    head = stream.read(HEADER_BYTES)
     stream.seek(0)
-    return head.lstrip().startswith(MARK)
+    return head.lstrip().startswith(SIGNATURE)
 
 
 def count_pages(stream: IO[bytes], name: str) -> int:
-    """Return how many pages a PDF has, at least one; raises as `render_page` does."""
-    with _opened(stream, name) as document:
+    """Return the number of pages of a PDF, at least 1; raise as `render_page` does."""
+    with _open_document(stream, name) as document:
         return len(document)
 
 
 def render_page(stream: IO[bytes], number: int, name: str) -> NDArray[np.uint8]:
-    """Draw a page of a PDF, with what was written on it later, but not the entries of its form fields.
+    """Render a page of a PDF, numbered from 1, with its annotations but without form field entries.
 
-    Parameters
-    ----------
-    stream
-        The file, at its beginning.
-    number
-        Of the page, from 1.
-    name
-        What errors call the file.
-
-    Returns
-    -------
-    NDArray[np.uint8]
-        Shape (height, width), upright, 200 dots an inch or at most 5,000 pixels long: 0 black to 255 white.
-
-    Raises
-    ------
-    DigitsError
-        The file is damaged, locked by a password or without pages, it has no such page, or the package
-        pypdfium2 is not installed.
+    The page is upright, (H, W), 0 black to 255 white, at 200 dpi or at most 5,000 pixels long. `DigitsError`
+    is raised if the file is damaged, password-protected or without pages, if it has no such page, or if
+    pypdfium2 is not installed.
     """
-    with _opened(stream, name) as document:
+    with _open_document(stream, name) as document:
         count = len(document)
         if not 1 <= number <= count:
             raise DigitsError(f"{name} has no page {number}: expected 1 to {count}")
@@ -65,20 +49,20 @@ def render_page(stream: IO[bytes], number: int, name: str) -> NDArray[np.uint8]:
             page = document[number - 1]
         except RuntimeError as error:
             raise DigitsError(f"page {number} of {name} is damaged") from error
-        scale = min(RESOLUTION / UNITS, LONGEST_SIDE / max(page.get_size()))
+        scale = min(RESOLUTION_DPI / UNITS_PER_INCH, MAX_PAGE_SIDE_PX / max(page.get_size()))
         return np.array(page.render(scale=scale, grayscale=True).to_numpy())
 
 
 @contextmanager
-def _opened(stream: IO[bytes], name: str) -> Iterator[Any]:
+def _open_document(stream: IO[bytes], name: str) -> Iterator[Any]:
     pdfium = _import_pdfium(name)
     content = stream.read()
-    with _one_at_a_time:
+    with _pdfium_lock:
         raw = pdfium.raw.FPDF_LoadMemDocument64(content, len(content), None)
         if not raw:
-            locked = pdfium.raw.FPDF_GetLastError() == pdfium.raw.FPDF_ERR_PASSWORD
-            what = "locked by a password: save it without one" if locked else "a damaged or incomplete PDF"
-            raise DigitsError(f"{name} is {what}")
+            if pdfium.raw.FPDF_GetLastError() == pdfium.raw.FPDF_ERR_PASSWORD:
+                raise DigitsError(f"{name} is locked by a password: save it without one")
+            raise DigitsError(f"{name} is a damaged or incomplete PDF")
         with pdfium.PdfDocument(raw) as document:
             if len(document) == 0:
                 raise DigitsError(f"{name} is a PDF without pages")

@@ -1,4 +1,4 @@
-"""Ruled and squared paper: straight lines from edge to edge, taken away without the digits on them."""
+"""Remove the lines of ruled and squared paper, which run from edge to edge, but not the digits on them."""
 
 from __future__ import annotations
 
@@ -12,185 +12,184 @@ from numpy.typing import NDArray
 
 Mask = NDArray[np.bool_]
 
-STEEPEST = 7.0  # degrees by which a rule may slope
-STEP = 0.5  # degrees
-LEAST_INK = 0.72  # share of its length on which a rule shows
-NEARLY = 0.7  # of the ink on its fullest row: the rows that belong to a rule
-THICKEST = 0.03  # of the longer side
-ENDS = 0.03  # of its length: a rule comes as near to both edges
-COLUMNS = 200  # of a page that are looked at, about
-LEAST_INSIDE = 0.6  # of the page's width; shorter lines, cut off by its corners, do not count
-CROSSING = 1.5  # times a rule's thickness; where the ink is higher a stroke crosses it
+MAX_SLOPE_DEGREES = 7.0
+SLOPE_STEP_DEGREES = 0.5
+MIN_INKED_FRACTION = 0.72  # of the length of a ruled line: it may be interrupted
+RULED_ROW_FRACTION = 0.7  # of the ink of its fullest row: rows with more belong to the line
+MAX_THICKNESS_FRACTION = 0.03  # of the longer side of the page
+EDGE_FRACTION = 0.03  # of the width of the page: a ruled line comes as near to both edges
+SAMPLED_COLUMNS = 200  # about as many columns of a page are examined
+MIN_LENGTH_FRACTION = 0.6  # of the width of the page; lines that its corners cut shorter are ignored
+MAX_RUN_THICKNESS = 1.5  # times the line's thickness; a higher run of ink is a stroke that crosses it
 
 
 @dataclass(frozen=True, slots=True)
-class _Rule:
-    """A nearly level line: row = `middle` + `slope` · (column - width / 2)."""
+class _RuledLine:
+    """A nearly horizontal line: row = `middle` + `slope` · (column - width / 2)."""
 
     slope: float
     middle: float
     thickness: int
 
     def row_at(self, column: Any, width: int) -> Any:
-        """Return where the rule is at a column, or at several."""
+        """Return the row of the line at a column, or at an array of columns."""
         return self.middle + self.slope * (column - width / 2)
 
 
-def without_rules(mask: Mask) -> Mask:
-    """Take away the lines that a page is ruled with, level ones and upright ones.
+def remove_ruled_lines(mask: Mask) -> Mask:
+    """Remove horizontal and vertical ruled lines from a mask, (H, W).
 
-    Strokes stay where they cross a line, and lines that do not reach both edges stay.
-
-    Parameters
-    ----------
-    mask
-        bool, shape (H, W): where there is ink.
+    Strokes stay where they cross a line, and so do lines that do not reach both edges.
     """
-    level, upright = _find_rules(mask), _find_rules(mask.T)
-    left = _erased(mask, level) & _erased(mask.T, upright).T
-    if not (level and upright):
-        return left
-    return _without_crossings(left, _on_rules(mask.shape, level) & _on_rules(mask.T.shape, upright).T)
+    horizontal, vertical = _find_ruled_lines(mask), _find_ruled_lines(mask.T)
+    remaining = _erase_all(mask, horizontal) & _erase_all(mask.T, vertical).T
+    if not (horizontal and vertical):
+        return remaining
+    crossings = _near_lines(mask.shape, horizontal) & _near_lines(mask.T.shape, vertical).T
+    return _without_crossings(remaining, crossings)
 
 
-def _find_rules(mask: Mask) -> list[_Rule]:
-    """Find level lines: at each slope the share of ink in every row, and of all rows the fullest first."""
+def _find_ruled_lines(mask: Mask) -> list[_RuledLine]:
+    """Find nearly horizontal lines, the fullest first, by the fraction of ink along each slope and row."""
     height, width = mask.shape
-    if not _may_have_rules(mask):
+    if not _may_be_ruled(mask):
         return []
-    slopes = np.array([tan(radians(angle)) for angle in np.arange(-STEEPEST, STEEPEST + STEP / 2, STEP)])
-    shares = _shares_of_rows(mask, slopes)
-    left = shares.copy()
+    angles = np.arange(-MAX_SLOPE_DEGREES, MAX_SLOPE_DEGREES + SLOPE_STEP_DEGREES / 2, SLOPE_STEP_DEGREES)
+    slopes = np.array([tan(radians(angle)) for angle in angles])
+    fractions = _inked_fractions(mask, slopes)  # (slopes, H)
+    candidates = fractions.copy()
     found = []
-    while (best := int(left.argmax())) >= 0 and left.flat[best] >= LEAST_INK:
+    while (best := int(candidates.argmax())) >= 0 and candidates.flat[best] >= MIN_INKED_FRACTION:
         number, row = divmod(best, height)
-        first, last = _extent(shares[number], row)
-        rule = _Rule(float(slopes[number]), (first + last) / 2, last - first + 1)
-        if rule.thickness <= max(4, THICKEST * max(mask.shape)) and _reaches_both_edges(mask, rule):
-            found.append(rule)
-        for other, slope in enumerate(slopes):
-            apart = abs(slope - rule.slope) * width / 2
-            left[other, max(0, int(first - 2 - apart)) : int(last + 3 + apart)] = 0
+        first, last = _extent(fractions[number], row)
+        line = _RuledLine(float(slopes[number]), (first + last) / 2, last - first + 1)
+        max_thickness = max(4, MAX_THICKNESS_FRACTION * max(mask.shape))
+        if line.thickness <= max_thickness and _reaches_both_edges(mask, line):
+            found.append(line)
+        for other, slope in enumerate(slopes):  # the same line at all other slopes
+            apart = abs(slope - line.slope) * width / 2
+            candidates[other, max(0, int(first - 2 - apart)) : int(last + 3 + apart)] = 0
     return found
 
 
-def _may_have_rules(mask: Mask) -> bool:
+def _may_be_ruled(mask: Mask) -> bool:
     """Return whether there is ink in enough columns, and at both edges."""
     inked = np.asarray(mask.any(axis=0))
-    end = _end(mask)
-    return bool(inked.mean() >= LEAST_INK and inked[:end].any() and inked[-end:].any())
+    edge = _edge_width(mask)
+    return bool(inked.mean() >= MIN_INKED_FRACTION and inked[:edge].any() and inked[-edge:].any())
 
 
-def _end(mask: Mask) -> int:
+def _edge_width(mask: Mask) -> int:
     """Return how many columns count as an edge."""
-    return max(3, int(ENDS * mask.shape[1]))
+    return max(3, int(EDGE_FRACTION * mask.shape[1]))
 
 
-def _shares_of_rows(mask: Mask, slopes: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Return the share of ink along lines of each slope, (slopes, H), by their row in the middle of the page.
+def _inked_fractions(mask: Mask, slopes: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return the inked fraction of the lines of each slope, (slopes, H), by their row in mid-page.
 
-    Of a broad page not all columns are looked at.
+    A wide page is sampled: only every n-th column is examined.
     """
     height, width = mask.shape
-    step = -(-width // COLUMNS)
+    step = -(-width // SAMPLED_COLUMNS)
     rows, columns = np.nonzero(mask[:, ::step])
-    away = np.arange(0, width, step) - width / 2
-    shares = np.zeros((len(slopes), height), np.float32)
+    offsets = np.arange(0, width, step) - width / 2
+    fractions = np.zeros((len(slopes), height), np.float32)
     for number, slope in enumerate(slopes):
-        moved = np.rint(rows - slope * away[columns]).astype(np.intp)
+        moved = np.rint(rows - slope * offsets[columns]).astype(np.intp)
         counts = np.bincount(moved[(moved >= 0) & (moved < height)], minlength=height)
-        inside = _inside(height, slope * away)
-        shares[number] = np.where(inside > LEAST_INSIDE * len(away), counts / np.maximum(inside, 1), 0)
-    return shares
+        inside = _columns_inside(height, slope * offsets)
+        is_long = inside > MIN_LENGTH_FRACTION * len(offsets)
+        fractions[number] = np.where(is_long, counts / np.maximum(inside, 1), 0)
+    return fractions
 
 
-def _inside(height: int, rise: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Return how many columns of each line, by its row in the middle, lie on the page."""
-    first = np.clip(np.ceil(-0.5 - rise), 0, height).astype(np.intp)  # the lines that a column is on
-    behind = np.clip(np.ceil(height - 0.5 - rise), 0, height).astype(np.intp)
-    changes = np.bincount(first, minlength=height + 1) - np.bincount(behind, minlength=height + 1)
+def _columns_inside(height: int, rise: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Return how many columns of each line, by its row in mid-page, lie on the page."""
+    start = np.clip(np.ceil(-0.5 - rise), 0, height).astype(np.intp)  # the lines that include a column
+    stop = np.clip(np.ceil(height - 0.5 - rise), 0, height).astype(np.intp)
+    changes = np.bincount(start, minlength=height + 1) - np.bincount(stop, minlength=height + 1)
     counts = np.asarray(np.cumsum(changes), np.intp)
     return counts[:height]
 
 
-def _extent(shares: NDArray[np.float32], row: int) -> tuple[int, int]:
-    """Return the first and last of the rows around `row` that are nearly as full."""
-    low = np.flatnonzero(shares <= NEARLY * shares[row])
-    before, behind = low[low < row], low[low > row]
-    return int(before[-1]) + 1 if before.size else 0, int(behind[0]) - 1 if behind.size else len(shares) - 1
+def _extent(fractions: NDArray[np.float32], row: int) -> tuple[int, int]:
+    """Return the first and the last of the rows around `row` that are nearly as full."""
+    empty = np.flatnonzero(fractions <= RULED_ROW_FRACTION * fractions[row])
+    above, below = empty[empty < row], empty[empty > row]
+    return int(above[-1]) + 1 if above.size else 0, int(below[0]) - 1 if below.size else len(fractions) - 1
 
 
-def _reaches_both_edges(mask: Mask, rule: _Rule) -> bool:
+def _reaches_both_edges(mask: Mask, line: _RuledLine) -> bool:
     width = mask.shape[1]
-    length = _end(mask)
-    half = rule.thickness / 2
-    for columns in (range(length), range(width - length, width)):
-        rows = [rule.row_at(column, width) for column in columns]
-        shown = [
+    edge = _edge_width(mask)
+    half = line.thickness / 2
+    for columns in (range(edge), range(width - edge, width)):
+        rows = [line.row_at(column, width) for column in columns]
+        inked = [
             mask[max(0, int(row - half - 1)) : max(0, int(row + half + 2)), column].any()
             for row, column in zip(rows, columns, strict=True)
         ]
-        if np.mean(shown) <= 0.5:
+        if np.mean(inked) <= 0.5:
             return False
     return True
 
 
-def _erased(mask: Mask, rules: list[_Rule]) -> Mask:
-    """Take rules away, in each column where the ink on them is no higher than they are thick."""
-    left = mask.copy()
-    for rule in rules:
-        _erase(mask, left, rule)
-    return left
+def _erase_all(mask: Mask, lines: list[_RuledLine]) -> Mask:
+    """Remove lines, in each column where the run of ink on them is no higher than they are thick."""
+    remaining = mask.copy()
+    for line in lines:
+        _erase(mask, remaining, line)
+    return remaining
 
 
-def _erase(mask: Mask, left: Mask, rule: _Rule) -> None:
-    """Take one rule away from `left`.
+def _erase(mask: Mask, remaining: Mask, line: _RuledLine) -> None:
+    """Remove one line from `remaining`.
 
-    Of each column, the rows around the rule are looked at: those as near as its ink may lie, and beyond them
-    as many as it takes to see whether that ink goes on.
+    In each column, the rows that the line may cover are examined, and beyond them as many as are needed to
+    see whether the ink continues.
     """
     height, width = mask.shape
-    longest = int(CROSSING * rule.thickness + 3)
-    near = ceil(rule.thickness / 2 + 2)
+    max_run = int(MAX_RUN_THICKNESS * line.thickness + 3)
+    reach = ceil(line.thickness / 2 + 2)
     columns = np.arange(width)
-    middles = np.rint(rule.row_at(columns, width)).astype(np.intp)
-    away = np.arange(-near - longest, near + longest + 1)[:, None]
-    rows = middles + away  # (rows around the rule, W)
+    middles = np.rint(line.row_at(columns, width)).astype(np.intp)
+    offsets = np.arange(-reach - max_run, reach + max_run + 1)[:, None]
+    rows = middles + offsets  # (rows around the line, W)
     inked = mask[rows.clip(0, height - 1), columns] & (rows >= 0) & (rows < height)
-    runs = _runs_through(inked, slice(longest, -longest))
-    runs &= runs.sum(axis=0) <= longest
+    runs = _runs_through(inked, slice(max_run, -max_run))
+    runs &= runs.sum(axis=0) <= max_run
     found, where = np.nonzero(runs)
-    left[rows[found, where], columns[where]] = False
+    remaining[rows[found, where], columns[where]] = False
 
 
 def _runs_through(inked: Mask, near: slice) -> Mask:
-    """Return each column's ink from the first to the last in the rows `near`, and what goes on from it."""
-    places = np.arange(len(inked))[:, None]
+    """Return the ink of each column from the first to the last inked row in `near`, and what continues it."""
+    rows = np.arange(len(inked))[:, None]
     band = np.zeros_like(inked)
     band[near] = inked[near]
     first, last = band.argmax(axis=0), len(inked) - 1 - band[::-1].argmax(axis=0)
-    above = np.where(~inked & (places < first), places, -1).max(axis=0)
-    below = np.where(~inked & (places > last), places, len(inked)).min(axis=0)
-    return np.asarray(inked & (places > above) & (places < below) & band.any(axis=0))
+    above = np.where(~inked & (rows < first), rows, -1).max(axis=0)
+    below = np.where(~inked & (rows > last), rows, len(inked)).min(axis=0)
+    return np.asarray(inked & (rows > above) & (rows < below) & band.any(axis=0))
 
 
-def _on_rules(shape: tuple[int, int], rules: list[_Rule]) -> Mask:
-    """Return the rows of each column, (H, W), that lie on a rule or next to it."""
+def _near_lines(shape: tuple[int, int], lines: list[_RuledLine]) -> Mask:
+    """Return the points, (H, W), that lie on a line or next to it."""
     height, width = shape
-    on = np.zeros(shape, bool)
+    near = np.zeros(shape, bool)
     columns = np.arange(width)
-    for rule in rules:
-        reach = ceil(CROSSING * rule.thickness / 2 + 2)
-        middles = np.rint(rule.row_at(columns, width)).astype(np.intp)
+    for line in lines:
+        reach = ceil(MAX_RUN_THICKNESS * line.thickness / 2 + 2)
+        middles = np.rint(line.row_at(columns, width)).astype(np.intp)
         rows = middles + np.arange(-reach, reach + 1)[:, None]
         inside = (rows >= 0) & (rows < height)
-        on[rows[inside], np.broadcast_to(columns, rows.shape)[inside]] = True
-    return on
+        near[rows[inside], np.broadcast_to(columns, rows.shape)[inside]] = True
+    return near
 
 
 def _without_crossings(mask: Mask, crossings: Mask) -> Mask:
-    """Take away what lies where rules cross and nowhere else."""
+    """Remove the dots that erased lines leave where they crossed; each would be taken for a line of text."""
     count, numbers = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
-    beyond = np.zeros(count, bool)
-    beyond[numbers[mask & ~crossings]] = True
-    return np.asarray(mask & beyond[numbers])
+    kept = np.zeros(count, bool)
+    kept[numbers[mask & ~crossings]] = True
+    return np.asarray(mask & kept[numbers])

@@ -1,4 +1,4 @@
-"""A line of writing ► a strip of fixed height, level, as the network that reads lines knows it."""
+"""Normalise a text line to a level strip of fixed height, the input of the network that reads lines."""
 
 from __future__ import annotations
 
@@ -10,87 +10,80 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digit_recognizer.digits import INK
-from digit_recognizer.imaging.ink import Ink
+from digit_recognizer.imaging.ink import FULL_INK_PERCENTILE, Ink
 from digit_recognizer.imaging.line_segmentation import TextLine
 
-HEIGHT = 40  # pixels of a strip
-DIGIT = 22  # pixels of a digit of the line's height
-MARGIN = 8  # pixels before and behind the ink
-DARK = 70  # percentile of the line's contrast that counts as full ink
-EDGE = 1.0  # pixels of the ink around its strokes that belong to their soft edges
-STEEPEST = 0.3  # rows for each column by which a line may slope
-LONG = 2.0  # of the line's height; shorter lines have no slope that could be measured
-TALL = 0.5  # of the line's height; lower marks say nothing about its slope
-AROUND = 4  # standard deviations of both blurs that a line is cut out with around it
-ALIAS = 0.35  # pixels of the strip, standard deviation of the blur before it is made smaller
+STRIP_HEIGHT_PX = 40
+DIGIT_HEIGHT_PX = 22  # of the digits in a strip
+STRIP_MARGIN_PX = 8  # to the left and right of the ink
+SOFT_EDGE_PX = 1.0  # of ink around its strokes that belongs to their soft edges
+MAX_LINE_SLOPE = 0.3  # rows per column
+MIN_SLOPED_LENGTH = 2.0  # times the line's height; the slope of shorter lines cannot be measured
+SLOPE_MARK_FRACTION = 0.5  # of the line's height; lower marks say nothing about its slope
+BLUR_MARGIN_SIGMAS = 4  # standard deviations of the blurs by which the cut-out exceeds the line
+ANTIALIAS_SIGMA_PX = 0.35  # pixels of the strip, of the blur before a line is reduced
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Strip:
-    """A line, level and of the size that the network knows.
+    """A level text line: its image, and where that lies in the ink."""
 
-    Attributes
-    ----------
-    image
-        uint8, shape (40, W): 0 background to 255 ink.
-    left
-        The column of the ink that is the strip's first.
-    zoom
-        Pixels of the strip for one of the ink.
-    """
+    image: NDArray[np.uint8]  # (40, W), 0 background to 255 ink
+    left: float  # column of the ink that is the strip's first
+    zoom: float  # pixels of the strip per pixel of ink
 
-    image: NDArray[np.uint8]
-    left: float
-    zoom: float
-
-    def column(self, place: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the columns of the ink that lie at columns of the strip."""
-        return self.left + place / self.zoom
+    def to_ink_columns(self, columns: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the columns of the ink at columns of the strip."""
+        return self.left + columns / self.zoom
 
 
 def make_strip(ink: Ink, line: TextLine) -> Strip:
-    """Cut a line out of its page's ink, without what is not its own, level it and bring it to size."""
-    slope, middle = _course(line)
-    zoom = DIGIT / line.height
+    """Cut a line out of the ink without its surroundings, level it, and scale it."""
+    slope, middle = _fit_baseline(line)
+    zoom = DIGIT_HEIGHT_PX / line.height
     first, last = min(mark.left for mark in line.marks), max(mark.right for mark in line.marks)
-    left = first - MARGIN / zoom
-    width = round((last - first) * zoom) + 2 * MARGIN
-    above, before, levels = _levels(ink, line, ALIAS / zoom if zoom < 1 else 0.0)
-    top = middle + slope * left - HEIGHT / 2 / zoom
-    to_page = np.array([[1 / zoom, 0, left - before], [slope / zoom, 1 / zoom, top - above]], np.float32)
-    how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    strip = cv2.warpAffine(levels, to_page, (width, HEIGHT), flags=how)
+    left = first - STRIP_MARGIN_PX / zoom
+    width = round((last - first) * zoom) + 2 * STRIP_MARGIN_PX
+    first_row, first_column, levels = _cut_out(ink, line, ANTIALIAS_SIGMA_PX / zoom if zoom < 1 else 0.0)
+    top = middle + slope * left - STRIP_HEIGHT_PX / 2 / zoom
+    to_ink = np.array(
+        [[1 / zoom, 0, left - first_column], [slope / zoom, 1 / zoom, top - first_row]], np.float32
+    )
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    strip = cv2.warpAffine(levels, to_ink, (width, STRIP_HEIGHT_PX), flags=flags)
     return Strip(np.rint(INK * strip.clip(0, 1)).astype(np.uint8), left, zoom)
 
 
-def _course(line: TextLine) -> tuple[float, float]:
-    """Return the slope of a line, rows for each column, and the row in which it begins at column 0."""
-    tall = [mark for mark in line.marks if mark.height > TALL * line.height] or list(line.marks)
-    columns = np.array([(mark.left + mark.right) / 2 for mark in tall])
-    rows = np.array([(mark.top + mark.bottom) / 2 for mark in tall])
-    sizes = np.array([len(mark) for mark in tall], float)
+def _fit_baseline(line: TextLine) -> tuple[float, float]:
+    """Return the slope of a line's middle in rows per column, and its row at column 0."""
+    tall = [mark for mark in line.marks if mark.height > SLOPE_MARK_FRACTION * line.height]
+    marks = tall or list(line.marks)
+    columns = np.array([mark.centre for mark in marks])
+    rows = np.array([(mark.top + mark.bottom) / 2 for mark in marks])
+    sizes = np.array([len(mark) for mark in marks], float)
     slope = 0.0
-    if len(tall) > 2 and np.ptp(columns) > LONG * line.height:
-        away = columns - np.average(columns, weights=sizes)
-        slope = float((sizes * away * rows).sum() / (sizes * away**2).sum())
-    slope = float(np.clip(slope, -STEEPEST, STEEPEST))
+    if len(marks) > 2 and np.ptp(columns) > MIN_SLOPED_LENGTH * line.height:
+        offsets = columns - np.average(columns, weights=sizes)
+        slope = float((sizes * offsets * rows).sum() / (sizes * offsets**2).sum())
+    slope = float(np.clip(slope, -MAX_LINE_SLOPE, MAX_LINE_SLOPE))
     return slope, float(np.average(rows - slope * columns, weights=sizes))
 
 
-def _levels(ink: Ink, line: TextLine, blur: float) -> tuple[int, int, NDArray[np.float32]]:
-    """Return the ink of a line, 0 to 1, without what is around its marks; and its first row and column."""
-    margin = ceil(AROUND * (EDGE + blur))
-    above = max(0, min(mark.top for mark in line.marks) - margin)
-    before = max(0, min(mark.left for mark in line.marks) - margin)
-    below = max(mark.bottom for mark in line.marks) + margin
-    behind = max(mark.right for mark in line.marks) + margin
-    contrast = ink.contrast[above:below, before:behind]
+def _cut_out(ink: Ink, line: TextLine, blur: float) -> tuple[int, int, NDArray[np.float32]]:
+    """Return the first row and column of a line's cut-out, and its own ink, 0 to 1."""
+    margin = ceil(BLUR_MARGIN_SIGMAS * (SOFT_EDGE_PX + blur))
+    top = max(0, min(mark.top for mark in line.marks) - margin)
+    left = max(0, min(mark.left for mark in line.marks) - margin)
+    bottom = max(mark.bottom for mark in line.marks) + margin
+    right = max(mark.right for mark in line.marks) + margin
+    contrast = ink.contrast[top:bottom, left:right]
     mask = np.zeros(contrast.shape, np.uint8)
     for mark in line.marks:
-        mask[mark.rows - above, mark.columns - before] = 1
-    full = max(float(np.percentile(contrast[mask > 0], DARK)), 1e-6)
-    near = cv2.GaussianBlur(cv2.dilate(mask, np.ones((3, 3), np.uint8)).astype(np.float32), (0, 0), EDGE)
-    levels = near * np.clip(contrast / full, 0, 1)
+        mask[mark.rows - top, mark.columns - left] = 1
+    full = max(float(np.percentile(contrast[mask > 0], FULL_INK_PERCENTILE)), 1e-6)
+    widened = cv2.dilate(mask, np.ones((3, 3), np.uint8)).astype(np.float32)
+    weights = cv2.GaussianBlur(widened, (0, 0), SOFT_EDGE_PX)
+    levels = weights * np.clip(contrast / full, 0, 1)
     if blur:
         levels = cv2.GaussianBlur(levels, (0, 0), blur)
-    return above, before, np.asarray(levels, np.float32)
+    return top, left, np.asarray(levels, np.float32)

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digit_recognizer.digits import SIDE, Predictions
-from digit_recognizer.imaging.mnist_style import to_image
 from digit_recognizer.imaging.ink import Ink
 from digit_recognizer.imaging.line_segmentation import TextLine, find_lines
-from digit_recognizer.imaging.strip import Strip, make_strip
 from digit_recognizer.imaging.marks import Mark
+from digit_recognizer.imaging.mnist_style import mark_to_image
+from digit_recognizer.imaging.strip import Strip, make_strip
 from digit_recognizer.reading import Box, Line, Number, ReadDigit, Reading
 from digit_recognizer.recognition.line_reader import Found
 
@@ -99,7 +99,7 @@ def _guesses(
 
 def _parted(line: TextLine, strip: Strip, found: Sequence[Found]) -> tuple[list[Mark | None], list[Mark]]:
     """Return the ink of each digit, None where there is none, and the marks that are left."""
-    return line.digits_at(strip.column(np.array([each.centre for each in found])))
+    return line.assign_marks(strip.to_ink_columns(np.array([each.centre for each in found])))
 
 
 def _without_doubtful(
@@ -128,7 +128,7 @@ def _without_doubtful(
 
 
 def _images(marks: Sequence[Mark], ink: Ink) -> NDArray[np.uint8]:
-    return np.array([to_image(ink, mark) for mark in marks], np.uint8).reshape(-1, SIDE, SIDE)
+    return np.array([mark_to_image(ink, mark) for mark in marks], np.uint8).reshape(-1, SIDE, SIDE)
 
 
 def _recognised(guesses: Sequence[_Guess], ink: Ink, predict: Predict) -> list[_Seen]:

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digit_recognizer.digits import CLASSES, INK, SIDE, Digits
-from digit_recognizer.imaging.touching_digits import across
-from digit_recognizer.imaging.mnist_style import to_image
 from digit_recognizer.imaging.ink import Ink
-from digit_recognizer.imaging.line_segmentation import TextLine, lines_of
+from digit_recognizer.imaging.line_segmentation import TextLine, segment_lines
 from digit_recognizer.imaging.marks import Mark
+from digit_recognizer.imaging.mnist_style import mark_to_image
+from digit_recognizer.imaging.touching_digits import deslanted_columns
 from digit_recognizer.synthetic.text_lines import EDGE, WrittenLine, write_line
 
 Masks = NDArray[np.bool_]  # (K, H, W): where each digit of a line is
@@ -67,15 +67,15 @@ def _cut_apart(written: WrittenLine, rng: np.random.Generator) -> Iterator[tuple
     page = np.asarray(written.image / INK, np.float32)
     ink = Ink(page, np.asarray(cv2.GaussianBlur(page, (0, 0), 1.0), np.float32), noise=0.01, zoom=1.0)
     masks = _masks(written)
-    lines, _ = lines_of(ink)
+    lines, _ = segment_lines(ink)
     for line in lines:
-        marks, _ = line.digits_at(_centres(line, masks, rng))
+        marks, _ = line.assign_marks(_centres(line, masks, rng))
         for mark in marks:
             if mark is None:
                 continue
             digit, share = _owner(mark, masks)
             if not BROKEN <= share < WHOLE:
-                yield to_image(ink, mark), written.digits[digit].label if share >= WHOLE else CLASSES
+                yield mark_to_image(ink, mark), written.digits[digit].label if share >= WHOLE else CLASSES
 
 
 def _masks(written: WrittenLine) -> Masks:
@@ -91,7 +91,7 @@ def _centres(line: TextLine, masks: Masks, rng: np.random.Generator) -> NDArray[
     centres = []
     for mask in masks:
         rows, columns = np.nonzero(mask)
-        places = across(Mark(rows, columns), line.slant) if rows.size else np.zeros(1)
+        places = deslanted_columns(Mark(rows, columns), line.slant) if rows.size else np.zeros(1)
         width = np.ptp(places)
         kind = rng.random()
         if kind < MERGED:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digit_recognizer.digits import INK, SIDE, Digits
-from digit_recognizer.imaging.normalise import BOX
-from digit_recognizer.imaging.strip import HEIGHT
+from digit_recognizer.imaging.normalise import BOX_PX
+from digit_recognizer.imaging.strip import STRIP_HEIGHT_PX
 
 Place = tuple[float, float]
 Tile = NDArray[np.uint8]  # (h, w): one digit, 0 background to 255 ink
@@ -83,7 +83,7 @@ def write_line(
         How many times larger everything is.
     """
     assert digits.labels is not None
-    height, width = round(HEIGHT * zoom), round(width * zoom)
+    height, width = round(STRIP_HEIGHT_PX * zoom), round(width * zoom)
     hand = _Hand(rng, zoom)
     line = WrittenLine(np.zeros((height, width), np.uint8))
     edge = np.full(height, NOWHERE)  # of each row: the last column of ink
@@ -117,7 +117,7 @@ class _Hand:
         self._rng = rng
         self.size = zoom * rng.uniform(*SIZES)
         self.strangers = rng.choice(STRANGERS[0], p=STRANGERS[1])
-        self._middle = zoom * (HEIGHT / 2 + rng.normal(0, 1.5))
+        self._middle = zoom * (STRIP_HEIGHT_PX / 2 + rng.normal(0, 1.5))
         self._slope = rng.normal(0, SLOPE)
         self._uneven = rng.choice(UNEVEN)
         self._aspect = rng.uniform(*ASPECT)
@@ -151,7 +151,7 @@ class _Hand:
         rng = self._rng
         if self._european and label in (1, 7):
             image = _with_upstroke(image, rng) if label == 1 else _crossed(image, rng)
-        zoom = self.size / BOX * (1 + rng.uniform(-self._uneven, self._uneven))
+        zoom = self.size / BOX_PX * (1 + rng.uniform(-self._uneven, self._uneven))
         if self.in_noughts:
             zoom *= self._small
         elif rng.random() < SMALL[0]:
@@ -162,7 +162,7 @@ class _Hand:
         """Return a point, a dash or one of some images, at most as large as a digit."""
         rng = self._rng
         if rng.random() < 0.65:
-            zoom = self.size / BOX * rng.uniform(0.6, 1.2)
+            zoom = self.size / BOX_PX * rng.uniform(0.6, 1.2)
             return _resized(_cropped(images[rng.integers(len(images))]), zoom, 1)
         broad = rng.uniform(0.1, 0.25) if rng.random() < 0.5 else rng.uniform(0.3, 1)
         height, width = (max(2, round(self.size * share)) for share in (rng.uniform(0.1, 0.25), broad))
@@ -250,7 +250,7 @@ def _join(
     page: NDArray[np.uint8], first: tuple[int, int], second: tuple[int, int], rng: np.random.Generator
 ) -> None:
     """Draw a thin stroke from one place, column and row, to another."""
-    breadth = max(1, round(page.shape[0] / HEIGHT * rng.uniform(0.6, 2)))
+    breadth = max(1, round(page.shape[0] / STRIP_HEIGHT_PX * rng.uniform(0.6, 2)))
     stroke = cv2.line(np.zeros_like(page), first, second, int(rng.uniform(150, INK)), breadth, cv2.LINE_AA)
     np.maximum(page, stroke, out=page)
 
