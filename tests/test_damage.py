@@ -355,6 +355,7 @@ CONTENT: dict[tuple[str, str], list[tuple[Damage, list[object]]]] = {
         (text("[]"), ["object"]),
         *((text(content), ["numbers", "epochs", "seconds"]) for content in ("{}", '{"epochs": "many"}')),
     ],
+    ("teach", "finished/validation.npy"): [(another("stopped/validation.npy"), ["rows"])],
     ("teach", "finished/metrics.json"): [
         (text(f'{{"members": {members}}}'), ["1 to 1 members"])
         for members in ("2", "0", "-1", "true", '"1"', "1.0", "null", "[1]")
@@ -432,6 +433,7 @@ OF_THE_FOLDER: dict[tuple[str, str], list[tuple[Damage, list[object]]]] = {  # w
         (text("{}"), ["format"]),
         (change_json(data={"sha256": "0", "held_out_sha256": "0", "source": ""}), ["other digits"]),
     ],
+    ("teach", "finished/recipe.toml"): [(another("folds/recipe.toml"), ["recipe", "another network"])],
 }
 
 
