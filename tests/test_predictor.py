@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from digit_recognizer.networks.build import build_network
-from digit_recognizer.networks.predictor import MARGIN, Predictor, combine_members, scale
+from digit_recognizer.networks.predictor import BLEND_RANGE, Predictor, combine_members, scale
 from digit_recognizer.recipes.schema import Shifts
 from helpers import make_digits, tiny
 
@@ -93,7 +93,7 @@ def test_nothing_jumps_where_an_image_becomes_unsure():
     np.testing.assert_allclose(just_unsure, plain, atol=1e-4)
     assert not np.array_equal(just_unsure, plain)
     almost, all_of_it = (
-        predicted(Centre(), DOT, Shifts(1, highest + MARGIN + step)) for step in (-1e-5, 1e-5)
+        predicted(Centre(), DOT, Shifts(1, highest + BLEND_RANGE + step)) for step in (-1e-5, 1e-5)
     )
     np.testing.assert_allclose(almost, mean, atol=1e-4)
     np.testing.assert_allclose(all_of_it, mean, atol=1e-6)
@@ -101,7 +101,7 @@ def test_nothing_jumps_where_an_image_becomes_unsure():
 
 def test_half_way_into_the_margin_the_average_counts_half():
     plain, mean = predicted(Centre(), DOT), predicted(Centre(), DOT, Shifts(1))
-    half = predicted(Centre(), DOT, Shifts(1, float(plain.max()) + MARGIN / 2))
+    half = predicted(Centre(), DOT, Shifts(1, float(plain.max()) + BLEND_RANGE / 2))
     np.testing.assert_allclose(half, (plain + mean) / 2, atol=1e-5)
 
 

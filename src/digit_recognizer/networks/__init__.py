@@ -1,1 +1,1 @@
-"""Networks: built from a recipe, combined into a predictor, summarised, and written as ONNX."""
+"""Networks: building them from a recipe, predicting, summarising, and exporting to ONNX. Needs torch."""

@@ -1,7 +1,7 @@
-"""Weights ► ``model.onnx``, compared with the network before it is trusted.
+"""Exports a trained network as ``model.onnx``, and checks the file against the network.
 
-The model takes the uint8 images as `Digits` holds them and gives probabilities: scaling and softmax are in
-it, so that no reader can do them differently.
+The model maps the uint8 images of `Digits` to probabilities. Scaling and softmax are part of it, so every
+program that runs it computes them the same way.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from digit_recognizer.networks.onnx_graph import can_be_written, write_graph
 from digit_recognizer.networks.predictor import Predictor, split_outputs
 from digit_recognizer.runs.run_folder import FORMAT
 
+OUTPUTS = ("probabilities", "is_digit")  # the second only with a non-digit class
 TOLERANCE = 1e-4  # of a probability, between torch and ONNX Runtime in float32
 
 
@@ -41,26 +42,11 @@ def export_onnx(
     trained_on: str | None = None,
     held_out: int = 0,
 ) -> None:
-    """Write a predictor as ONNX.
+    """Write a predictor as ONNX, completely or not at all.
 
-    Parameters
-    ----------
-    predictor
-        The network with what belongs to it.
-    target
-        The file to write, whole or not at all.
-    probe
-        uint8, shape (N, 28, 28), N at least 1: images on which the file must agree with the network.
-    name
-        The recipe's, for the file's metadata.
-    trained_on, held_out
-        For these too: the checksum of the digits, and how many of them did not serve for training.
-
-    Raises
-    ------
-    DigitsError
-        torch cannot write the network as ONNX, the file differs from the network by more than 1e-4 in a
-        probability, or it cannot be written.
+    Raises `DigitsError` if torch cannot export the network, if the file disagrees with the network on the
+    images `probe` (N, 28, 28), or if it cannot be written. The name of the recipe, the checksum of the digits
+    and the number of held-out images become metadata of the file.
     """
     predictor = predictor.eval()
     images = torch.from_numpy(probe)
@@ -81,60 +67,50 @@ def write_checked(
     expected: Sequence[NDArray[np.float32]],
     target: Path,
 ) -> None:
-    """Write a model if ONNX Runtime makes of the inputs what torch does: `expected`, an array an output.
-
-    Raises
-    ------
-    DigitsError
-        A probability differs by more than 1e-4, or the file cannot be written.
-    """
+    """Write a model, or raise `DigitsError` if its outputs in ONNX Runtime are not as expected."""
     serialised = proto.SerializeToString()
     session = onnxruntime.InferenceSession(serialised, providers=["CPUExecutionProvider"])
     found = session.run(None, inputs)
-    difference = float(
-        np.max([np.abs(one - other).max() for one, other in zip(found, expected, strict=True)])
-    )
-    if not difference <= TOLERANCE:
+    differences = [np.abs(one - other).max() for one, other in zip(found, expected, strict=True)]
+    difference = float(np.max(differences))
+    if not difference <= TOLERANCE:  # also if it is NaN
         raise DigitsError(f"{target} would differ from the network by {difference:.2g} in a probability")
     with replacing(target) as path:
         path.write_bytes(serialised)
 
 
-class _Parted(nn.Module):
-    """A predictor of eleven classes that tells which digit from whether there is one."""
+class SplitOutputs(nn.Module):
+    """A predictor of eleven classes that returns digit probabilities (N, 10) and P(digit) (N,)."""
 
     def __init__(self, predictor: Predictor) -> None:
         super().__init__()
         self.predictor = predictor
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what `split_outputs` returns for uint8 images (N, 28, 28)."""
         return split_outputs(self.predictor(images))
 
 
 def _by_torch(predictor: Predictor, images: Tensor) -> onnx.ModelProto:
-    """Return a predictor around a user's own function as an ONNX model."""
+    """Export a predictor whose network a user's function built."""
     batch = torch.export.Dim("images", min=1, max=2**20)
-    example = images[:2] if len(images) > 1 else images.repeat(2, 1, 1)  # one alone would fix the batch size
+    example = images[:2] if len(images) > 1 else images.repeat(2, 1, 1)  # one image would fix the batch size
     count = _count_outputs(predictor)
-    network = _Parted(predictor) if count > 1 else predictor
+    network = SplitOutputs(predictor) if count > 1 else predictor
     try:
-        return to_onnx(network, example, {"images": {0: batch}}, ["probabilities", "is_digit"][:count])
-    except Exception as error:  # the exporter raises whatever it meets in the network
+        return to_onnx(network, example, {"images": {0: batch}}, OUTPUTS[:count])
+    except Exception as error:  # the exporter passes on whatever the network raises
         raise DigitsError(f"this network cannot be written as ONNX: {first_line(error)}") from error
 
 
 def _count_outputs(predictor: Predictor) -> int:
-    """Return 1, or 2 where a predictor says whether there is a digit."""
     return 1 + (predictor.outputs > CLASSES)
 
 
 def to_onnx(
-    network: nn.Module, example: Tensor, inputs: dict[str, dict[int, Any]], outputs: list[str]
+    network: nn.Module, example: Tensor, inputs: dict[str, dict[int, Any]], outputs: Sequence[str]
 ) -> onnx.ModelProto:
-    """Return a network of one input, whose name and dynamic axes are given, as torch writes it in ONNX.
-
-    Where in somebody's files its nodes come from is left out.
-    """
+    """Return a network with one input, given by its name and dynamic axes, as torch exports it."""
     with _quiet():
         program = torch.onnx.export(
             network,
@@ -147,21 +123,21 @@ def to_onnx(
         )
     proto = program.model_proto  # type: ignore[union-attr]
     for part in (proto.graph, *proto.graph.node, *proto.graph.value_info, *proto.graph.initializer):
-        del part.metadata_props[:]
+        del part.metadata_props[:]  # paths and line numbers of the user's source files
         part.doc_string = ""
     return proto
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the exporter's progress, its advice and its deprecation warnings to itself."""
+    """Suppress the exporter's progress, advice and deprecation warnings."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
-    nowhere = io.StringIO()
+    output = io.StringIO()
     with (
         warnings.catch_warnings(),
-        contextlib.redirect_stdout(nowhere),
-        contextlib.redirect_stderr(nowhere),
+        contextlib.redirect_stdout(output),
+        contextlib.redirect_stderr(output),
     ):
         warnings.simplefilter("ignore")
         logger.setLevel(logging.ERROR)

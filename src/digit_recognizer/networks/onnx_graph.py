@@ -1,7 +1,8 @@
-"""A network read from a recipe's lines ► an ONNX graph, written node by node.
+"""Writes the ONNX graph of a network built from layer specifications, node by node.
 
-torch's exporter takes two seconds for the smallest network, which a recipe of three seconds cannot spend, and
-cannot leave images out that need no second look. It serves users' own functions; see `export`.
+torch's exporter takes two seconds for the smallest network, too long for a training of three seconds, and
+it cannot skip the confident images when it averages over shifts. `onnx_export` uses it for a user's own
+networks.
 """
 
 from __future__ import annotations
@@ -10,17 +11,23 @@ from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from digit_recognizer.digits import CLASSES, INK, SIDE
-from digit_recognizer.networks import build as networks
-from digit_recognizer.networks.predictor import LEAST, MARGIN, Ensemble, Predictor, directions
+from digit_recognizer.networks import build
+from digit_recognizer.networks.predictor import (
+    BLEND_RANGE,
+    MIN_IS_DIGIT,
+    Ensemble,
+    Predictor,
+    shift_corners,
+)
 from digit_recognizer.recipes.schema import Shifts
 
 OPSET = 20  # of 2023, the first with Gelu
-IR_VERSION = 9  # that goes with it: https://github.com/onnx/onnx/blob/main/docs/Versioning.md
+IR_VERSION = 9  # of the same ONNX release: https://github.com/onnx/onnx/blob/main/docs/Versioning.md
 
 _ACTIVATIONS = {
     "elu": "Elu",
@@ -33,19 +40,18 @@ _ACTIVATIONS = {
 
 
 def can_be_written(network: nn.Module) -> bool:
-    """Say whether a network, or each member of an ensemble, was read from a recipe's lines."""
+    """Return whether a network, or each member of an ensemble, was built from layer specifications."""
     if isinstance(network, Ensemble):
-        return all(isinstance(member, networks.Layers) for member in network.members.values())
-    return isinstance(network, networks.Layers)
+        return all(isinstance(member, build.Layers) for member in network.members.values())
+    return isinstance(network, build.Layers)
 
 
 def write_graph(predictor: Predictor) -> onnx.ModelProto:
     """Return a predictor as an ONNX model from ``images``, uint8 (N, 28, 28), to ``probabilities`` (N, 10).
 
-    Where the network can say that there is no digit, they are given that there is one, and ``is_digit`` (N,)
-    is the probability of that.
-
-    Weights are called as in the predictor, such as ``network.conv1.weight``.
+    With a non-digit class, the probabilities are conditional on the image being a digit, and a second output
+    ``is_digit`` (N,) is the probability of that. Weights have the names of the predictor's state, such as
+    ``network.conv1.weight``.
     """
     graph = _Graph(predictor)
     graph.write()
@@ -64,19 +70,21 @@ def write_graph(predictor: Predictor) -> onnx.ModelProto:
 
 
 class _Graph:
-    """Nodes and constants of a graph, while it is written.
+    """Nodes and constants of a graph.
 
-    Each method that writes nodes takes names of values and returns the name of the value that comes out.
+    Each method that adds nodes takes the names of its inputs and returns the name of its output.
     """
 
     def __init__(self, predictor: Predictor) -> None:
         self.nodes: list[onnx.NodeProto] = []
-        self.constants: dict[str, np.ndarray[Any, Any]] = {}
+        self.constants: dict[str, NDArray[Any]] = {}
         self._predictor = predictor
 
     def write(self) -> None:
-        """Write it all, up to the value ``probabilities``."""
-        scaled = self._scaled("images")
+        """Add all nodes, from ``images`` to ``probabilities``."""
+        axis = self._constant([1])
+        floats = self._add("Cast", self._add("Unsqueeze", "images", axis), to=TensorProto.FLOAT)
+        scaled = self._add("Div", floats, self._constant(INK, np.float32))  # (N, 1, 28, 28)
         probabilities = self._probabilities(scaled)
         if self._predictor.shifts is not None:
             probabilities = self._averaged(scaled, probabilities, self._predictor.shifts)
@@ -85,34 +93,31 @@ class _Graph:
         else:
             self.nodes[-1].output[0] = "probabilities"
 
-    def _split(self, probabilities: str) -> None:
-        """Tell which digit (N, 10) from whether it is one (N,), out of eleven probabilities (N, 11)."""
-        bounds = self._constant([0]), self._constant([CLASSES])
-        digits = self._add("Slice", probabilities, *bounds, self._constant([1]))
-        total = self._add("ReduceSum", digits, self._constant([1]), keepdims=1)
-        total = self._add("Max", total, self._constant(LEAST, np.float32))
-        self._add("Div", digits, total)
-        self.nodes[-1].output[0] = "probabilities"
-        self._add("Reshape", total, self._constant([-1]))
-        self.nodes[-1].output[0] = "is_digit"
-
     def _add(self, operator: str, *inputs: str, **attributes: Any) -> str:
-        """Write a node with one output."""
+        """Add a node with one output."""
         output = f"{operator.lower()}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(operator, inputs, [output], name=output, **attributes))
         return output
 
     def _constant(self, value: ArrayLike, dtype: type = np.int64) -> str:
-        """Store a constant of the graph's own, once."""
-        array: np.ndarray[Any, Any] = np.asarray(value, dtype)
+        """Add a constant, once for each value."""
+        array: NDArray[Any] = np.asarray(value, dtype)
         name = f"constant_{array.dtype}_{'_'.join(map(str, array.ravel().tolist()))}_{array.ndim}"
         self.constants[name] = array
         return name
 
-    def _scaled(self, images: str) -> str:
-        """Bring uint8 (N, 28, 28) to float32 (N, 1, 28, 28), 0 to 1."""
-        floats = self._add("Cast", self._add("Unsqueeze", images, self._constant([1])), to=TensorProto.FLOAT)
-        return self._add("Div", floats, self._constant(INK, np.float32))
+    def _split(self, probabilities: str) -> None:
+        """Split (N, 11) into ``probabilities`` (N, 10) and ``is_digit`` (N,), as `split_outputs` does."""
+        bounds = self._constant([0]), self._constant([CLASSES])
+        digits = self._add("Slice", probabilities, *bounds, self._constant([1]))
+        total = self._add("ReduceSum", digits, self._constant([1]), keepdims=1)
+        total = self._add("Max", total, self._constant(MIN_IS_DIGIT, np.float32))
+        self._add("Div", digits, total)
+        self.nodes[-1].output[0] = "probabilities"
+        self._add("Reshape", total, self._constant([-1]))
+        self.nodes[-1].output[0] = "is_digit"
+
+    # Network and members
 
     def _probabilities(self, images: str) -> str:
         probabilities = self._mean_of_members(images)
@@ -136,18 +141,18 @@ class _Graph:
 
     def _layer(self, layer: nn.Module, name: str, value: str) -> str:
         match layer:
-            case networks.Conv():
+            case build.Conv():
                 return self._conv(layer, name, value)
-            case networks.Dense():
-                inputs = self._weights(layer, name, "weight", "bias")
-                return self._activated(self._add("Gemm", value, *inputs, transB=1), layer.activation)
-            case networks.Activation():
+            case build.Dense():
+                weights = self._weights(layer, name, "weight", "bias")
+                return self._activated(self._add("Gemm", value, *weights, transB=1), layer.activation)
+            case build.Activation():
                 return self._activated(value, layer.name)
-            case networks.GlobalPool():
+            case build.GlobalPool():
                 return self._add("Flatten", self._add("GlobalAveragePool", value), axis=1)
             case nn.BatchNorm1d() | nn.BatchNorm2d():
-                inputs = self._weights(layer, name, "weight", "bias", "running_mean", "running_var")
-                return self._add("BatchNormalization", value, *inputs, epsilon=layer.eps)
+                weights = self._weights(layer, name, "weight", "bias", "running_mean", "running_var")
+                return self._add("BatchNormalization", value, *weights, epsilon=layer.eps)
             case nn.MaxPool2d() | nn.AvgPool2d():
                 operator = "MaxPool" if isinstance(layer, nn.MaxPool2d) else "AveragePool"
                 size, stride = [layer.kernel_size] * 2, [layer.stride] * 2
@@ -156,20 +161,18 @@ class _Graph:
                 return self._add("Flatten", value, axis=1)
             case nn.Dropout():
                 return value
-        raise AssertionError(f"a layer that no line makes: {layer}")
+        raise AssertionError(f"no layer specification builds {layer}")
 
-    def _conv(self, layer: networks.Conv, name: str, value: str) -> str:
+    def _conv(self, layer: build.Conv, name: str, value: str) -> str:
         left, right, top, bottom = layer.margins
         rows, columns = (int(size) for size in layer.padding)
-        pads = [top + rows, left + columns, bottom + rows, right + columns]
-        inputs = self._weights(layer, name, "weight", "bias")
         convolved = self._add(
             "Conv",
             value,
-            *inputs,
+            *self._weights(layer, name, "weight", "bias"),
             kernel_shape=list(layer.kernel_size),
             strides=list(layer.stride),
-            pads=pads,
+            pads=[top + rows, left + columns, bottom + rows, right + columns],
         )
         return self._activated(convolved, layer.activation)
 
@@ -181,40 +184,42 @@ class _Graph:
         return self._add(_ACTIVATIONS[name], value)
 
     def _weights(self, layer: nn.Module, name: str, *kinds: str) -> list[str]:
-        """Store tensors of a layer, and return what they are called."""
+        """Add tensors of a layer, and return their names."""
         names = [f"{name}.{kind}" for kind in kinds]
-        for full, kind in zip(names, kinds, strict=True):
-            self.constants[full] = getattr(layer, kind).detach().cpu().contiguous().numpy()
+        for full_name, kind in zip(names, kinds, strict=True):
+            self.constants[full_name] = getattr(layer, kind).detach().cpu().contiguous().numpy()
         return names
 
+    # Shifts
+
     def _averaged(self, images: str, probabilities: str, shifts: Shifts) -> str:
-        """Average over shifted images, for those images only that are unsure."""
+        """Blend in the average over shifts, computed only for the K images on which it has weight."""
         if shifts.unsure_below == 1:
             return self._mean_of_shifts(images, probabilities, shifts.pixels)
         highest = self._add("ReduceMax", probabilities, self._constant([1]), keepdims=1)  # (N, 1)
         bound = self._constant(shifts.unsure_below, np.float32)
-        below = self._add("Div", self._add("Sub", bound, highest), self._constant(MARGIN, np.float32))
+        below = self._add("Div", self._add("Sub", bound, highest), self._constant(BLEND_RANGE, np.float32))
         limits = self._constant(0, np.float32), self._constant(1, np.float32)
-        share = self._add("Clip", below, *limits)
-        places = self._add("NonZero", self._add("Reshape", share, self._constant([-1])))  # (1, K)
+        weights = self._add("Clip", below, *limits)
+        places = self._add("NonZero", self._add("Reshape", weights, self._constant([-1])))  # (1, K)
         rows = self._add("Reshape", places, self._constant([-1]))  # (K,)
         few = self._add("Gather", probabilities, rows, axis=0)  # (K, 10)
         mean = self._mean_of_shifts(self._add("Gather", images, rows, axis=0), few, shifts.pixels)
-        part = self._add("Mul", self._add("Gather", share, rows, axis=0), self._add("Sub", mean, few))
+        change = self._add("Mul", self._add("Gather", weights, rows, axis=0), self._add("Sub", mean, few))
         places = self._add("Reshape", rows, self._constant([-1, 1]))  # (K, 1)
-        return self._add("ScatterND", probabilities, places, self._add("Add", few, part))
+        return self._add("ScatterND", probabilities, places, self._add("Add", few, change))
 
     def _mean_of_shifts(self, images: str, probabilities: str, pixels: int) -> str:
-        """Average probabilities (K, 10) of images (K, 1, 28, 28) with those of the images shifted."""
+        """Average probabilities (K, 10) of images (K, 1, 28, 28) with those of the shifted images."""
         margins = self._constant([0, 0, pixels, pixels, 0, 0, pixels, pixels])
         padded = self._add("Pad", images, margins)
         axes = self._constant([2, 3])
         views = [
             self._add("Slice", padded, self._constant(corner), self._constant(np.add(corner, SIDE)), axes)
-            for corner in directions(pixels)
+            for corner in shift_corners(pixels)
         ]
         each = self._probabilities(self._add("Concat", *views, axis=0))  # (4 K, 10)
-        parts = self._add("Reshape", each, self._constant([len(views), -1, self._predictor.outputs]))
-        shifted = self._add("ReduceSum", parts, self._constant([0]), keepdims=0)
+        by_view = self._add("Reshape", each, self._constant([len(views), -1, self._predictor.outputs]))
+        total = self._add("ReduceSum", by_view, self._constant([0]), keepdims=0)
         count = self._constant(len(views) + 1, np.float32)
-        return self._add("Div", self._add("Add", probabilities, shifted), count)
+        return self._add("Div", self._add("Add", probabilities, total), count)

@@ -1,4 +1,4 @@
-"""A torch module ► what it is made of: layers, output shapes, parameters, multiply-adds."""
+"""Summaries of networks: layers, output shapes, parameters, multiply-adds."""
 
 from __future__ import annotations
 
@@ -14,57 +14,33 @@ from digit_recognizer.digits import SIDE
 from digit_recognizer.networks.build import build_network
 from digit_recognizer.recipes.recipe import Recipe
 
-WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)  # layers whose time goes into multiply-adds
-
-Shape = tuple[int, ...]  # of one image's values, channels last
+WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)  # layers whose multiply-adds are counted
 
 
 @dataclass(frozen=True, slots=True)
 class LayerSummary:
-    """One row of a network's summary.
+    """One layer of a network."""
 
-    Attributes
-    ----------
-    name, kind
-        Such as ``conv1`` and ``Conv``.
-    output_shape
-        Of one image, channels last as Keras prints it: (28, 28, 32).
-    parameters, trained_parameters
-        Numbers stored, and how many of them the optimizer changes.
-    multiply_adds
-        Products of a weight and a value that one image takes, in convolutions and dense layers.
-    """
-
-    name: str
-    kind: str
-    output_shape: Shape
-    parameters: int
-    trained_parameters: int
-    multiply_adds: int
+    name: str  # such as conv1
+    kind: str  # such as Conv
+    output_shape: tuple[int, ...]  # of one image, channels last as Keras prints it: (28, 28, 32)
+    parameters: int  # numbers stored, as Keras counts them
+    trained_parameters: int  # those that the optimizer changes
+    multiply_adds: int  # of one image, in convolutions and dense layers
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkSummary:
-    """A network without its weights.
+    """The layers of a network in the order of computation, and totals over all members.
 
-    Attributes
-    ----------
-    layers
-        In the order in which an image passes them; where members have different networks those of each,
-        one network behind the other, under names such as ``2.conv1``.
-    parameters, trained_parameters
-        Numbers stored by all members, as Keras counts them, and how many of them the optimizer changes.
-    multiply_adds
-        Products that one image takes, in all layers of all members together.
-    members
-        How many networks are averaged.
+    If the members have different networks, the layers of all are listed, under names such as ``2.conv1``.
     """
 
     layers: tuple[LayerSummary, ...]
     parameters: int
     trained_parameters: int
     multiply_adds: int
-    members: int = 1
+    members: int = 1  # number of networks whose probabilities are averaged
 
 
 def count_parameters(network: nn.Module) -> tuple[int, int]:
@@ -76,91 +52,69 @@ def count_parameters(network: nn.Module) -> tuple[int, int]:
 
 
 def summarise_recipe(recipe: Recipe, device: str = "meta") -> NetworkSummary:
-    """Return the outline of a recipe's network.
+    """Summarise a recipe's networks; raises `DigitsError` as `build_network`.
 
-    Parameters
-    ----------
-    recipe
-        The recipe.
-    device
-        Where networks in lines are built: on ``meta``, weights are never made, but torch takes most of a
-        second to load what it needs there; on ``cpu``, a small network takes a tenth of that.
-
-    Raises
-    ------
-    DigitsError
-        As `build_network`.
+    On the device ``meta``, no weights are allocated, but torch takes almost a second to load what it needs.
+    For a small network, ``cpu`` takes a tenth of that. A user's function always runs on ``cpu``.
     """
-    rows: list[LayerSummary] = []
-    totals = np.zeros(3, np.int64)  # parameters, trained ones, products
-    networks = recipe.architectures[: recipe.members]
-    for number, lines in enumerate(networks, start=1):
-        with torch.device("cpu" if isinstance(lines, str) else device), torch.random.fork_rng([]):
-            network = build_network(recipe, number)
-            layers = summarise_layers(network)
-        times = len(range(number, recipe.members + 1, len(networks)))
-        products = sum(layer.multiply_adds for layer in layers)
-        totals += np.multiply((*count_parameters(network), products), times)
-        prefix = f"{number}." if len(networks) > 1 else ""
-        rows += [replace(layer, name=prefix + layer.name) for layer in layers]
+    layers: list[LayerSummary] = []
+    totals = np.zeros(3, np.int64)  # parameters, trained parameters, multiply-adds
+    architectures = recipe.architectures[: recipe.members]
+    for member, architecture in enumerate(architectures, start=1):
+        with torch.device("cpu" if isinstance(architecture, str) else device), torch.random.fork_rng([]):
+            network = build_network(recipe, member)
+            rows = summarise_layers(network)
+        members = len(range(member, recipe.members + 1, len(architectures)))  # that have this architecture
+        own = (*count_parameters(network), sum(row.multiply_adds for row in rows))
+        totals += np.multiply(own, members)
+        prefix = f"{member}." if len(architectures) > 1 else ""
+        layers += [replace(row, name=prefix + row.name) for row in rows]
     parameters, trained, products = totals.tolist()
-    return NetworkSummary(tuple(rows), parameters, trained, products, recipe.members)
+    return NetworkSummary(tuple(layers), parameters, trained, products, recipe.members)
 
 
 def summarise_layers(network: nn.Module) -> list[LayerSummary]:
-    """Return a row for each layer, in the order in which an image passes them."""
+    """Return a row for each layer, in the order of computation."""
     rows: list[LayerSummary] = []
-    products: list[int] = []  # of the layer at work
+    products: list[int] = []  # of the weighted layers inside the current one
 
-    def count(layer: nn.Module, _inputs: Any, output: Tensor) -> None:
+    def count_products(layer: nn.Module, _inputs: Any, output: Tensor) -> None:
         products.append(_multiply_adds(layer, output))
 
-    def note(name: str) -> Callable[[nn.Module, Any, Any], None]:
+    def add_row(name: str) -> Callable[[nn.Module, Any, Any], None]:
         def hook(layer: nn.Module, _inputs: Any, output: Any) -> None:
-            parameters = count_parameters(layer)
-            rows.append(LayerSummary(name, _kind(layer), _shape_of(output), *parameters, sum(products)))
+            kind = type(layer).__name__.removeprefix("_")
+            rows.append(LayerSummary(name, kind, _shape_of(output), *count_parameters(layer), sum(products)))
             products.clear()
 
         return hook
 
-    weighted = (layer for layer in network.modules() if isinstance(layer, WEIGHTED))
-    handles = [layer.register_forward_hook(count) for layer in weighted]  # before the notes on the same layer
+    weighted = [layer for layer in network.modules() if isinstance(layer, WEIGHTED)]
+    handles = [layer.register_forward_hook(count_products) for layer in weighted]  # run before `add_row`
     children = list(network.named_children()) or [("network", network)]
-    handles += [layer.register_forward_hook(note(name)) for name, layer in children]
-    try:
-        _send_one(network)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return rows
-
-
-def _send_one(network: nn.Module) -> None:
-    """Send one blank image through a network as when it infers."""
+    handles += [layer.register_forward_hook(add_row(name)) for name, layer in children]
     training = network.training
     try:
         with torch.no_grad():
             network.eval()(torch.zeros(1, 1, SIDE, SIDE))
     finally:
         network.train(training)
+        for handle in handles:
+            handle.remove()
+    return rows
 
 
 def _multiply_adds(layer: nn.Module, output: Tensor) -> int:
-    """Return how many products of values and weights made `output`, which is of one image."""
+    """Return the number of products of a value and a weight that made the output of one image."""
     assert isinstance(layer, WEIGHTED)
-    each = layer.weight[0].numel()  # products for one value of the output
-    return each * output.numel()
+    return layer.weight[0].numel() * output.numel()
 
 
-def _shape_of(output: Any) -> Shape:
-    """Return the shape of what a layer makes of one image, channels last; of the first of several tensors."""
+def _shape_of(output: Any) -> tuple[int, ...]:
+    """Return the shape of a layer's output for one image, channels last; of the first tensor of several."""
     while isinstance(output, tuple | list) and output:
         output = output[0]
     if not isinstance(output, Tensor):
         return ()
     shape = tuple(output.shape[1:])
     return (*shape[1:], shape[0]) if len(shape) == 3 else shape
-
-
-def _kind(layer: nn.Module) -> str:
-    return type(layer).__name__.removeprefix("_")
