@@ -14,7 +14,7 @@ import pytest
 
 from digit_recognizer.cli import main
 from digit_recognizer.digits import Digits
-from helpers import csv_of, make_digits, tiny
+from helpers import make_digits, tiny
 
 RUNS = {
     "two convolutions": (
@@ -48,12 +48,6 @@ def run_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
         return ending.value.code, *capsys.readouterr()
 
     return run
-
-
-@pytest.fixture
-def csv_text() -> Callable[[Digits], str]:
-    """Write digits as the competition does."""
-    return csv_of
 
 
 @pytest.fixture(scope="module")

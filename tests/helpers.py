@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import struct
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -76,6 +77,11 @@ def csv_of(digits: Digits) -> str:
     if digits.labels is not None:
         names, table = ["label", *PIXELS], np.column_stack([digits.labels, table])
     return "\n".join(",".join(map(str, row)) for row in [names, *table.tolist()]) + "\n"
+
+
+def idx_of(array: np.ndarray, code: int = 0x08) -> bytes:
+    """Return the content of an IDX file."""
+    return struct.pack(f">HBB{array.ndim}I", 0, code, array.ndim, *array.shape) + array.tobytes()
 
 
 def tiny(*settings: str, **changes: Any) -> Recipe:

@@ -1,4 +1,4 @@
-"""The bytes of a file, or of a zip archive's member, whatever compresses them."""
+"""Open files of digits: plain files, gzip files, and members of zip archives."""
 
 from __future__ import annotations
 
@@ -7,97 +7,101 @@ import io
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, cast
+from zipfile import ZipFile
 
 from digit_recognizer.errors import DigitsError
 
-MAX_BYTES = 2 * 1024**3  # uncompressed; ten times what the largest file of digits takes
-BUFFER = 1 << 20  # bytes
+MAX_UNPACKED_BYTES = 2 * 1024**3  # ten times the largest known file of digits
+BUFFER_BYTES = 1 << 20
 GZIP_MAGIC = b"\x1f\x8b"
 ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")  # with members, and without any
-HIDDEN = ("__MACOSX", ".")  # what macOS adds to archives, and hidden files
+HIDDEN_PREFIXES = ("__MACOSX", ".")  # what macOS adds to archives, and hidden files
 
 
 @contextmanager
-def opened(path: Path, member: str | None = None) -> Iterator[IO[bytes]]:
-    """Give the uncompressed bytes of a file, plain or gzip, or of one member of a zip archive.
+def open_raw(path: Path) -> Iterator[io.BufferedReader]:
+    """Open a file as it is on the disk; `DigitsError` if reading it fails, also inside the block."""
+    with _errors_name(str(path)), path.open("rb") as file:
+        yield file
 
-    Whatever goes wrong while they are read, in the block too, is raised as `DigitsError`: no such
-    file, no permission, damaged, incomplete, encrypted, more than 2 GiB.
-    """
-    name = name_of(path, member)
+
+@contextmanager
+def open_unpacked(path: Path) -> Iterator[IO[bytes]]:
+    """Open a plain or gzip file for reading its uncompressed bytes, `MAX_UNPACKED_BYTES` at most."""
+    with open_raw(path) as file:
+        is_gzip = file.peek(2)[:2] == GZIP_MAGIC
+        stream = cast("IO[bytes]", gzip.GzipFile(fileobj=file)) if is_gzip else file
+        yield io.BufferedReader(_Limited(stream, str(path)), BUFFER_BYTES)
+
+
+@contextmanager
+def open_zip(file: io.BufferedReader) -> Iterator[ZipFile]:
+    """Open an open file as a zip archive."""
     try:
-        with ExitStack() as files:
-            raw = _opened(files, path, member)
-            yield files.enter_context(io.BufferedReader(_Limited(raw, name), BUFFER))
-    except (zipfile.BadZipFile, zlib.error, EOFError, gzip.BadGzipFile) as error:
-        raise DigitsError(f"{name} is damaged or incomplete ({error}): fetch it again") from error
-    except (RuntimeError, NotImplementedError) as error:  # zipfile's: encrypted, or packed too cleverly
-        raise DigitsError(f"{name} cannot be unpacked ({error}): make the archive anew") from error
-    except OSError as error:
-        raise DigitsError(f"cannot read {path}: {error.strerror or error}") from error
-
-
-def read_whole(path: Path) -> bytes:
-    """Return all uncompressed bytes of a file, plain or gzip."""
-    with opened(path) as stream:
-        return stream.read()
-
-
-def head(path: Path, size: int = 4) -> bytes:
-    """Return the first bytes of a file as they lie on the disk."""
-    try:
-        with path.open("rb") as stream:
-            return stream.read(size)
-    except OSError as error:
-        raise DigitsError(f"cannot read {path}: {error.strerror or error}") from error
-
-
-def members(path: Path) -> list[str]:
-    """Return the names of the files in a zip archive, without hidden ones, the shallowest first."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
+        archive = ZipFile(file)
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
-        raise DigitsError(f"{path} is no zip archive, or damaged or incomplete: fetch it again") from error
-    except OSError as error:
-        raise DigitsError(f"cannot read {path}: {error.strerror or error}") from error
-    shown = [name for name in names if not any(p.startswith(HIDDEN) for p in PurePosixPath(name).parts)]
+        raise DigitsError(
+            f"{file.name} is not a zip archive, or it is damaged or incomplete: download it again"
+        ) from error
+    with archive:
+        yield archive
+
+
+@contextmanager
+def open_member(archive: ZipFile, member: str) -> Iterator[IO[bytes]]:
+    """Open a member of a zip archive for reading, `MAX_UNPACKED_BYTES` at most."""
+    name = member_path(archive, member)
+    with _errors_name(name), archive.open(member) as stream:
+        yield io.BufferedReader(_Limited(stream, name), BUFFER_BYTES)
+
+
+def member_names(archive: ZipFile) -> list[str]:
+    """Return the names of the files in an archive, without hidden ones, those in the fewest folders first."""
+    names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
+    shown = [
+        name for name in names if not any(p.startswith(HIDDEN_PREFIXES) for p in PurePosixPath(name).parts)
+    ]
     return sorted(shown, key=lambda name: (name.count("/"), name))
 
 
-def name_of(path: Path, member: str | None = None) -> str:
-    """Return what errors call a file or a member of an archive."""
-    return str(path) if member is None else f"{path}: {member}"
+def member_path(archive: ZipFile, member: str) -> str:
+    """Return how error messages name a member of an archive."""
+    return f"{archive.filename}: {member}"
 
 
-def _opened(files: ExitStack, path: Path, member: str | None) -> IO[bytes]:
-    if member is not None:
-        archive = files.enter_context(zipfile.ZipFile(path))
-        return files.enter_context(archive.open(member))
-    stream = files.enter_context(path.open("rb"))
-    if stream.peek(2)[:2] != GZIP_MAGIC:
-        return stream
-    return cast("IO[bytes]", files.enter_context(gzip.GzipFile(fileobj=stream)))
+@contextmanager
+def _errors_name(name: str) -> Iterator[None]:
+    """Raise `DigitsError` with the file's name for everything that can go wrong while it is read."""
+    try:
+        yield
+    except (zipfile.BadZipFile, zlib.error, EOFError, gzip.BadGzipFile) as error:
+        raise DigitsError(f"{name} is damaged or incomplete ({error}): download it again") from error
+    except RuntimeError as error:  # zipfile: the member is encrypted, or its compression is unknown
+        raise DigitsError(f"{name} cannot be unpacked ({error}): create the archive again") from error
+    except OSError as error:
+        raise DigitsError(f"cannot read {name}: {error.strerror or error}") from error
 
 
 class _Limited(io.RawIOBase):
-    """A stream that ends in an error after `MAX_BYTES`, so that no small file fills the memory."""
+    """A stream that fails after `MAX_UNPACKED_BYTES`, so that a small file cannot fill the memory."""
 
     def __init__(self, stream: IO[bytes], name: str) -> None:
         self._stream = stream
         self._name = name
-        self._left = MAX_BYTES
+        self._bytes_left = MAX_UNPACKED_BYTES
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         chunk = self._stream.read(len(buffer))
-        self._left -= len(chunk)
-        if self._left < 0:
-            raise DigitsError(f"{self._name} holds more than {MAX_BYTES} bytes: that is no set of digits")
+        self._bytes_left -= len(chunk)
+        if self._bytes_left < 0:
+            raise DigitsError(
+                f"{self._name} holds more than {MAX_UNPACKED_BYTES} bytes, too many for a set of digits"
+            )
         buffer[: len(chunk)] = chunk
         return len(chunk)

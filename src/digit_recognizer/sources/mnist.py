@@ -1,4 +1,4 @@
-"""MNIST from its mirrors, checked and kept in the user's cache."""
+"""Download MNIST from its mirrors, check it, and keep it in the user's cache."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from urllib.parse import urlsplit
 
 from digit_recognizer.digits import Digits
 from digit_recognizer.errors import DigitsError
+from digit_recognizer.sources.common import Part, import_optional
 from digit_recognizer.sources.idx import load_pair
-from digit_recognizer.sources.parts import Part, optional
 
 MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
     "http://yann.lecun.com/exdb/mnist/",
 )
-# The same in TensorFlow Datasets and torchvision's prototype datasets.
+# SHA-256; TensorFlow Datasets and torchvision's prototype datasets list the same
 CHECKSUMS = MappingProxyType(
     {
         "train-images-idx3-ubyte.gz": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
@@ -34,10 +34,10 @@ FILES: dict[Part, tuple[str, str]] = {
     "train": ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"),
     "test": ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"),
 }
-CACHE = "DIGITS_CACHE"  # environment variable: the folder to keep downloads in
-CONNECT_TIMEOUT = 2.0  # seconds a mirror; offline this is what a user waits
-READ_TIMEOUT = 20.0  # seconds without a byte
-CHUNK = 1 << 16  # bytes
+CACHE_VARIABLE = "DIGITS_CACHE"  # environment variable: the folder for downloads
+CONNECT_TIMEOUT_SECONDS = 2.0  # for each mirror; without a network, this is how long a user waits
+READ_TIMEOUT_SECONDS = 20.0  # without receiving a byte
+CHUNK_BYTES = 1 << 16
 
 
 def load_mnist(
@@ -48,47 +48,32 @@ def load_mnist(
 ) -> Digits:
     """Return MNIST's 60,000 training or 10,000 test digits, downloaded on first use.
 
-    Parameters
-    ----------
-    part
-        "train" or "test".
-    mirrors
-        Addresses of folders with the files, tried in turn.
-    checksums
-        SHA-256 of each file, in hexadecimal.
-    cache
-        Where to keep the files; by default the folder that the environment variable ``DIGITS_CACHE``
-        names, else the system's cache folder.
-
-    Raises
-    ------
-    DigitsError
-        No mirror answers with the right file, the cache cannot be written, or pooch is not installed.
+    The cache is by default the folder ``$DIGITS_CACHE``, or the system's folder for caches.
     """
-    pooch = optional("pooch")
-    folder = cache or Path(os.environ.get(CACHE) or pooch.os_cache("digit-recognizer"))
-    with _quiet(pooch.get_logger()):
+    pooch = import_optional("pooch")
+    folder = cache or Path(os.environ.get(CACHE_VARIABLE) or pooch.os_cache("digit-recognizer"))
+    with _silenced(pooch.get_logger()):
         images, labels = (_fetch(pooch, name, mirrors, checksums[name], folder) for name in FILES[part])
     return load_pair(images, labels)
 
 
 def _fetch(pooch: Any, name: str, mirrors: Sequence[str], checksum: str, folder: Path) -> Path:
-    """Return a file of the cache, downloaded from the first mirror that has it."""
+    """Return a file in the cache; download it from the first mirror that has it."""
     failures = []
+    timeouts = (CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)
     for mirror in mirrors:
-        timeouts = (CONNECT_TIMEOUT, READ_TIMEOUT)
-        downloader = pooch.HTTPDownloader(chunk_size=CHUNK, timeout=timeouts)
+        downloader = pooch.HTTPDownloader(chunk_size=CHUNK_BYTES, timeout=timeouts)
         try:
             found = pooch.retrieve(mirror + name, f"sha256:{checksum}", name, folder, downloader=downloader)
             return Path(found)
         except OSError as error:
-            if error.errno is not None or isinstance(error, PermissionError):  # the disk's, not requests'
+            if error.errno is not None or isinstance(error, PermissionError):  # of the disk, not of requests
                 raise DigitsError(f"cannot write {folder / name}: {error.strerror or error}") from error
             failures.append(f"{_host(mirror)}: {_reason(error)}")
-        except ValueError:  # pooch's word for another checksum
+        except ValueError:  # how pooch reports a wrong checksum
             failures.append(f"{_host(mirror)}: wrong checksum")
     raise DigitsError(
-        f"MNIST could not be downloaded ({'; '.join(failures)}): "
+        f"cannot download MNIST ({'; '.join(failures)}): "
         "name the Kaggle archive, a folder of IDX files, or bundled instead"
     )
 
@@ -103,7 +88,7 @@ def _reason(error: OSError) -> str:
 
 
 @contextmanager
-def _quiet(logger: logging.Logger) -> Iterator[None]:
+def _silenced(logger: logging.Logger) -> Iterator[None]:
     """Keep pooch from writing to the terminal."""
     level = logger.level
     logger.setLevel(logging.CRITICAL)

@@ -1,4 +1,4 @@
-"""What every source shares: its two parts, errors that name the file, packages that may be missing."""
+"""What all sources share: the two parts, checked arrays, and optional packages."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from digit_recognizer.errors import DigitsError
 Part = Literal["train", "test"]
 
 
-def digits_of(name: str, images: NDArray[np.uint8], labels: NDArray[np.int64] | None) -> Digits:
-    """Return `Digits`, contiguous and writable; what is wrong with the arrays is said of `name`."""
+def make_digits(name: str, images: NDArray[np.uint8], labels: NDArray[np.int64] | None) -> Digits:
+    """Return contiguous, writable `Digits`; errors name the file that the arrays came from."""
     try:
         return Digits(np.require(images, requirements=["C", "W"]), labels)
     except DigitsError as error:
         raise DigitsError(f"{name}: {error}") from error
 
 
-def optional(module: str) -> Any:
-    """Import a module that the extra `train` brings; say what to install where it is missing."""
+def import_optional(module: str) -> Any:
+    """Import a module that the extra `train` installs; `DigitsError` with the command to type if missing."""
     try:
         return import_module(module)
     except ImportError as error:
