@@ -20,6 +20,9 @@ from safetensors.numpy import load_file
 from digit_recognizer.digits import Digits
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.recipes.recipe import Recipe, recipe_from_toml
+from digit_recognizer.runs.environment import read_environment
+from digit_recognizer.runs.run_folder import read_json
+from digit_recognizer.runs.split import DataSplit, read_split
 
 # What is the same to the bit is so on the processor, where it is tested even if there is a GPU.
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
@@ -214,3 +217,23 @@ def read_page(path: Path) -> Element:
     parser.close()
     (root,) = parser.open
     return root
+
+
+def environment_of(folder: Path) -> dict[str, Any]:
+    """Return a run's ``environment.json``."""
+    return read_json(folder / "environment.json")
+
+
+def read_validation_rows(folder: Path) -> np.ndarray:
+    """Return the rows that a run held out for validation."""
+    return _split_of(folder).validation
+
+
+def read_fold_rows(folder: Path) -> np.ndarray | None:
+    """Return the rows of a run's fold; None if it belongs to no cross-validation."""
+    return _split_of(folder).fold
+
+
+def _split_of(folder: Path) -> DataSplit:
+    environment = read_environment(folder)
+    return read_split(folder, environment, environment.data.images)

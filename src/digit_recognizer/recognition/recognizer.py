@@ -1,4 +1,4 @@
-"""The one way in which this package infers: ``model.onnx`` under ONNX Runtime."""
+"""`Recognizer`: all inference of this package, with ``model.onnx`` in ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -15,39 +15,39 @@ from digit_recognizer.errors import DigitsError, first_line
 from digit_recognizer.reading import Reading, SingleDigit
 from digit_recognizer.recognition.line_reader import LineReader
 from digit_recognizer.recognition.session import run_in_batches, start_session
-from digit_recognizer.runs import run_folder
+from digit_recognizer.runs.environment import read_environment
+from digit_recognizer.runs.run_folder import MODEL, check_finished, check_format
 
 if TYPE_CHECKING:
     from digit_recognizer.imaging import Picture
 
-SHIPPED = Path(__file__).with_name("models") / "digits.onnx"
-OUTPUTS = ("probabilities", "is_digit")  # that a model has: the first, or both
-THRESHOLD = 0.5  # confidence from which a single digit is given
+BUNDLED_MODEL = Path(__file__).with_name("models") / "digits.onnx"
+OUTPUTS = ("probabilities", "is_digit")  # of a model: the first, or both
+THRESHOLD = 0.5  # default confidence below which no single digit is returned
 
 
 class Recognizer:
-    """A trained model, ready to predict.
+    """A trained model that recognises digits.
 
     Parameters
     ----------
     model
-        A run folder, or the path of a ``model.onnx``; the model that comes with the package if None.
+        A run folder, or the path of a ``model.onnx``. Default: the bundled model.
     threads
-        That compute at the same time, where there are many images; as many as there are processors to use
-        if None.
+        The number of threads for many images. Default: the number of usable processors.
 
     Raises
     ------
     DigitsError
-        There is no such folder or file, the run is not finished, the model is damaged, not one of this
-        package's, or written by a newer version.
+        The folder or file does not exist, the run is not finished, or the model is damaged, was not written
+        by this package, or was written by a newer version.
     """
 
     def __init__(self, model: str | Path | None = None, *, threads: int | None = None) -> None:
-        self.path = SHIPPED if model is None else _find_model(Path(model))
+        self.path = BUNDLED_MODEL if model is None else _find_model(Path(model))
         self._session = _open_session(self.path)
-        has = {each.name for each in self._session.get_outputs()}
-        self._outputs = [name for name in OUTPUTS if name in has]
+        names = {each.name for each in self._session.get_outputs()}
+        self._outputs = [name for name in OUTPUTS if name in names]
         self._threads = threads
 
     @cached_property
@@ -56,13 +56,13 @@ class Recognizer:
 
     @property
     def trained_on(self) -> str | None:
-        """The checksum of the digits of the model's training; None where the file does not say."""
-        found: str | None = self._session.get_modelmeta().custom_metadata_map.get("trained_on")
-        return found
+        """The checksum of the digits that the model was trained on; None if the file does not say."""
+        checksum: str | None = self._session.get_modelmeta().custom_metadata_map.get("trained_on")
+        return checksum
 
     @property
     def held_out(self) -> int:
-        """How many of those digits it was not trained on."""
+        """The number of these digits that were held out of training."""
         return int(self._session.get_modelmeta().custom_metadata_map.get("held_out", 0))
 
     def read(self, picture: Picture, *, page: int = 1) -> Reading:
@@ -74,17 +74,28 @@ class Recognizer:
             A path, bytes, a file object, a Pillow image or an array; see `imaging.decode`. Of any size, dark
             on light or light on dark.
         page
-            Which page of a PDF, from 1; `imaging.count_pages` tells how many there are.
+            The page of a PDF, from 1; `imaging.count_pages` returns their number.
 
         Raises
         ------
         DigitsError
-            It is no picture, damaged, or larger than 25 megapixels; or it has no such page.
+            The picture is not a picture, damaged, or larger than 25 megapixels, or it has no such page.
         """
         from digit_recognizer.imaging import decode
+
+        return self.read_page(decode(picture, page=page))
+
+    def read_page(self, page: NDArray[np.uint8]) -> Reading:
+        """Read all numbers on a page that is already decoded.
+
+        Parameters
+        ----------
+        page
+            uint8, shape (height, width), as `imaging.decode` returns it: 0 black to 255 white.
+        """
         from digit_recognizer.recognition.page_reader import read_page
 
-        return read_page(decode(picture, page=page), self.predict, self._line_reader.find_digits)
+        return read_page(page, self.predict, self._line_reader.find_digits)
 
     def read_single(self, picture: Picture, threshold: float = THRESHOLD, *, page: int = 1) -> SingleDigit:
         """Read a picture of exactly one digit.
@@ -94,12 +105,12 @@ class Recognizer:
         picture, page
             As for `read`.
         threshold
-            The confidence, 0 to 1, that a digit needs to be given.
+            0 to 1; no digit is returned if its confidence is lower.
 
         Raises
         ------
         DigitsError
-            As for `read`; or the threshold is not from 0 to 1.
+            As for `read`, or the threshold is not from 0 to 1.
         """
         from digit_recognizer.imaging import decode, single_image
 
@@ -109,12 +120,12 @@ class Recognizer:
         predictions = self.predict(image[None])
         row = predictions.probabilities[0]
         is_digit = 1.0 if predictions.is_digit is None else float(predictions.is_digit[0])
-        confidence = is_digit * float(row.max()) if image.any() else 0.0  # no ink, no digit
+        confidence = is_digit * float(row.max()) if image.any() else 0.0  # a blank picture
         digit = int(row.argmax()) if confidence >= threshold else None
         return SingleDigit(digit, confidence, tuple(map(float, row)))
 
     def predict(self, images: NDArray[np.uint8]) -> Predictions:
-        """Return what the model makes of images of single digits.
+        """Recognise images of single digits.
 
         Parameters
         ----------
@@ -136,43 +147,43 @@ def _find_model(path: Path) -> Path:
         return path
     if path.suffix == ".onnx" and not path.exists():
         raise DigitsError(f"there is no model {path}")
-    run_folder.read_environment(path)
-    run_folder.check_finished(path)
-    model = path / run_folder.MODEL
+    read_environment(path)
+    check_finished(path)
+    model = path / MODEL
     if not model.exists():
-        raise DigitsError(f"{path} is damaged: its {run_folder.MODEL} is missing")
+        raise DigitsError(f"{path} is damaged: its {MODEL} is missing")
     return model
 
 
 def _open_session(path: Path) -> onnxruntime.InferenceSession:
     try:
         session = start_session(path)
-    except Exception as error:  # ONNX Runtime's exceptions share no base but this
-        raise DigitsError(f"{path} is damaged or no ONNX model: {first_line(error)}") from error
+    except Exception as error:  # ONNX Runtime's exceptions have no other common base class
+        raise DigitsError(f"{path} is damaged or not an ONNX model: {first_line(error)}") from error
     _check_metadata(session, path)
     _check_signature(session, path)
     return session
 
 
 def _check_metadata(session: onnxruntime.InferenceSession, path: Path) -> None:
-    """Raise unless the model says that this package wrote it, in a version no newer than this one."""
+    """Raise `DigitsError` unless this package wrote the model, in a version no newer than this one."""
     metadata = session.get_modelmeta().custom_metadata_map
     if "format" not in metadata:
-        raise DigitsError(f"{path} is no model of digit-recognizer: its metadata name no format")
-    run_folder.check_format(metadata["format"], path)
+        raise DigitsError(f"{path} is not a model of digit-recognizer: its metadata have no format")
+    check_format(metadata["format"], path)
     held_out = metadata.get("held_out", "0")
     if not held_out.isdecimal():
         raise DigitsError(f"{path} is damaged: it held out {held_out!r} images; expected a number")
 
 
 def _check_signature(session: onnxruntime.InferenceSession, path: Path) -> None:
-    """Raise unless the model takes uint8 images and gives ten probabilities, under those names."""
+    """Raise `DigitsError` unless the model has uint8 images as input and ten probabilities as output."""
     inputs = [(value.name, value.type, value.shape[1:]) for value in session.get_inputs()]
     outputs = [(value.name, value.type, value.shape[1:]) for value in session.get_outputs()]
     if inputs != [("images", "tensor(uint8)", [SIDE, SIDE])] or outputs[:1] != [
         ("probabilities", "tensor(float)", [CLASSES])
     ]:
         raise DigitsError(
-            f"{path} is no model of digit-recognizer: expected uint8 'images' (N, {SIDE}, {SIDE}) and float "
+            f"{path} is not a model of digit-recognizer: expected uint8 'images' (N, {SIDE}, {SIDE}) and float "
             f"'probabilities' (N, {CLASSES}), found {inputs} and {outputs}"
         )

@@ -25,14 +25,14 @@ from digit_recognizer.files import make_directory
 from digit_recognizer.recipes.recipe import Recipe, as_recipe
 from digit_recognizer.runs import run_folder
 from digit_recognizer.runs.history import EpochRecord
+from digit_recognizer.runs.run import lock_folder
 from digit_recognizer.search.space import BATCH_SIZE, Range, Value, changed, check_ranges, ranges_around
 from digit_recognizer.search.study import Study, named_errors, open_study
-from digit_recognizer.training.device import choose_device
-from digit_recognizer.training.distillation import choose_parts
-from digit_recognizer.training.precision import with_precision
-from digit_recognizer.training.splits import check_batch, lock_folder
-from digit_recognizer.training.state import new_job
-from digit_recognizer.training.trainer import DivergedError, OnStep, train
+from digit_recognizer.training.device import choose_device, with_precision
+from digit_recognizer.training.fit import DivergedError, OnStep
+from digit_recognizer.training.splits import check_batch_size, choose_split
+from digit_recognizer.training.state import new_state
+from digit_recognizer.training.trainer import train
 
 SCRATCH = ".trial-"  # how the run folder of the trial at work begins
 SMALLEST_BATCH = 2  # that every network takes
@@ -96,7 +96,7 @@ def choose_ranges(
     if not chosen:
         raise DigitsError(f"{recipe.name} has no settings to search: name some, such as batch_size=64..512")
     if ranges is None or all(each.key != BATCH_SIZE for each in chosen):
-        check_batch(images, recipe)
+        check_batch_size(images, recipe)
     return check_ranges(recipe, chosen, fixed, images)
 
 
@@ -143,7 +143,7 @@ def tune(
     target = Path(folder)
     _check_folder(target)
     hardware = choose_device(device)
-    new_job(target, with_precision(loaded, hardware), seed, hardware)  # before anything is written
+    new_state(with_precision(loaded, hardware), seed, hardware)  # before anything is written
     make_directory(target)
     with ExitStack() as stack:
         lock = lock_folder(target, "searching")
@@ -162,10 +162,10 @@ def _training_images(digits: Digits, recipe: Recipe, seed: int) -> int:
             f"{recipe.name} holds no images out to judge a trial by: add --set split.validation=0.1"
         )
     small = replace(recipe, batch_size=SMALLEST_BATCH)  # which batches are too large is asked later
-    parts = choose_parts(digits, small, seed)
-    if recipe.teacher is not None and not len(parts.validation):
+    split = choose_split(digits, small, seed)
+    if recipe.teacher is not None and not len(split.validation):
         raise DigitsError(f"the teacher {recipe.teacher.run} held no images out to judge a trial by")
-    return len(parts.training)
+    return len(split.training)
 
 
 def _check_folder(folder: Path) -> None:

@@ -1,9 +1,8 @@
-"""Save and resume a run, to the bit.
+"""Save and restore weights, optimizer and position of a training run, to the bit.
 
-A checkpoint is one safetensors file, so that it is replaced in one step: a run killed at any instant finds
-the one before or the one after. Its tensors are the network's and the optimizer's; its header holds, as
-JSON, where the run is and the history. Random state is not in it: every draw depends on the seed, the epoch
-and the step alone.
+A checkpoint is one safetensors file, so that it is replaced in one step: a process that is killed at any time
+leaves either the old one or the new one. Its tensors are the network's and the optimizer's; its header holds,
+as JSON, the position and the history. It needs no random state; see `randomness`.
 """
 
 from __future__ import annotations
@@ -21,29 +20,33 @@ from torch import Tensor, nn
 
 from digit_recognizer.errors import DigitsError, first_line
 from digit_recognizer.files import replacing
+from digit_recognizer.networks.build import build_network
+from digit_recognizer.networks.predictor import combine_members
 from digit_recognizer.runs.history import EpochRecord
-from digit_recognizer.runs.run_folder import check_format
+from digit_recognizer.runs.run import read_run
+from digit_recognizer.runs.run_folder import WEIGHTS, check_format
+from digit_recognizer.training.randomness import draws_from
 
 FORMAT = 1
-_HEADER = "digit_recognizer"
+HEADER_KEY = "digit_recognizer"
 
 
 @dataclass(slots=True)
 class Position:
-    """Where a run is.
+    """How far a run is.
 
     Attributes
     ----------
     history
-        The epochs that are done.
+        The completed epochs.
     step
-        Steps done of the epoch at work.
+        Completed steps of the current epoch.
     images, loss_sum, right
-        Over those steps: images, their summed cross-entropy in nats, and right answers.
+        Over those steps: images, sum of their cross-entropy in nats, and correct answers.
     seconds
-        Spent on those steps.
+        Time spent on those steps.
     member
-        The network at work, counted from 1.
+        The current network, counted from 1.
     """
 
     history: list[EpochRecord] = field(default_factory=list)
@@ -58,13 +61,7 @@ class Position:
 def save_checkpoint(
     path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, position: Position
 ) -> None:
-    """Write a checkpoint, whole or not at all.
-
-    Raises
-    ------
-    DigitsError
-        It cannot be written; the one before stays.
-    """
+    """Write a checkpoint; raise `DigitsError` and keep the old one if that fails."""
     tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in state.items()}
@@ -74,43 +71,44 @@ def save_checkpoint(
 
 
 def load_checkpoint(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> Position:
-    """Put a checkpoint's values into `network` and `optimizer`, and return where the run was.
+    """Copy a checkpoint's values into `network` and `optimizer`, and return the run's position.
 
     Raises
     ------
     DigitsError
         The file is damaged, from a newer version, or of another network or optimizer.
     """
-    header = _read_header(path)
+    optimizer_name, position = _read_header(path)
     try:
         tensors = _read_tensors(path)
-        if header["optimizer"] != type(optimizer).__name__:
-            raise ValueError(f"it was saved with the optimizer {header['optimizer']}")
+        if optimizer_name != type(optimizer).__name__:
+            raise ValueError(f"it was saved with the optimizer {optimizer_name}")
         prefix = "network."
         own = {name: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
         _restore_network(network, {name.removeprefix(prefix): tensor for name, tensor in own.items()})
         _restore_optimizer(optimizer, tensors)
     except (OSError, SafetensorError, LookupError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())  # torch's goes over several lines
+        reason = " ".join(str(error).split())  # torch's has several lines
         raise DigitsError(f"the checkpoint {path} does not fit its recipe: {reason}") from error
-    position: Position = header["position"]
     return position
 
 
 def read_position(path: Path) -> Position:
-    """Return where the run of a checkpoint was; `DigitsError` where the file is damaged."""
-    position: Position = _read_header(path)["position"]
-    return position
+    """Return the position in a checkpoint; raise `DigitsError` if the file is damaged."""
+    return _read_header(path)[1]
+
+
+def load_members(run: Path) -> list[nn.Module]:
+    """Return the networks of a finished run, with their weights; `DigitsError` if it cannot be read."""
+    found = read_run(run)
+    with draws_from(seed=0, epoch=0, step=0):  # first weights, which the run's weights replace
+        members = [build_network(found.recipe, number) for number in range(1, found.metrics.members + 1)]
+    load_weights(run / WEIGHTS, combine_members(members))
+    return members
 
 
 def load_weights(path: Path, network: nn.Module) -> None:
-    """Put the weights of a safetensors file into `network`.
-
-    Raises
-    ------
-    DigitsError
-        The file is missing or damaged, or its weights are another network's.
-    """
+    """Copy the weights in a file into `network`; `DigitsError` if they are damaged or do not fit."""
     try:
         tensors = _read_tensors(path)
     except (OSError, SafetensorError) as error:
@@ -122,8 +120,8 @@ def load_weights(path: Path, network: nn.Module) -> None:
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
-    """Write a safetensors file with a header, whole or not at all; `DigitsError` if it cannot be."""
-    metadata = {_HEADER: json.dumps(header)}  # one entry: safetensors writes several in random order
+    """Write a safetensors file with a header, complete or not at all; `DigitsError` if that fails."""
+    metadata = {HEADER_KEY: json.dumps(header)}  # one entry: safetensors writes several in random order
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with replacing(path) as partial:
         partial.write_bytes(save(contiguous, metadata))
@@ -134,18 +132,18 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
 
-def _read_header(path: Path) -> dict[str, Any]:
-    """Return a checkpoint's header, with its `Position` as such."""
+def _read_header(path: Path) -> tuple[str, Position]:
+    """Return the name of a checkpoint's optimizer, and its position."""
     try:
         with safe_open(path, framework="pt") as file:
-            header: dict[str, Any] = json.loads((file.metadata() or {})[_HEADER])
+            header: dict[str, Any] = json.loads((file.metadata() or {})[HEADER_KEY])
         check_format(header.get("format"), path)
         if set(header["position"]) != set(Position.__dataclass_fields__):
-            raise ValueError("its position has other parts than expected")
+            raise ValueError("unexpected fields in `position`")
         position = TypeAdapter(Position).validate_python(header["position"])
         if position.step < 0 or position.member < 1 or (position.step == 0) != (position.images == 0):
             raise ValueError(f"member {position.member}, {position.step} steps on {position.images} images")
-        return {"optimizer": header["optimizer"], "position": position}
+        return str(header["optimizer"]), position
     except DigitsError:
         raise
     except (
@@ -158,19 +156,19 @@ def _read_header(path: Path) -> dict[str, Any]:
         RecursionError,
     ) as error:
         raise DigitsError(
-            f"the checkpoint {path} is damaged: {first_line(error)}; start the run anew"
+            f"the checkpoint {path} is damaged: {first_line(error)}; start a new run"
         ) from error
 
 
 def _restore_network(network: nn.Module, tensors: dict[str, Tensor]) -> None:
     try:
         network.load_state_dict(tensors)
-    except RuntimeError as error:  # a line for each tensor
+    except RuntimeError as error:  # its message has a line for each tensor
         raise ValueError("the tensors are those of another network") from error
 
 
 def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Give each parameter its state, laid out in memory as the parameter is: fused steps need that."""
+    """Restore each parameter's state, with the parameter's memory layout, which fused steps need."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Any]] = {}
     for name, tensor in tensors.items():

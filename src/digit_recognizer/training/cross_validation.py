@@ -1,4 +1,4 @@
-"""Cross-validation: a run for each part of the digits, trained on all others and judged by that part."""
+"""Cross-validation: a run for each fold, trained on the other folds and evaluated on that one."""
 
 from __future__ import annotations
 
@@ -14,21 +14,31 @@ from digit_recognizer.digits import Digits
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.evaluation import wilson_interval
 from digit_recognizer.files import make_directory, write_json, write_text
-from digit_recognizer.recipes.recipe import Recipe, as_recipe, load_recipe, recipe_to_toml
-from digit_recognizer.runs import run_folder
+from digit_recognizer.recipes import Recipe, as_recipe, load_recipe, recipe_to_toml
 from digit_recognizer.runs.history import EpochRecord
-from digit_recognizer.training.device import choose_device
-from digit_recognizer.training.precision import with_precision
-from digit_recognizer.training.splits import Fold, check_free, split_rows
-from digit_recognizer.training.state import new_job
-from digit_recognizer.training.trainer import OnStep, resume, train
+from digit_recognizer.runs.metrics import read_metrics
+from digit_recognizer.runs.run import check_free
+from digit_recognizer.runs.run_folder import (
+    FOLDS,
+    FORMAT,
+    RECIPE,
+    check_format,
+    is_cross_validation,
+    is_finished,
+    read_json,
+)
+from digit_recognizer.training.device import choose_device, with_precision
+from digit_recognizer.training.fit import OnStep
+from digit_recognizer.training.splits import Fold, split_digits
+from digit_recognizer.training.state import new_state
+from digit_recognizer.training.trainer import resume, train
 
-LEAST, MOST = 2, 100  # folds
+MIN_FOLDS, MAX_FOLDS = 2, 100
 
 
 @dataclass(frozen=True, slots=True)
 class FoldRun:
-    """One of the runs of a cross-validation, as it is begun.
+    """One of the runs of a cross-validation.
 
     Attributes
     ----------
@@ -37,7 +47,7 @@ class FoldRun:
     folder
         Its run folder.
     records
-        To be taken, as `train` gives them.
+        The records of its epochs, from `train` or `resume`; training happens while the caller takes them.
     """
 
     number: int
@@ -57,46 +67,47 @@ def cross_validate(
     on_step: OnStep | None = None,
     stop: Event | None = None,
 ) -> Generator[FoldRun]:
-    """Train a run for each fold, in folders ``fold-1`` … of a new folder.
+    """Train a run for each fold, in the folders ``fold-1`` … of a new folder.
 
-    Validation images are taken from the folds that are trained on, and only where the recipe decides
-    anything by them, such as when to stop: nothing looks at the fold before its run is finished.
+    Validation images come from the folds that are trained on, and only if the recipe's schedule or early
+    stopping watches them. The held-out fold is used only to evaluate the finished run.
 
     Parameters
     ----------
     digits, recipe, seed, device, source, on_step, stop
-        As in `train`; the seed also decides which image is in which fold.
+        As in `train`; the seed also determines which image is in which fold.
     folder
-        What to make; it must not exist or be empty.
+        The folder to create; it must not exist or be empty.
     folds
-        How many, 2 to 100.
+        2 to 100.
 
     Returns
     -------
     generator of FoldRun
-        Those that are not finished yet, one after the other; each one's records have to be taken before
-        the next is asked for. Behind the last, ``folds.json`` says what all came to.
+        The runs that are not finished, one after the other. Take all records of a run before you ask for the
+        next. After the last one, ``folds.json`` holds the results of all.
 
     Raises
     ------
     DigitsError
-        As `train`; the number of folds is another.
+        As in `train`; or another number of folds.
     """
-    if not LEAST <= folds <= MOST:
-        raise DigitsError(f"expected {LEAST} to {MOST} folds, got {folds}")
+    if not MIN_FOLDS <= folds <= MAX_FOLDS:
+        raise DigitsError(f"expected {MIN_FOLDS} to {MAX_FOLDS} folds, got {folds}")
     loaded = as_recipe(recipe)
     target = Path(folder)
     check_free(target)
     if loaded.teacher is not None:
-        raise DigitsError(f"{loaded.name} has a teacher, which may have seen the folds: judge it by a run")
-    for number in range(1, folds + 1):  # what is wrong leaves no folder behind
-        split_rows(digits, loaded, seed, Fold(number, folds))
+        raise DigitsError(
+            f"cannot cross-validate {loaded.name}: its teacher may have been trained on the held-out folds"
+        )
+    for number in range(1, folds + 1):  # refuse before a folder is created
+        split_digits(digits, loaded, seed, Fold(number, folds))
     hardware = choose_device(device)
-    new_job(target, with_precision(loaded, hardware), seed, hardware)
+    new_state(with_precision(loaded, hardware), seed, hardware)
     make_directory(target)
-    write_text(target / run_folder.RECIPE, recipe_to_toml(loaded))
-    plan = {"format": run_folder.FORMAT, "folds": folds, "seed": seed, "source": source}
-    write_json(target / run_folder.FOLDS, plan)
+    write_text(target / RECIPE, recipe_to_toml(loaded))
+    write_json(target / FOLDS, {"format": FORMAT, "folds": folds, "seed": seed, "source": source})
     return _runs(target, digits, device, on_step, stop)
 
 
@@ -108,12 +119,13 @@ def resume_folds(
     on_step: OnStep | None = None,
     stop: Event | None = None,
 ) -> Generator[FoldRun]:
-    """Go on with a cross-validation where it was interrupted; the rest is as in `cross_validate`.
+    """Resume an interrupted cross-validation. Other parameters are those of `cross_validate`.
 
     Raises
     ------
     DigitsError
-        The folder holds no cross-validation, or a damaged one; other digits than it was begun with.
+        The folder holds no cross-validation, or a damaged one; or `digits` are not those that it was started
+        with.
     """
     target = Path(folder)
     read_plan(target)
@@ -121,20 +133,21 @@ def resume_folds(
 
 
 def read_plan(folder: Path) -> dict[str, Any]:
-    """Return ``folds.json`` of a cross-validation: folds, seed, source, and what came out once it is over.
+    """Return ``folds.json`` of a cross-validation: folds, seed, source and, once it is complete, the results.
 
     Raises
     ------
     DigitsError
-        It is missing or damaged.
+        The file is missing or damaged.
     """
-    if not run_folder.is_cross_validation(folder):
-        raise DigitsError(f"{folder} holds no cross-validation: it has no {run_folder.FOLDS}")
-    plan = run_folder.read_json(folder / run_folder.FOLDS)
-    run_folder.check_format(plan.get("format"), folder)
+    path = folder / FOLDS
+    if not is_cross_validation(folder):
+        raise DigitsError(f"{folder} holds no cross-validation: it has no {FOLDS}")
+    plan = read_json(path)
+    check_format(plan.get("format"), folder)
     kinds = {"folds": int, "seed": int, "source": str}
     if not all(isinstance(plan.get(key), kind) for key, kind in kinds.items()):
-        raise DigitsError(f"{folder / run_folder.FOLDS} is damaged: expected {', '.join(kinds)}")
+        raise DigitsError(f"{path} is damaged: expected {', '.join(kinds)}")
     return plan
 
 
@@ -142,15 +155,14 @@ def _runs(
     folder: Path, digits: Digits, device: str, on_step: OnStep | None, stop: Event | None
 ) -> Generator[FoldRun]:
     plan = read_plan(folder)
-    recipe = load_recipe(folder / run_folder.RECIPE)
+    recipe = load_recipe(folder / RECIPE)
     for number in range(1, plan["folds"] + 1):
         target = folder / f"fold-{number}"
-        if target.exists() and run_folder.is_finished(target):
+        if target.exists() and is_finished(target):
             continue
         if target.exists():
             records = resume(target, digits, device=device, on_step=on_step, stop=stop)
         else:
-            fold = Fold(number, plan["folds"])
             records = train(
                 digits,
                 recipe,
@@ -158,34 +170,31 @@ def _runs(
                 seed=plan["seed"],
                 device=device,
                 source=plan["source"],
-                fold=fold,
+                fold=Fold(number, plan["folds"]),
                 on_step=on_step,
                 stop=stop,
             )
         try:
             yield FoldRun(number, target, records)
         finally:
-            if not target.exists() and number == 1:  # its loss was no number: leave the name to the next try
+            if not target.exists() and number == 1:  # it diverged: make the name available to the next try
                 shutil.rmtree(folder, ignore_errors=True)
-        if not run_folder.is_finished(target):
+        if not is_finished(target):
             return
-    write_json(folder / run_folder.FOLDS, {**plan, **_outcome(folder, plan["folds"])})
+    write_json(folder / FOLDS, {**plan, **_results(folder, plan["folds"])})
 
 
-def _outcome(folder: Path, folds: int) -> dict[str, Any]:
-    """Return what all folds together came to."""
-    metrics = [
-        run_folder.read_json(folder / f"fold-{number}" / run_folder.METRICS) for number in range(1, folds + 1)
-    ]
-    results = [each["fold"] for each in metrics]
-    images, errors = (sum(result[key] for result in results) for key in ("images", "errors"))
-    accuracies = [result["accuracy"] for result in results]
+def _results(folder: Path, folds: int) -> dict[str, Any]:
+    """Return the results of all folds together."""
+    metrics = [read_metrics(folder / f"fold-{number}") for number in range(1, folds + 1)]
+    scores = [each.fold for each in metrics if each.fold is not None]
+    images, errors = sum(score.images for score in scores), sum(score.errors for score in scores)
     return {
         "images": images,
         "errors": errors,
         "accuracy": 1 - errors / images,
         "accuracy_interval_95": wilson_interval(images - errors, images),
-        "standard_deviation": stdev(accuracies),
-        "seconds": sum(each["seconds"] for each in metrics),
-        "results": results,
+        "standard_deviation": stdev(score.accuracy for score in scores),
+        "seconds": sum(each.seconds for each in metrics),
+        "results": [score.as_json() for score in scores],
     }

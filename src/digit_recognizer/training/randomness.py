@@ -1,7 +1,7 @@
-"""Every random draw of a run, from its seed, the epoch and the step alone.
+"""All random draws of a run depend on the seed, the member, the epoch and the step alone.
 
-So no random state needs to be kept: a run may stop behind any step and go on with the same draws. Members and
-epochs are counted from 1 and steps within one from 1; the first weights are epoch 0, the order of the images
+A run therefore needs no saved random state: it may stop after any step and resume with the same draws.
+Members, epochs and steps count from 1. The first weights are drawn in epoch 0, the order of the images in
 step 0.
 """
 
@@ -14,16 +14,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-ORDER = 0  # the step that the order of an epoch's images belongs to
+ORDER_STEP = 0  # the step in which the order of an epoch's images is drawn
 
 
-def batches_of(count: int, size: int, seed: int, epoch: int, member: int = 1) -> list[Tensor]:
-    """Return the rows of each batch of an epoch, in the order of a seed.
+def shuffled_batches(count: int, size: int, seed: int, epoch: int, member: int = 1) -> list[Tensor]:
+    """Return the rows of each batch of an epoch.
 
-    The last batch is smaller where `size` does not divide `count`; a single image left over joins the batch
-    before it, because batch normalisation cannot do with one.
+    The last batch is smaller if `size` does not divide `count`. A single remaining image joins the batch
+    before it, because batch normalisation needs at least two.
     """
-    generator = torch.Generator().manual_seed(_seed_of(seed, epoch, ORDER, member))
+    generator = torch.Generator().manual_seed(_combine(seed, epoch, ORDER_STEP, member))
     batches = list(torch.split(torch.randperm(count, generator=generator), size))
     if len(batches) > 1 and len(batches[-1]) == 1:
         batches[-2:] = [torch.cat(batches[-2:])]
@@ -32,16 +32,14 @@ def batches_of(count: int, size: int, seed: int, epoch: int, member: int = 1) ->
 
 @contextmanager
 def draws_from(seed: int, epoch: int, step: int, member: int = 1) -> Iterator[None]:
-    """Let torch's global generators draw what belongs to one step; leave them to the caller as they were.
-
-    `torch.manual_seed` would take a millisecond: without a GPU it notes each time who asked for one.
-    """
+    """Seed torch's global generators for one step, and restore their state afterwards."""
+    # not torch.manual_seed: without a GPU it formats a traceback for later, which takes a millisecond
     generators = [torch.default_generator]
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         generators += torch.cuda.default_generators
     states = [generator.get_state() for generator in generators]
     for generator in generators:
-        generator.manual_seed(_seed_of(seed, epoch, step, member))
+        generator.manual_seed(_combine(seed, epoch, step, member))
     try:
         yield
     finally:
@@ -49,5 +47,5 @@ def draws_from(seed: int, epoch: int, step: int, member: int = 1) -> Iterator[No
             generator.set_state(state)
 
 
-def _seed_of(seed: int, epoch: int, step: int, member: int) -> int:
+def _combine(seed: int, epoch: int, step: int, member: int) -> int:
     return int(np.random.SeedSequence((seed, epoch, step, member - 1)).generate_state(1, np.uint64)[0] >> 1)

@@ -1,7 +1,7 @@
-"""Learning rate and early stopping, as functions of where the training is.
+"""Learning rate of a step, and early stopping.
 
-Both look at nothing but the history and the step, so that a resumed run needs no more than that. What counts
-as progress and when patience ends is Keras's: https://keras.io/api/callbacks/reduce_lr_on_plateau/ and
+Both depend only on the history and the step, so a resumed run needs nothing else. Progress and patience are
+defined as in Keras: https://keras.io/api/callbacks/reduce_lr_on_plateau/ and
 https://keras.io/api/callbacks/early_stopping/
 """
 
@@ -15,7 +15,7 @@ from digit_recognizer.runs.history import EpochRecord
 
 
 def learning_rate(
-    schedule: Constant | OneCycle | Plateau, start: float, history: Sequence[EpochRecord], share: float
+    schedule: Constant | OneCycle | Plateau, base: float, history: Sequence[EpochRecord], fraction: float
 ) -> float:
     """Return the learning rate of a step.
 
@@ -23,19 +23,20 @@ def learning_rate(
     ----------
     schedule
         The recipe's.
-    start
+    base
         The optimizer's learning rate.
     history
-        The epochs that are done.
-    share
-        How much of the training's steps is done in the middle of this one, above 0 and below 1.
+        The completed epochs.
+    fraction
+        The fraction of all steps that is complete in the middle of this step, above 0 and below 1.
     """
     if isinstance(schedule, Constant):
-        return start
+        return base
     if isinstance(schedule, OneCycle):
-        rising = share < schedule.warmup
-        return start * (share / schedule.warmup if rising else (1 - share) / (1 - schedule.warmup))
-    rate, best, waited = start, inf, 0
+        if fraction < schedule.warmup:
+            return base * (fraction / schedule.warmup)
+        return base * ((1 - fraction) / (1 - schedule.warmup))
+    rate, best, waited = base, inf, 0
     for value in _losses(history, schedule.monitor):
         if value < best - schedule.min_delta:
             best, waited = value, 0
@@ -47,7 +48,7 @@ def learning_rate(
 
 
 def has_stopped(stopping: Stopping | None, history: Sequence[EpochRecord]) -> bool:
-    """Say whether early stopping ends the training behind `history`."""
+    """Return whether early stopping ends the training after `history`."""
     if stopping is None:
         return False
     best, waited = inf, 0
@@ -60,6 +61,6 @@ def has_stopped(stopping: Stopping | None, history: Sequence[EpochRecord]) -> bo
 
 
 def _losses(history: Sequence[EpochRecord], monitor: Monitor) -> list[float]:
-    """Return the watched column so that less is better."""
+    """Return the watched column, with the sign that makes lower values better."""
     sign = -1 if monitor.endswith("accuracy") else 1
     return [sign * getattr(record, monitor) for record in history]

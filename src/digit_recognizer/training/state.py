@@ -1,4 +1,4 @@
-"""A run at work: begun, saved, and brought back."""
+"""State of a training run: create, save, resume."""
 
 from __future__ import annotations
 
@@ -12,209 +12,202 @@ from digit_recognizer.errors import DigitsError
 from digit_recognizer.files import write_text
 from digit_recognizer.networks.build import build_network
 from digit_recognizer.networks.predictor import Predictor, combine_members
-from digit_recognizer.recipes.recipe import Recipe, load_recipe, recipe_to_toml
-from digit_recognizer.runs import run_folder
+from digit_recognizer.recipes import Recipe, load_recipe, recipe_to_toml
 from digit_recognizer.runs.history import EpochRecord, history_to_csv
+from digit_recognizer.runs.run_folder import CHECKPOINT, HISTORY, METRICS, RECIPE, is_finished
 from digit_recognizer.training.checkpoint import (
     Position,
     load_checkpoint,
+    load_members,
     load_weights,
     read_position,
     save_checkpoint,
     save_tensors,
 )
-from digit_recognizer.training.data import Pool
-from digit_recognizer.training.distillation import check_teacher, load_members, load_teacher
 from digit_recognizer.training.optimizers import build_optimizer
 from digit_recognizer.training.randomness import draws_from
 from digit_recognizer.training.schedule import has_stopped
+from digit_recognizer.training.splits import check_teacher
 
 
 @dataclass(slots=True)
-class Job:
-    """A run at work.
+class TrainingState:
+    """A network in training.
 
     Attributes
     ----------
-    folder
-        The run folder, which is there and locked once the training begins.
     recipe
         With a precision that is decided.
-    network, optimizer
-        Those of the member at work, on `device`, as they stand behind `position`.
-    position
-        How far the run is.
     seed, device
         As in `train`.
+    network, optimizer
+        Those of the current member, on `device`, as they are at `position`.
+    position
+        How far the run is.
     trained
-        The networks of the members before, on the processor.
-    teacher
-        What the network learns from besides the labels, on `device`.
-    corrections
-        What comes into batches besides digits and outliers, on `device`.
+        The networks of the earlier members, on the processor.
+    saved_members
+        How many of these the run folder holds.
     """
 
-    folder: Path
     recipe: Recipe
-    network: nn.Module
-    optimizer: torch.optim.Optimizer
-    position: Position
     seed: int
     device: torch.device
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    position: Position = field(default_factory=Position)
     trained: list[nn.Module] = field(default_factory=list)
-    teacher: nn.Module | None = None
-    corrections: Pool | None = None
+    saved_members: int = 0
 
     @property
     def history(self) -> list[EpochRecord]:
-        """The epochs of the member at work that are done."""
+        """The completed epochs of the current member."""
         return [record for record in self.position.history if record.member == self.position.member]
 
     @property
     def epoch(self) -> int:
-        """The epoch of this member at work, counted from 1."""
+        """The current epoch of the current member, counted from 1."""
         return len(self.history) + 1
 
     @property
     def is_member_over(self) -> bool:
-        """Whether this member's last epoch is done, or early stopping says so."""
+        """Whether the current member has completed its last epoch, or early stopping has ended it."""
         history = self.history
         return len(history) >= self.recipe.epochs or has_stopped(self.recipe.stopping, history)
 
     @property
     def is_over(self) -> bool:
-        """Whether there is nothing more to train."""
+        """Whether all members are trained."""
         return self.is_member_over and self.position.member >= self.recipe.members
 
     @property
     def predictor(self) -> Predictor:
-        """What the run has come to: its networks on the processor, and how they are used."""
+        """The networks of all members so far, on the processor, with the recipe's shifts and temperature."""
         network = combine_members([*self.trained, self.network.cpu()])
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return Predictor(
-            network, self.recipe.shifts, temperature=self.recipe.temperature, outputs=self.recipe.outputs
-        )
+        recipe = self.recipe
+        return Predictor(network, recipe.shifts, temperature=recipe.temperature, outputs=recipe.outputs)
 
-    def save(self) -> None:
-        """Write the checkpoint and the history."""
-        save_checkpoint(self.folder / run_folder.CHECKPOINT, self.network, self.optimizer, self.position)
-        write_text(self.folder / run_folder.HISTORY, history_to_csv(self.position.history))
-
-    def begin_next_member(self, *, save: bool = True) -> None:
-        """Keep the network that is trained, and go to the first weights of the next."""
-        member = self.position.member
-        if save:
-            save_tensors(_file_of(self.folder, member), dict(self.network.state_dict()), {"member": member})
+    def begin_next_member(self) -> None:
+        """Put the trained network aside, and start with the first weights of the next."""
         self.trained.append(self.network.cpu())
-        self.position = Position(self.position.history, member=member + 1)
-        self.network, self.optimizer = _begin(self.recipe, self.seed, self.device, member + 1)
-
-    def forget_members(self) -> None:
-        """Remove the files of members, once the run's weights are written."""
-        for member in range(1, self.position.member):
-            _file_of(self.folder, member).unlink(missing_ok=True)
+        member = self.position.member + 1
+        self.position = Position(self.position.history, member=member)
+        self.network, self.optimizer = _first_weights(self.recipe, self.seed, self.device, member)
 
 
-def new_job(folder: Path, recipe: Recipe, seed: int, device: torch.device) -> Job:
-    """Build a recipe's first network with the first weights of a seed, and its optimizer.
+def new_state(recipe: Recipe, seed: int, device: torch.device) -> TrainingState:
+    """Return the state before the first step.
 
     Raises
     ------
     DigitsError
-        A network does not fit together, the seed is negative, or there is no such teacher.
+        The layers of a network do not fit together, or the seed is negative.
     """
     if seed < 0:
         raise DigitsError(f"expected a seed of at least 0, got {seed}")
-    for member in range(2, len(recipe.architectures) + 1):
-        _begin(recipe, seed, device, member)
-    network, optimizer = _begin(recipe, seed, device, member=1)
-    teacher = load_teacher(recipe, device)
-    return Job(folder, recipe, network, optimizer, Position(), seed, device, teacher=teacher)
+    for member in range(2, len(recipe.architectures) + 1):  # refuse bad networks early
+        _first_weights(recipe, seed, device, member)
+    return TrainingState(recipe, seed, device, *_first_weights(recipe, seed, device, member=1))
 
 
-def saved_job(folder: Path, seed: int, device: torch.device, epochs: int | None) -> Job:
-    """Bring a run back from its folder as it was when its last checkpoint was saved.
+def save_state(state: TrainingState, folder: Path) -> None:
+    """Write weights of members that are complete, the checkpoint and the history."""
+    for number in range(state.saved_members + 1, len(state.trained) + 1):
+        save_tensors(_member_file(folder, number), state.trained[number - 1].state_dict(), {"member": number})
+    state.saved_members = len(state.trained)
+    save_checkpoint(folder / CHECKPOINT, state.network, state.optimizer, state.position)
+    write_text(folder / HISTORY, history_to_csv(state.position.history))
+
+
+def load_state(folder: Path, seed: int, device: torch.device, epochs: int | None) -> TrainingState:
+    """Return the state of a run at its last checkpoint, with another number of `epochs` if given.
 
     Raises
     ------
     DigitsError
-        The recipe or the checkpoint is damaged, or the run is over with that many `epochs`.
+        The recipe or the checkpoint is damaged, or the run is complete with that many epochs.
     """
-    recipe = load_recipe(folder / run_folder.RECIPE, [] if epochs is None else [f"epochs={epochs}"])
+    recipe = load_recipe(folder / RECIPE, [] if epochs is None else [f"epochs={epochs}"])
     if recipe.teacher is not None:
-        advice = f"bring it back, or change teacher.run in {folder / run_folder.RECIPE}"
-        check_teacher(Path(recipe.teacher.run), advice)
-    job = new_job(folder, recipe, seed, device)
-    checkpoint = folder / run_folder.CHECKPOINT
-    if run_folder.is_finished(folder) and recipe.members > 1:
-        raise DigitsError(f"{folder} is finished: an ensemble cannot be trained on")
+        check_teacher(Path(recipe.teacher.run), f"restore it, or change teacher.run in {folder / RECIPE}")
+    state = new_state(recipe, seed, device)
+    if is_finished(folder) and recipe.members > 1:
+        raise DigitsError(f"{folder} is finished: an ensemble cannot be trained further")
+    checkpoint = folder / CHECKPOINT
     if checkpoint.exists():
         member = read_position(checkpoint).member
-        job.trained = [_trained(job, each) for each in range(1, member)]
-        job.network, job.optimizer = _begin(recipe, seed, device, member)
-        job.position = load_checkpoint(checkpoint, job.network, job.optimizer)
-    if run_folder.is_finished(folder):
-        _reopen(job)
-    _check_epochs(job, epochs)
+        state.trained = [_load_member(folder, recipe, number) for number in range(1, member)]
+        state.saved_members = len(state.trained)
+        state.network, state.optimizer = _first_weights(recipe, seed, device, member)
+        state.position = load_checkpoint(checkpoint, state.network, state.optimizer)
+    if is_finished(folder):
+        _reopen(state, folder)
+    _check_epochs(state, folder, epochs)
     if epochs is not None:
-        write_text(folder / run_folder.RECIPE, recipe_to_toml(recipe))
-    return job
+        write_text(folder / RECIPE, recipe_to_toml(recipe))
+    return state
 
 
-def _begin(
+def remove_member_files(state: TrainingState, folder: Path) -> None:
+    """Remove the weights of single members, once the run's weights are written."""
+    for number in range(1, len(state.trained) + 1):
+        _member_file(folder, number).unlink(missing_ok=True)
+
+
+def _first_weights(
     recipe: Recipe, seed: int, device: torch.device, member: int
 ) -> tuple[nn.Module, torch.optim.Optimizer]:
-    """Return a member's network with its first weights, and its optimizer."""
+    """Return a member's network before the first step, and its optimizer."""
     with draws_from(seed, epoch=0, step=0, member=member):
         network = build_network(recipe, member)
     if recipe.start:
-        _start(network, Path(recipe.start), member)
+        _copy_weights(network, Path(recipe.start), member)
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network, build_optimizer(recipe, network)
 
 
-def _start(network: nn.Module, run: Path, member: int) -> None:
-    """Give a network the weights of a run's member."""
+def _copy_weights(network: nn.Module, run: Path, member: int) -> None:
+    """Copy the weights of a run's member into a network."""
     members = load_members(run)
     try:
         network.load_state_dict(members[member - 1].state_dict())
     except (IndexError, RuntimeError) as error:
-        raise DigitsError(f"the weights of {run} do not fit the recipe: its network is another") from error
+        raise DigitsError(f"the weights of {run} do not fit the recipe: its network differs") from error
 
 
-def _file_of(folder: Path, member: int) -> Path:
+def _member_file(folder: Path, member: int) -> Path:
     """Return where a member's weights are kept until the run is finished."""
-    return (folder / run_folder.CHECKPOINT).with_name(f"member-{member}.safetensors")
+    return (folder / CHECKPOINT).with_name(f"member-{member}.safetensors")
 
 
-def _trained(job: Job, member: int) -> nn.Module:
-    """Return the network of a member that is trained."""
-    network = build_network(job.recipe, member)
-    load_weights(_file_of(job.folder, member), network)
+def _load_member(folder: Path, recipe: Recipe, member: int) -> nn.Module:
+    network = build_network(recipe, member)
+    load_weights(_member_file(folder, member), network)
     return network
 
 
-def _check_epochs(job: Job, epochs: int | None) -> None:
-    """Raise where fewer epochs are asked for than are begun, or where earlier members have had others."""
-    begun = len(job.history) + (job.position.step > 0)
+def _check_epochs(state: TrainingState, folder: Path, epochs: int | None) -> None:
+    """Raise if `epochs` is below the number started, or if an ensemble member is already complete."""
     if epochs is None:
         return
-    if job.position.member > 1:
-        raise DigitsError(f"{job.folder} has trained members already: its epochs can no longer be changed")
-    if epochs < begun:
+    if state.position.member > 1:
+        raise DigitsError(f"{folder} has complete members: the number of epochs cannot be changed any more")
+    started = len(state.history) + (state.position.step > 0)
+    if epochs < started:
         raise DigitsError(
-            f"{job.folder} is in epoch {begun} already: expected at least as many, got {epochs}"
+            f"{folder} is already in epoch {started}: expected at least {started}, got {epochs}"
         )
 
 
-def _reopen(job: Job) -> None:
-    """Take the sign that a run is whole away, where there is more to train."""
-    done = len(job.history)
-    if has_stopped(job.recipe.stopping, job.history):
-        raise DigitsError(f"{job.folder} is finished: its recipe stopped it early, after {done} epochs")
-    if job.is_over:
+def _reopen(state: TrainingState, folder: Path) -> None:
+    """Delete metrics.json so that the run counts as unfinished; raise if there is nothing to train."""
+    done = len(state.history)
+    if has_stopped(state.recipe.stopping, state.history):
+        raise DigitsError(f"{folder} is finished: early stopping ended it after {done} epochs")
+    if state.is_over:
         raise DigitsError(
-            f"{job.folder} is finished after {done} epochs; to train on, ask for more, "
+            f"{folder} is finished after {done} epochs; to continue training, set more, "
             f"such as with --set epochs={done + 5}"
         )
-    (job.folder / run_folder.METRICS).unlink()
+    (folder / METRICS).unlink()

@@ -1,0 +1,93 @@
+"""Which rows of the digits a run trains on, and which it holds out."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digit_recognizer.digits import Digits
+from digit_recognizer.errors import DigitsError
+from digit_recognizer.files import replacing
+from digit_recognizer.runs.environment import Environment
+from digit_recognizer.runs.run_folder import FOLD, VALIDATION
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DataSplit:
+    """Rows of the digits, each int64, sorted and counted from 0.
+
+    Attributes
+    ----------
+    training
+        Shape (N,): the images to train on.
+    validation
+        Shape (M,): the images to evaluate each epoch on, for the history and for early stopping.
+    fold
+        Shape (K,): in cross-validation, the images that only the finished run is evaluated on; otherwise
+        None.
+    """
+
+    training: Rows
+    validation: Rows
+    fold: Rows | None = None
+
+    @property
+    def held_out(self) -> Rows:
+        """All rows that are not trained on."""
+        return self.validation if self.fold is None else np.concatenate([self.validation, self.fold])
+
+    def write(self, folder: Path) -> None:
+        """Write the rows that are held out; raise `DigitsError` if that fails."""
+        _write_rows(folder / VALIDATION, self.validation)
+        if self.fold is not None:
+            _write_rows(folder / FOLD, self.fold)
+
+
+def read_split(folder: Path, environment: Environment, images: int) -> DataSplit:
+    """Return the split of a run's `images` digits; raise `DigitsError` if its files are damaged."""
+    data = environment.data
+    validation = _read_rows(folder / VALIDATION, data.held_out_sha256)
+    fold = None if data.fold_sha256 is None else _read_rows(folder / FOLD, data.fold_sha256)
+    held_out = validation if fold is None else np.concatenate([validation, fold])
+    return DataSplit(np.setdiff1d(np.arange(images), held_out), validation, fold)
+
+
+def held_out_rows(folder: Path, environment: Environment, digits: Digits) -> Rows | None:
+    """Return the rows of a run's own digits to evaluate it on; None if `digits` are not the run's.
+
+    In cross-validation these are the fold's, otherwise those held out for validation; there may be none.
+    """
+    if environment.data.sha256 != digits.sha256():
+        return None
+    split = read_split(folder, environment, len(digits))
+    return split.validation if split.fold is None else split.fold
+
+
+def checksum_of_rows(rows: Rows) -> str:
+    """Return a checksum of row numbers, for the run's environment."""
+    return hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest()
+
+
+def _read_rows(path: Path, checksum: str) -> Rows:
+    try:
+        rows = np.load(path, allow_pickle=False)
+    except Exception as error:  # numpy raises many kinds of errors for a damaged header
+        raise DigitsError(f"{path} is damaged or cannot be read: {error}") from error
+    if not isinstance(rows, np.ndarray):
+        raise DigitsError(f"{path} is damaged: expected a single array")
+    if rows.dtype != np.int64 or rows.ndim != 1:
+        raise DigitsError(f"{path} is damaged: expected int64 of shape (M,), found {rows.dtype} {rows.shape}")
+    if checksum_of_rows(rows) != checksum:
+        raise DigitsError(f"{path} is damaged: these are not the rows that the run held out")
+    return rows
+
+
+def _write_rows(path: Path, rows: Rows) -> None:
+    with replacing(path) as partial, partial.open("wb") as file:
+        np.save(file, rows, allow_pickle=False)

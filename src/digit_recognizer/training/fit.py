@@ -1,0 +1,158 @@
+"""The training loop: state and data in, a record for each epoch out. It writes no files."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from math import ceil, isfinite
+from threading import Event
+
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from digit_recognizer.digits import CLASSES
+from digit_recognizer.errors import DigitsError
+from digit_recognizer.runs.history import EpochRecord, Progress
+from digit_recognizer.training.checkpoint import Position
+from digit_recognizer.training.data import TrainingData, make_batch
+from digit_recognizer.training.device import autocast
+from digit_recognizer.training.inference import validate
+from digit_recognizer.training.randomness import draws_from, shuffled_batches
+from digit_recognizer.training.schedule import learning_rate
+from digit_recognizer.training.state import TrainingState
+
+OnStep = Callable[[Progress], None]
+
+
+class DivergedError(DigitsError):
+    """The loss is not a finite number any more."""
+
+
+def fit(
+    state: TrainingState,
+    data: TrainingData,
+    *,
+    on_step: OnStep | None = None,
+    stop: Event | None = None,
+) -> Iterator[EpochRecord]:
+    """Train until all members are complete, and yield each epoch's record.
+
+    Parameters
+    ----------
+    state
+        Changed in place; when a record is yielded, it stands at the start of the next epoch.
+    data
+        From `prepare_data`.
+    on_step
+        Called after each step.
+    stop
+        Once set, training stops after the current step.
+
+    Raises
+    ------
+    DivergedError
+        The loss is not a finite number any more.
+    """
+    while not state.is_over:
+        if state.is_member_over:
+            state.begin_next_member()
+        _train_epoch(state, data, on_step, stop)
+        if stop is not None and stop.is_set():
+            return
+        yield _close_epoch(state, data)
+
+
+def _train_epoch(
+    state: TrainingState, data: TrainingData, on_step: OnStep | None, stop: Event | None
+) -> None:
+    """Train on the remaining batches of the current epoch, or until `stop` is set."""
+    recipe, position = state.recipe, state.position
+    epoch, member = state.epoch, position.member
+    batches = shuffled_batches(len(data.images), recipe.batch_size, state.seed, epoch, member)
+    if recipe.corrections is not None and recipe.start:
+        batches = batches[: ceil(recipe.corrections.images / recipe.batch_size)]
+    total = sum(map(len, batches))
+    started = time.perf_counter() - position.seconds
+    state.network.train()
+    for rows in batches[position.step :]:
+        for group in state.optimizer.param_groups:
+            group["lr"] = _learning_rate(state, position.step, len(batches))
+        with draws_from(state.seed, epoch, position.step + 1, member):
+            loss, correct = _train_step(state, data, rows)
+        _check_finite(loss, state)
+        position.step += 1
+        position.images += len(rows)
+        position.loss_sum += loss * len(rows)
+        position.right += correct
+        position.seconds = time.perf_counter() - started
+        if on_step is not None:
+            on_step(_progress(state, total))
+        if stop is not None and stop.is_set():
+            return
+
+
+def _train_step(state: TrainingState, data: TrainingData, rows: Tensor) -> tuple[float, int]:
+    """Update the weights once; return cross-entropy and correct answers of the digits before the update."""
+    recipe = state.recipe
+    batch = make_batch(data, rows, recipe)
+    with autocast(recipe, state.device):
+        logits = state.network(batch.inputs).float()  # (B, 10 or 11)
+    digit_logits = logits[: len(batch.labels)]
+    entropy = cross_entropy(digit_logits, batch.labels)
+    loss = entropy
+    if recipe.label_smoothing or batch.targets is not batch.labels:
+        loss = cross_entropy(logits, batch.targets, label_smoothing=recipe.label_smoothing)
+    state.optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    state.optimizer.step()
+    return entropy.item(), int((digit_logits[:, :CLASSES].argmax(1) == batch.labels).sum())
+
+
+def _close_epoch(state: TrainingState, data: TrainingData) -> EpochRecord:
+    """Validate, add the epoch to the history, and move to the start of the next epoch."""
+    position, validation = state.position, data.validation
+    started = time.perf_counter()
+    loss, errors = validate(state.network, validation, state.device) if len(validation) else (None, None)
+    _check_finite(loss or 0.0, state)
+    record = EpochRecord(
+        epoch=state.epoch,
+        learning_rate=_learning_rate(state, 0, position.step),
+        loss=position.loss_sum / position.images,
+        accuracy=position.right / position.images,
+        validation_loss=loss,
+        validation_accuracy=None if errors is None else 1 - errors / len(validation),
+        validation_errors=errors,
+        seconds=position.seconds + time.perf_counter() - started,
+        images_per_second=position.images / position.seconds,
+        member=position.member,
+    )
+    state.position = Position([*position.history, record], member=position.member)
+    return record
+
+
+def _learning_rate(state: TrainingState, step: int, steps: int) -> float:
+    """Return the learning rate of a step, counted from 0, of the current epoch's `steps`."""
+    recipe, history = state.recipe, state.history
+    fraction = (len(history) + (step + 0.5) / steps) / recipe.epochs
+    return learning_rate(recipe.schedule, recipe.optimizer.learning_rate, history, fraction)
+
+
+def _check_finite(loss: float, state: TrainingState) -> None:
+    if not isfinite(loss):
+        rate = state.recipe.optimizer.learning_rate
+        raise DivergedError(
+            f"the loss is not a finite number in epoch {state.epoch}: lower the learning rate, such as with "
+            f"--set optimizer.learning_rate={rate / 10:g}"
+        )
+
+
+def _progress(state: TrainingState, total: int) -> Progress:
+    position = state.position
+    return Progress(
+        epoch=len(position.history) + 1,
+        epochs=state.recipe.epochs * state.recipe.members,
+        images=position.images,
+        total=total,
+        loss=position.loss_sum / position.images,
+        images_per_second=position.images / position.seconds,
+    )
