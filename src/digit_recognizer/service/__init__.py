@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Settings", "create_app", "make_settings", "serve"]
 
-_HOMES = {"Settings": "settings", "create_app": "app", "make_settings": "settings", "serve": "server"}
+_MODULES = {"Settings": "settings", "create_app": "app", "make_settings": "settings", "serve": "server"}
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used: settings are checked before the rest is waited for."""
-    if name in _HOMES:
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    """Import a public name when it is first used, so that wrong settings are reported without delay."""
+    if name in _MODULES:
+        return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""What the service says instead of an answer: a status, and one sentence."""
+"""Errors as clients get them: a status and ``{"error": "one sentence"}``."""
 
 from __future__ import annotations
 
@@ -7,44 +7,25 @@ from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import to_json
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 RETRY = {"Retry-After": "1"}  # seconds
 
 
-class Refusal(Exception):  # noqa: N818
-    """A request that gets no answer but this.
-
-    Parameters
-    ----------
-    status
-        Of HTTP: 400 and above.
-    sentence
-        What is wrong, for the user.
-    headers
-        Further ones of the response.
-    """
-
-    def __init__(self, status: int, sentence: str, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(sentence)
-        self.status = status
-        self.sentence = sentence
-        self.headers = headers
-
-
 def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """Return a value as a response of JSON."""
+    """Return a value as a JSON response; infinity and NaN become null."""
     return Response(to_json(value, inf_nan_mode="null"), status, headers, "application/json")
 
 
-def error_response(refusal: Refusal) -> Response:
-    """Return a refusal as every client gets it: ``{"error": "one sentence"}``."""
-    return json_response({"error": refusal.sentence}, refusal.status, refusal.headers)
+def error_response(error: HTTPException) -> Response:
+    """Return the response for an error."""
+    return json_response({"error": error.detail}, error.status_code, error.headers)
 
 
-def described(error: ValidationError) -> str:
-    """Say in one sentence what is wrong with JSON, and where."""
+def invalid_json(error: ValidationError) -> HTTPException:
+    """Return status 400 with the first validation error and its place in the JSON."""
     first: Any = error.errors(include_url=False, include_input=False)[0]
     place = ".".join(map(str, first["loc"]))
-    sentence = first["msg"][:1].lower() + first["msg"][1:]
-    return f"{place}: {sentence}" if place else sentence
+    message = first["msg"][:1].lower() + first["msg"][1:]
+    return HTTPException(400, f"{place}: {message}" if place else message)

@@ -1,25 +1,182 @@
-"""``/openapi.json``: what FastAPI knows of the routes, with the bodies that it does not parse itself."""
+"""``/openapi.json``: the description of each route, with examples."""
 
 from __future__ import annotations
 
+from base64 import b64encode
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from digit_recognizer.digits import SIDE
 from digit_recognizer.service import schemas
+from digit_recognizer.service.schemas import JsonObject
 
-PLACE = "#/components/schemas/{model}"
+SCHEMAS = "#/components/schemas/"
 BODIES = (schemas.Images, schemas.OneImage, schemas.InferRequest, schemas.Correction)
-NOT_OURS = ("HTTPValidationError", "ValidationError")  # FastAPI's own form of errors
-BEARER = {"type": "http", "scheme": "bearer"}
+FASTAPI_ERRORS = (
+    "HTTPValidationError",
+    "ValidationError",
+)  # the service answers with `schemas.Error` instead
+
+IMAGES = (
+    "Return the 28x28 pixels of each digit in base64. "
+    "Also return the first 100 rejected marks as the digits they resemble most."
+)
+SALIENCY = "Return for each pixel how much the answer depends on it."
+
+ERRORS = {
+    400: "The request has the wrong form.",
+    401: "The bearer token is missing or wrong.",
+    404: "Not found.",
+    408: "The request came too slowly.",
+    413: "The request is too large.",
+    415: "The request has an unsupported Content-Type or is compressed.",
+    421: "The request names an unknown host.",
+    422: "The picture is damaged, too large, or in an unsupported format.",
+    500: "Internal error.",
+    503: "Too many requests, or the service is shutting down; retry later.",
+    504: "The answer took too long.",
+}
+COMMON_ERRORS = (400, 401, 408, 413, 415, 421, 500, 503, 504)
+
+ONE = [
+    [255 if row in range(6, 22) and column in (13, 14) else 0 for column in range(SIDE)]
+    for row in range(SIDE)
+]
+ONE_BASE64 = b64encode(bytes(pixel for row in ONE for pixel in row)).decode()
+PROBABILITIES = [0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+BOX = {"x": 20, "y": 12, "width": 9, "height": 40}
+DIGIT = {"digit": 1, "box": BOX, "probabilities": PROBABILITIES, "is_digit": 0.99, "confidence": 0.99}
+MAP_SIZE = {"height": 1, "width": 2, "channels": 1}
+KERNEL_SIZE = {"height": 1, "width": 2, "inputs": 1, "outputs": 1}
+LABELS = {"name": "labels", "datatype": "INT64"}
+
+BINARY = {"schema": {"type": "string", "format": "binary"}}
+FORM = {"type": "object", "properties": {"picture": BINARY["schema"]}, "required": ["picture"]}
+PICTURE = {
+    **{f"image/{name}": BINARY for name in ("png", "jpeg", "webp", "bmp", "gif")},
+    "multipart/form-data": {"schema": FORM},
+}
+
+
+def _route(
+    model: type[BaseModel] | None,
+    example: JsonObject | None,
+    *errors: int,
+    body: JsonObject | None = None,
+    status: int = 200,
+) -> JsonObject:
+    """Return FastAPI's arguments for a route: the answer, further errors, and the types of its body."""
+    answer = {"model": model, "content": {"application/json": {"example": example}}} if model else {}
+    responses = {
+        status: {"description": "The answer.", **answer},
+        **{each: {"model": schemas.Error, "description": ERRORS[each]} for each in (*COMMON_ERRORS, *errors)},
+    }
+    extra = {"requestBody": {"required": True, "content": body}} if body else None
+    return {"status_code": status, "responses": responses, "openapi_extra": extra}
+
+
+def _json(model: type[BaseModel], example: JsonObject) -> JsonObject:
+    """Describe a JSON body; the routes parse it themselves, so `_document` adds its schema."""
+    return {"application/json": {"schema": {"$ref": SCHEMAS + model.__name__}, "example": example}}
+
+
+def _images(model: type[BaseModel]) -> JsonObject:
+    return {**_json(model, {"images": [ONE]}), "application/octet-stream": BINARY}
+
+
+READ = _route(
+    schemas.ReadingAnswer,
+    {
+        "text": "1",
+        "width": 64,
+        "height": 64,
+        "lines": [{"numbers": [{"digits": [DIGIT]}]}],
+        "rejected": [],
+        "blank": False,
+        "seconds": 0.004,
+    },
+    422,
+    body=PICTURE,
+)
+PREDICT = _route(
+    schemas.PredictionsAnswer,
+    {"labels": [1], "probabilities": [PROBABILITIES], "is_digit": [0.99], "confidence": [1.0]},
+    body=_images(schemas.Images),
+)
+EXPLAIN = _route(
+    schemas.Explanation,
+    {
+        "label": 1,
+        "probabilities": PROBABILITIES,
+        "is_digit": 0.99,
+        "layers": [{"name": "conv1", "kind": "convolution", **MAP_SIZE, "maps": "AP8=", "maximum": 1.7}],
+        "saliency": None,
+        "seconds": 0.002,
+    },
+    body=_images(schemas.OneImage),
+)
+FILTERS = _route(
+    schemas.Filters, {"layers": [{"name": "conv1", **KERNEL_SIZE, "kernels": "Af8=", "scale": 0.4}]}
+)
+MODEL = _route(
+    schemas.ModelCard,
+    {
+        "name": "digits",
+        "version": "0.1.0",
+        "source": "shipped",
+        "knows_no_digit": True,
+        "corrections": False,
+        "limits": {"body_bytes": 5_000_000, "pixels": 25_000_000, "images": 1024},
+    },
+)
+LIVE = _route(schemas.Live, {"live": True})
+READY = _route(schemas.Ready, {"ready": True})
+MODEL_READY = _route(schemas.ModelReady, {"name": "digits", "ready": True})
+SERVER = _route(
+    schemas.ServerCard,
+    {"name": "digit-recognizer", "version": "0.1.0", "extensions": ["binary_tensor_data"]},
+)
+METADATA = _route(
+    schemas.Metadata,
+    {
+        "name": "digits",
+        "versions": ["1"],
+        "platform": "onnxruntime_onnx",
+        "inputs": [{"name": "images", "datatype": "UINT8", "shape": [-1, SIDE, SIDE]}],
+        "outputs": [{**LABELS, "shape": [-1]}],
+    },
+)
+INFER = _route(
+    schemas.InferAnswer,
+    {"model_name": "digits", "model_version": "1", "outputs": [{**LABELS, "shape": [1], "data": [1]}]},
+    body=_json(
+        schemas.InferRequest,
+        {
+            "inputs": [{"name": "images", "shape": [1, SIDE, SIDE], "datatype": "UINT8", "data": [ONE]}],
+            "outputs": [{"name": "labels"}],
+        },
+    ),
+)
+ADD_CORRECTION = _route(
+    schemas.Kept,
+    {"id": 17},
+    404,
+    415,
+    body=_json(schemas.Correction, {"image": ONE_BASE64, "label": 1, "read_as": 7}),
+    status=201,
+)
+COUNT_CORRECTIONS = _route(schemas.Corrections, {"count": 17}, 404)
+DELETE_CORRECTION = _route(None, None, 404, status=204)
 
 
 def describe(app: FastAPI, *, with_token: bool) -> None:
-    """Let an application tell what its routes take and give; made when it is first asked for."""
+    """Make an application describe its routes; the description is built when it is first requested."""
 
-    def openapi() -> dict[str, Any]:
+    def openapi() -> JsonObject:
         if app.openapi_schema is None:
             app.openapi_schema = _document(app, with_token=with_token)
         return app.openapi_schema
@@ -27,27 +184,24 @@ def describe(app: FastAPI, *, with_token: bool) -> None:
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def _document(app: FastAPI, *, with_token: bool) -> dict[str, Any]:
+def _document(app: FastAPI, *, with_token: bool) -> JsonObject:
     document = get_openapi(
         title=app.title, version=app.version, description=app.description, routes=app.routes
     )
-    _, bodies = models_json_schema([(each, "validation") for each in BODIES], ref_template=PLACE)
-    components = document["components"]
+    _, bodies = models_json_schema(
+        [(each, "validation") for each in BODIES], ref_template=SCHEMAS + "{model}"
+    )
+    components: Any = document["components"]
     components["schemas"].update(bodies["$defs"])
-    for name in NOT_OURS:
+    for name in FASTAPI_ERRORS:
         components["schemas"].pop(name, None)
     if with_token:
-        components["securitySchemes"] = {"token": BEARER}
+        components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
         document["security"] = [{"token": []}]
     for path, methods in document["paths"].items():
         for operation in methods.values():
-            _tidy(path, operation, with_token=with_token)
+            if FASTAPI_ERRORS[0] in str(operation["responses"].get("422")):
+                del operation["responses"]["422"]
+            if path.startswith("/v2/health/") and with_token:
+                operation["security"] = []
     return document
-
-
-def _tidy(path: str, operation: dict[str, Any], *, with_token: bool) -> None:
-    """Take out of an operation what the service does not do."""
-    if NOT_OURS[0] in str(operation["responses"].get("422")):
-        del operation["responses"]["422"]
-    if path.startswith("/v2/health/") and with_token:
-        operation["security"] = []

@@ -1,4 +1,7 @@
-"""The requests and answers of ``/v1``, as OpenAPI shows them."""
+"""Schemas of requests and answers, for validation and OpenAPI.
+
+OpenAPI shows the classes' names and docstrings. Answers are described here, but not validated.
+"""
 
 from __future__ import annotations
 
@@ -17,37 +20,39 @@ Probabilities = Annotated[list[Probability], Field(min_length=CLASSES, max_lengt
 Base64 = Annotated[str, Field(json_schema_extra={"contentEncoding": "base64"})]
 Count = Annotated[int, Field(ge=0)]
 
+JsonObject = dict[str, Any]
+
 
 class _Schema(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
 
 class Error(_Schema):
-    """What is wrong, in one sentence."""
+    """An error, in one sentence."""
 
     error: str
 
 
 class Images(_Schema):
-    """Images of single digits: rows from top to bottom, 0 background to 255 ink."""
+    """Images of single digits: 28 rows of 28 pixels, 0 background to 255 ink."""
 
     images: Annotated[list[Image], Field(min_length=1)]
 
 
 class Rows(_Schema):
-    """Images whose pixels may be any integers: asking each for its range takes longer than all else."""
+    """`Images` without the range check of each pixel, which would take most of a request's time."""
 
     images: Annotated[list[Annotated[list[Annotated[list[int], Side]], Side]], Field(min_length=1)]
 
 
 class OneImage(_Schema):
-    """Exactly one image."""
+    """One image of a digit: 28 rows of 28 pixels, 0 background to 255 ink."""
 
     images: Annotated[list[Image], Field(min_length=1, max_length=1)]
 
 
 class PredictionsAnswer(_Schema):
-    """What the model makes of each image."""
+    """The prediction for each image; `is_digit` is null if the model does not detect non-digits."""
 
     labels: list[Digit]
     probabilities: list[Probabilities]
@@ -56,7 +61,7 @@ class PredictionsAnswer(_Schema):
 
 
 class BoxAnswer(_Schema):
-    """A part of the picture, in its pixels."""
+    """A rectangle in the picture, in pixels; `x` and `y` are its upper left corner."""
 
     x: int
     y: int
@@ -65,7 +70,7 @@ class BoxAnswer(_Schema):
 
 
 class DigitAnswer(_Schema):
-    """One digit; `image` is what the network got, 784 bytes, 0 background to 255 ink."""
+    """One digit; `image` is the input of the network: 784 bytes, 0 background to 255 ink."""
 
     digit: Digit
     box: BoxAnswer
@@ -76,25 +81,25 @@ class DigitAnswer(_Schema):
 
 
 class NumberAnswer(_Schema):
-    """Digits that stand together."""
+    """The digits of one number, from left to right."""
 
     digits: list[DigitAnswer]
 
 
 class LineAnswer(_Schema):
-    """Numbers side by side."""
+    """The numbers of one line, from left to right."""
 
     numbers: list[NumberAnswer]
 
 
 class RejectedAnswer(BoxAnswer):
-    """A mark that is no digit, and what it would be if it were one."""
+    """A mark that is not a digit; `guess` is the digit it resembles most."""
 
     guess: DigitAnswer | None = None
 
 
 class ReadingAnswer(_Schema):
-    """All that was read in a picture; `blank` where it has no ink at all."""
+    """The reading of a picture; `blank` means that it has no ink at all."""
 
     text: str
     width: Count
@@ -106,7 +111,7 @@ class ReadingAnswer(_Schema):
 
 
 class LayerAnswer(_Schema):
-    """A convolution's maps: channels × height × width bytes, 255 at the layer's `maximum`."""
+    """Feature maps of a convolution: channels × height × width bytes; 255 is the layer's `maximum`."""
 
     name: str
     kind: str
@@ -118,7 +123,7 @@ class LayerAnswer(_Schema):
 
 
 class Explanation(_Schema):
-    """What goes on in the network; `saliency` has 784 bytes, 255 where hiding the ink costs the most."""
+    """Feature maps of an image; `saliency` has 784 bytes, 255 where the answer depends on the ink most."""
 
     label: Digit
     probabilities: Probabilities
@@ -129,9 +134,9 @@ class Explanation(_Schema):
 
 
 class KernelsAnswer(_Schema):
-    """A convolution's filters, the mean over their inputs: outputs × height × width bytes.
+    """Filters of a convolution, averaged over its inputs: outputs × height × width bytes.
 
-    128 is 0, 255 is `scale`, 1 is minus `scale`.
+    128 is weight 0, 255 is `scale`, 1 is minus `scale`.
     """
 
     name: str
@@ -144,13 +149,13 @@ class KernelsAnswer(_Schema):
 
 
 class Filters(_Schema):
-    """The filters of every convolution."""
+    """The filters of all convolutions."""
 
     layers: list[KernelsAnswer]
 
 
 class LimitsAnswer(_Schema):
-    """The largest request in bytes, picture in pixels, and number of images."""
+    """The largest request in bytes, picture in pixels, and number of images in a request."""
 
     body_bytes: int
     pixels: int
@@ -158,7 +163,7 @@ class LimitsAnswer(_Schema):
 
 
 class ModelCard(_Schema):
-    """The model that is served; `corrections` says whether the service keeps corrections."""
+    """The model and its limits; `knows_no_digit`: it detects non-digits, `corrections`: they are stored."""
 
     name: str
     version: str
@@ -169,7 +174,7 @@ class ModelCard(_Schema):
 
 
 class InputTensor(_Schema):
-    """A tensor of the Open Inference Protocol: its numbers in `data`, or behind the JSON as bytes."""
+    """An input tensor: its values are in `data`, or follow the JSON as bytes."""
 
     name: str
     shape: Annotated[list[int], Field(min_length=1)]
@@ -179,7 +184,7 @@ class InputTensor(_Schema):
 
 
 class AskedTensor(_Schema):
-    """A tensor that is asked for; the parameter `binary_data` says in which form."""
+    """A requested output; the parameter `binary_data` selects bytes instead of JSON."""
 
     name: str
     parameters: dict[str, Any] = {}
@@ -195,7 +200,7 @@ class InferRequest(_Schema):
 
 
 class OutputTensor(_Schema):
-    """A tensor of the answer."""
+    """An output tensor: its values are in `data`, or follow the JSON as bytes."""
 
     name: str
     shape: list[int]
@@ -214,7 +219,7 @@ class InferAnswer(_Schema):
 
 
 class TensorCard(_Schema):
-    """What a tensor is; -1 for the number of images."""
+    """Name, type and shape of a tensor; -1 stands for the number of images."""
 
     name: str
     datatype: str
@@ -222,7 +227,7 @@ class TensorCard(_Schema):
 
 
 class Metadata(_Schema):
-    """What the model takes and gives."""
+    """The model's input and output tensors."""
 
     name: str
     versions: list[str]
@@ -232,7 +237,7 @@ class Metadata(_Schema):
 
 
 class ServerCard(_Schema):
-    """What the service is."""
+    """The name and version of the service."""
 
     name: str
     version: str
@@ -240,26 +245,26 @@ class ServerCard(_Schema):
 
 
 class Live(_Schema):
-    """The service runs."""
+    """The service is running."""
 
     live: bool
 
 
 class Ready(_Schema):
-    """The service takes requests."""
+    """The service accepts requests."""
 
     ready: bool
 
 
 class ModelReady(_Schema):
-    """The model takes requests."""
+    """The model accepts requests."""
 
     name: str
     ready: bool
 
 
 class Correction(_Schema):
-    """What an image really shows: `label` is null where it is no digit."""
+    """The right label of an image; null for a non-digit."""
 
     image: Base64
     label: Digit | None
@@ -267,12 +272,12 @@ class Correction(_Schema):
 
 
 class Kept(_Schema):
-    """The number under which a correction is kept."""
+    """The id of a stored correction."""
 
     id: int
 
 
 class Corrections(_Schema):
-    """How many corrections are kept."""
+    """The number of stored corrections."""
 
     count: Count

@@ -1,4 +1,4 @@
-"""The process: listens, says so, and on SIGTERM answers what it has before it ends."""
+"""``digits serve``: listens, answers, and shuts down without losing a request."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ import uvicorn
 
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.service.app import create_app
-from digit_recognizer.service.logs import configure
-from digit_recognizer.service.protocol import Protocol, make_protocol
+from digit_recognizer.service.http_limits import LimitedProtocol, make_protocol
+from digit_recognizer.service.limits import State
+from digit_recognizer.service.observability import configure_logging
 from digit_recognizer.service.settings import Settings
-from digit_recognizer.service.state import State
 
-BACKLOG = 2048  # connections that wait for being accepted
-KEEP_ALIVE = 15  # seconds until an idle connection is closed
-GRACE = 7  # seconds that requests get to end, after SIGTERM
-LAST_REQUESTS = 1.0  # seconds in which open connections may still ask, behind the drain
-TICK = 0.1  # seconds
-LOOK = 5  # ticks between two looks at all connections
+BACKLOG = 2048  # connections that wait to be accepted
+KEEP_ALIVE_SECONDS = 15
+SHUTDOWN_SECONDS = 7  # for open requests, after SIGTERM
+LAST_REQUEST_SECONDS = 1.0  # for requests on open connections, after the drain
+TICK_SECONDS = 0.1
+TICKS_PER_CHECK = 5  # of the timeouts of all connections
+SWITCH_SECONDS = 0.001  # of Python's thread switching: answers must not wait for threads that compute
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-SWITCH = 0.001  # seconds after which a thread that works in Python lets another one
 
 
 def serve(settings: Settings, announce: Callable[[str], None]) -> None:
@@ -39,31 +39,31 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     Parameters
     ----------
     settings
-        What to serve, and where.
+        What to serve, and on which address.
     announce
-        Is told the address when requests are answered.
+        Called with the URL when the service answers requests.
 
     Raises
     ------
     DigitsError
         The model is missing or damaged, or the address is taken.
     """
-    _allow_many_files()
+    _raise_file_limit()
     with _listen(settings.host, settings.port) as listener:
-        address = _address(listener)
+        url = _url(listener)
         if settings.workers == 1:
-            run_server(settings, listener, lambda: announce(address))
+            run_server(settings, listener, lambda: announce(url))
             return
-        from digit_recognizer.service.workers import run_workers
+        from digit_recognizer.service.process import run_workers
 
-        run_workers(settings, listener, lambda: announce(address))
+        run_workers(settings, listener, lambda: announce(url))
 
 
 def run_server(settings: Settings, listener: socket.socket, when_ready: Callable[[], None]) -> None:
-    """Serve in this process until a signal ends it."""
-    warnings.simplefilter("ignore")  # Pillow's, of what it puts up with
-    sys.setswitchinterval(SWITCH)
-    configure(as_json=settings.log_json)
+    """Serve in this process until a signal."""
+    warnings.simplefilter("ignore")  # Pillow warns about pictures that it reads nevertheless
+    sys.setswitchinterval(SWITCH_SECONDS)
+    configure_logging(as_json=settings.log_json)
     app = create_app(settings)
     config = uvicorn.Config(
         app,
@@ -72,15 +72,18 @@ def run_server(settings: Settings, listener: socket.socket, when_ready: Callable
         http=make_protocol(settings.header_seconds, settings.connections),
         ws="none",
         server_header=False,
-        timeout_keep_alive=KEEP_ALIVE,
-        timeout_graceful_shutdown=GRACE,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         backlog=BACKLOG,
     )
-    Server(config, app.state.service, settings.drain_seconds, when_ready).run([listener])
+    _Server(config, app.state.service, settings.drain_seconds, when_ready).run([listener])
 
 
-class Server(uvicorn.Server):
-    """uvicorn, which says first that it is not ready any more, and ends with status 0."""
+class _Server(uvicorn.Server):
+    """uvicorn's server with a drain before shutdown, and exit status 0 after a signal.
+
+    It overrides methods that uvicorn does not document, so pyproject.toml bounds uvicorn's version.
+    """
 
     def __init__(
         self, config: uvicorn.Config, state: State, drain_seconds: float, when_ready: Callable[[], None]
@@ -92,15 +95,15 @@ class Server(uvicorn.Server):
         self._parent = multiprocessing.parent_process()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to listen, and say so."""
+        """Listen, and report it."""
         await super().startup(sockets)
         gc.collect()
-        gc.freeze()  # what is there stays: nobody waits while it is looked through again and again
+        gc.freeze()  # long-lived objects need not be scanned again while requests wait
         self._when_ready()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """End by request: the signal that asked for it is not raised again behind the end."""
+        """Handle signals; unlike uvicorn, do not re-raise the signal, so that the exit status is 0."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -112,24 +115,28 @@ class Server(uvicorn.Server):
                 signal.signal(each, handler)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        """Go away: not ready, then closed; a second Ctrl+C does not wait."""
+        """Start the drain; a second Ctrl+C shuts down at once."""
         if self._state.draining and sig == signal.SIGINT:
             self.should_exit = self.force_exit = True
         self._state.draining = True
 
     async def main_loop(self) -> None:
-        """Serve until told to end, and then on for as long as others need to notice."""
+        """Serve until a signal, and then for the drain, in which load balancers notice the shutdown."""
         counter = 0
         while not (self._state.draining or await self.on_tick(counter)):
             counter += 1
-            await asyncio.sleep(TICK)
+            await asyncio.sleep(TICK_SECONDS)
         self._state.draining = True
         if not self.should_exit:
             await asyncio.sleep(self._drain_seconds)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Let nobody else in, answer who is in, and end."""
-        waiting = [connection for each in sockets or [] for connection in _accepted(each)]
+        """Stop accepting, finish open requests, shut down.
+
+        Connections that the kernel has accepted but the event loop has not are served as well: closing the
+        listener would reset them.
+        """
+        waiting = [connection for each in sockets or [] for connection in _accept_all(each)]
         for server in self.servers:
             server.close()
         for each in sockets or []:
@@ -137,34 +144,34 @@ class Server(uvicorn.Server):
         loop = asyncio.get_running_loop()
         for connection in waiting:
             await loop.connect_accepted_socket(self._make_connection, connection)
-        await self._until_nobody_asks()
+        await self._wait_for_last_requests()
         await super().shutdown(sockets)
 
-    def _make_connection(self) -> Protocol:
-        assert issubclass(self.config.http_protocol_class, Protocol)
+    def _make_connection(self) -> LimitedProtocol:
+        assert issubclass(self.config.http_protocol_class, LimitedProtocol)
         return self.config.http_protocol_class(self.config, self.server_state, self.lifespan.state)
 
-    async def _until_nobody_asks(self) -> None:
-        """Wait a moment for requests that are on their way over connections that are there."""
+    async def _wait_for_last_requests(self) -> None:
+        """Wait a moment for requests that are on their way over open connections."""
         loop = asyncio.get_running_loop()
-        end = loop.time() + LAST_REQUESTS
+        end = loop.time() + LAST_REQUEST_SECONDS
         while self.server_state.connections and not self.force_exit and loop.time() < end:
-            await asyncio.sleep(TICK / 4)
+            await asyncio.sleep(TICK_SECONDS / 4)
 
     async def on_tick(self, counter: int) -> bool:
-        """Look after the connections, and whether there still is who started this worker."""
-        if counter % LOOK == 0:
+        """Enforce connection timeouts; exit if the parent process died."""
+        if counter % TICKS_PER_CHECK == 0:
             now = asyncio.get_running_loop().time()
             for connection in list(self.server_state.connections):
-                if isinstance(connection, Protocol):
-                    connection.look(now)
+                if isinstance(connection, LimitedProtocol):
+                    connection.enforce_timeouts(now)
             if self._parent is not None and not self._parent.is_alive():
                 return True
         return await super().on_tick(counter)
 
 
-def _accepted(listener: socket.socket) -> Iterator[socket.socket]:
-    """Give the connections that wait for being accepted."""
+def _accept_all(listener: socket.socket) -> Iterator[socket.socket]:
+    """Accept and yield the connections in the listener's backlog."""
     while True:
         try:
             connection, _ = listener.accept()
@@ -189,16 +196,16 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _address(listener: socket.socket) -> str:
+def _url(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _allow_many_files() -> None:
-    """Allow as many open files as this user may have: each connection is one."""
+def _raise_file_limit() -> None:
+    """Allow as many open files as the system lets this user have: each connection is one."""
     if sys.platform == "win32":
         return
     import resource
 
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))

@@ -1,4 +1,4 @@
-"""``/v1``: pictures and images in, readings, predictions and explanations out."""
+"""``/v1``: reads pictures; predicts and explains images of single digits."""
 
 from __future__ import annotations
 
@@ -9,142 +9,149 @@ from fastapi import APIRouter, Query, Request
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.responses import Response
 
+from digit_recognizer import __version__
 from digit_recognizer.digits import PIXELS, SIDE
 from digit_recognizer.errors import DigitsError
-from digit_recognizer.service import examples, schemas
-from digit_recognizer.service.errors import Refusal, described, json_response
-from digit_recognizer.service.model import NAME, Model
+from digit_recognizer.service import openapi, schemas
+from digit_recognizer.service.errors import invalid_json, json_response
+from digit_recognizer.service.model import MODEL_NAME, Model
 from digit_recognizer.service.settings import Settings
 
 JSON, RAW, FORM = "application/json", "application/octet-stream", "multipart/form-data"
-LARGE = 100_000  # bytes of JSON, which take longer to parse than others should wait
+MAX_INLINE_BYTES = 100_000  # of JSON; more is parsed in a thread, so that other requests do not wait
 IMAGES, ROWS = TypeAdapter(schemas.Images), TypeAdapter(schemas.Rows)
 
 
-class _InMemory(MultiPartParser):
-    """A parser of forms that writes no picture to the disk."""
+class _InMemoryParser(MultiPartParser):
+    """Keeps uploads in memory: pictures are never written to disk."""
 
     spool_max_size = sys.maxsize
 
 
 def add_routes(router: APIRouter, model: Model, settings: Settings) -> None:
-    """Add ``/v1/read``, ``/v1/predict``, ``/v1/explain``, ``/v1/filters`` and ``/v1/model``."""
+    """Add the routes; the functions' names and docstrings are in OpenAPI."""
 
-    async def read(request: Request, images: bool = Query(False, description=examples.IMAGES)) -> Response:
+    async def read(request: Request, images: bool = Query(False, description=openapi.IMAGES)) -> Response:
         """Read the numbers in a picture: PNG, JPEG, WebP, BMP, or the first frame of a GIF."""
         picture = await _picture(request)
         try:
             return json_response(await model.read(picture, images=images))
         except DigitsError as error:
-            raise Refusal(422, str(error)) from error
+            raise HTTPException(422, str(error)) from error
 
     async def predict(request: Request) -> Response:
-        """Say which digit each image of 28x28 pixels shows."""
+        """Predict the digit in each image of 28x28 pixels."""
         found = await model.predict(await _images(request, model, settings.images))
         labels, probabilities, is_digit, confidence = zip(*found, strict=True)
         return json_response(
             {
                 "labels": labels,
                 "probabilities": probabilities,
-                "is_digit": is_digit if model.knows_no_digit else None,
+                "is_digit": is_digit if model.has_is_digit else None,
                 "confidence": confidence,
             }
         )
 
     async def explain(
-        request: Request, saliency: bool = Query(True, description=examples.SALIENCY)
+        request: Request, saliency: bool = Query(True, description=openapi.SALIENCY)
     ) -> Response:
-        """Show what goes on in the network when it sees one image of 28x28 pixels."""
+        """Return the feature maps and the saliency of one image of 28x28 pixels."""
         images = await _images(request, model, 1)
         return json_response(await model.explain(images[0], saliency=saliency))
 
     async def filters() -> Response:
-        """Return the filters of every convolution."""
+        """Return the filters of all convolutions."""
         return json_response(await model.filters(), headers={"Cache-Control": "private, max-age=60"})
 
     async def card() -> Response:
-        """Say which model is served, and what a request may hold."""
+        """Describe the model and the limits of a request."""
         limits = {"body_bytes": settings.body_bytes, "pixels": settings.pixels, "images": settings.images}
         return json_response(
             {
-                "name": NAME,
-                "version": model.version,
-                "source": "shipped" if model.shipped else "run",
-                "knows_no_digit": model.knows_no_digit,
+                "name": MODEL_NAME,
+                "version": __version__,
+                "source": "shipped" if model.is_shipped else "run",
+                "knows_no_digit": model.has_is_digit,
                 "corrections": settings.corrections,
                 "limits": limits,
             }
         )
 
-    router.add_api_route("/v1/read", read, methods=["POST"], **examples.READ)
-    router.add_api_route("/v1/predict", predict, methods=["POST"], **examples.PREDICT)
-    router.add_api_route("/v1/explain", explain, methods=["POST"], **examples.EXPLAIN)
-    router.add_api_route("/v1/filters", filters, methods=["GET"], **examples.FILTERS)
-    router.add_api_route("/v1/model", card, methods=["GET"], **examples.MODEL)
+    router.add_api_route("/v1/read", read, methods=["POST"], **openapi.READ)
+    router.add_api_route("/v1/predict", predict, methods=["POST"], **openapi.PREDICT)
+    router.add_api_route("/v1/explain", explain, methods=["POST"], **openapi.EXPLAIN)
+    router.add_api_route("/v1/filters", filters, methods=["GET"], **openapi.FILTERS)
+    router.add_api_route("/v1/model", card, methods=["GET"], **openapi.MODEL)
 
 
 def content_type(request: Request) -> str:
-    """Return a request's media type, without what follows it; empty if it names none."""
+    """Return a request's media type without parameters; empty if it names none."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 async def _picture(request: Request) -> bytes:
-    """Return the bytes of the picture that a request holds, raw or as a field of a form."""
-    picture = await _field(request) if content_type(request) == FORM else await request.body()
+    """Return the picture in a request: the body, or a field of a form."""
+    picture = await _form_field(request) if content_type(request) == FORM else await request.body()
     if not picture:
-        raise Refusal(400, "the request holds no picture: send the bytes of one, or a form with one")
+        raise HTTPException(
+            400, "the request has no picture; send its bytes, or a form with a file 'picture'"
+        )
     return picture
 
 
-async def _field(request: Request) -> bytes:
+async def _form_field(request: Request) -> bytes:
     try:
-        form = await _InMemory(request.headers, request.stream(), max_files=1, max_fields=1).parse()
+        form = await _InMemoryParser(request.headers, request.stream(), max_files=1, max_fields=1).parse()
     except (MultiPartException, KeyError, ValueError) as error:
-        raise Refusal(400, "the form is damaged: expected one field 'picture' with a file") from error
+        raise HTTPException(400, "the form is damaged; expected one field 'picture' with a file") from error
     try:
         picture = form.get("picture")
         if not isinstance(picture, UploadFile):
-            raise Refusal(400, "the form has no file: expected one field 'picture'")
+            raise HTTPException(400, "the form has no file; expected one field 'picture' with a file")
         return await picture.read()
     finally:
         await form.close()
 
 
-async def _images(request: Request, model: Model, most: int) -> NDArray[np.uint8]:
-    """Return the images that a request holds: uint8 (N, 28, 28), N from 1 to `most`."""
+async def _images(request: Request, model: Model, max_images: int) -> NDArray[np.uint8]:
+    """Return the images in a request: uint8 (N, 28, 28), N from 1 to `max_images`."""
     body, kind = await request.body(), content_type(request)
     if kind == RAW:
-        images = _raw(body)
+        images = _raw_images(body)
     elif kind == JSON:
-        images = _parsed(body) if len(body) < LARGE else await model.run(_parsed, body)
+        images = _json_images(body) if len(body) < MAX_INLINE_BYTES else await model.run(_json_images, body)
     else:
-        raise Refusal(415, f"expected {JSON} or {RAW}, got {kind or 'no Content-Type'}")
-    if len(images) > most:
-        raise Refusal(413 if most > 1 else 400, f"expected at most {most} images, got {len(images)}")
+        raise HTTPException(415, f"expected {JSON} or {RAW}, got {kind or 'no Content-Type'}")
+    if len(images) > max_images:
+        status = 413 if max_images > 1 else 400
+        raise HTTPException(status, f"expected at most {max_images} images, got {len(images)}")
     return images
 
 
-def _raw(body: bytes) -> NDArray[np.uint8]:
+def _raw_images(body: bytes) -> NDArray[np.uint8]:
     if not body or len(body) % PIXELS:
-        raise Refusal(400, f"expected {PIXELS} bytes an image, one a pixel; got {len(body)} in all")
+        raise HTTPException(400, f"expected {PIXELS} bytes for each image, got {len(body)} bytes in all")
     return np.frombuffer(body, np.uint8).reshape(-1, SIDE, SIDE)
 
 
-def _parsed(body: bytes) -> NDArray[np.uint8]:
+def _json_images(body: bytes) -> NDArray[np.uint8]:
+    """Parse images; `bytes` refuses pixels out of range faster than pydantic does."""
     try:
         images = ROWS.validate_json(body).images
         content = b"".join([bytes(row) for image in images for row in image])
-    except ValueError:  # the structure is another, or a pixel is beyond a byte
-        raise Refusal(400, _mistake(body)) from None
+    except ValueError:
+        raise _error_in_images(body) from None
     return np.frombuffer(content, np.uint8).reshape(-1, SIDE, SIDE)
 
 
-def _mistake(body: bytes) -> str:
+def _error_in_images(body: bytes) -> HTTPException:
+    """Return what is wrong with images that were refused; only now is each pixel's range validated."""
     try:
         IMAGES.validate_json(body)
     except ValidationError as error:
-        return described(error)
-    raise AssertionError("what is refused has a mistake")
+        return invalid_json(error)
+    raise AssertionError("refused images must have an error")

@@ -1,4 +1,4 @@
-"""Several processes that answer on one address; where one dies, another takes its place."""
+"""Several worker processes on one address; a worker that dies is replaced."""
 
 from __future__ import annotations
 
@@ -17,92 +17,85 @@ from typing import Any
 
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.recognition import Recognizer
-from digit_recognizer.service.logs import configure
-from digit_recognizer.service.metrics import SHARED, forget_process
+from digit_recognizer.service.observability import METRICS_FOLDER_VARIABLE, configure_logging, forget_process
 from digit_recognizer.service.server import run_server
 from digit_recognizer.service.settings import Settings
 
 log = logging.getLogger(__name__)
 
-CONTEXT = multiprocessing.get_context("spawn")  # onnxruntime's threads do not survive a fork
-PAUSE = 0.2  # seconds between two looks at the workers
-PATIENCE = 9.5  # seconds that workers get to end, after SIGTERM
+CONTEXT = multiprocessing.get_context("spawn")  # ONNX Runtime's threads do not survive a fork
+CHECK_SECONDS = 0.2  # between two checks of the workers
+SHUTDOWN_SECONDS = 9.5  # for the workers, after SIGTERM
 
 
 def run_workers(settings: Settings, listener: socket.socket, when_ready: Callable[[], None]) -> None:
-    """Serve in `settings.workers` processes until SIGTERM or Ctrl+C.
-
-    Raises
-    ------
-    DigitsError
-        The model is missing or damaged, or a worker does not come up.
-    """
-    Recognizer(settings.model, threads=1)  # what is wrong with it is said here, and once
-    configure(as_json=settings.log_json)
+    """Serve in `settings.workers` processes until SIGTERM or Ctrl+C."""
+    Recognizer(settings.model, threads=1)  # raises once, here, if the model is missing or damaged
+    configure_logging(as_json=settings.log_json)
     listener.listen(socket.SOMAXCONN)
     with TemporaryDirectory(prefix="digits-metrics-") as folder:
-        os.environ[SHARED] = folder
+        os.environ[METRICS_FOLDER_VARIABLE] = folder
         _Workers(settings, listener).run(when_ready)
 
 
 class _Workers:
-    """The processes, each with what it sets when it serves."""
+    """Starts, replaces and stops the workers; each has an event that it sets when it serves."""
 
     def __init__(self, settings: Settings, listener: socket.socket) -> None:
         self._settings = settings
         self._listener = listener
-        self._ending = False
+        self._stopping = False
         self._workers: dict[SpawnProcess, Event] = {}
 
     def run(self, when_ready: Callable[[], None]) -> None:
         for each in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(each, self._end)
+            signal.signal(each, self._handle_signal)
         try:
             for _ in range(self._settings.workers):
                 self._start()
-            self._watch_until(lambda: all(event.is_set() for event in self._workers.values()))
-            if not self._ending:
+            self._supervise_until(lambda: all(event.is_set() for event in self._workers.values()))
+            if not self._stopping:
                 when_ready()
-            self._watch_until(lambda: False)
+            self._supervise_until(lambda: False)
         finally:
             self._stop()
 
-    def _end(self, *_: Any) -> None:
-        self._ending = True
+    def _handle_signal(self, *_: Any) -> None:
+        self._stopping = True
 
     def _start(self) -> None:
         event = CONTEXT.Event()
-        process = CONTEXT.Process(target=_work, args=(self._settings, self._listener, event))
+        process = CONTEXT.Process(target=_serve, args=(self._settings, self._listener, event))
         process.start()
         self._workers[process] = event
 
-    def _watch_until(self, done: Callable[[], bool]) -> None:
-        """Start a worker for each that dies, until something is done or a signal ends all."""
-        while not (self._ending or done()):
-            wait([process.sentinel for process in self._workers], PAUSE)
+    def _supervise_until(self, done: Callable[[], bool]) -> None:
+        """Replace workers that die, until `done` or a signal."""
+        while not (self._stopping or done()):
+            wait([process.sentinel for process in self._workers], CHECK_SECONDS)
             for process in [each for each in self._workers if not each.is_alive()]:
-                if not self._ending:
+                if not self._stopping:
                     self._replace(process)
 
     def _replace(self, process: SpawnProcess) -> None:
         event = self._workers.pop(process)
         forget_process(process.pid)
         if not event.is_set():
-            raise DigitsError(f"a worker ended before it served, with status {process.exitcode}")
-        log.warning("a worker ended with status %s: another takes its place", process.exitcode)
+            raise DigitsError(f"a worker exited before it was ready, with status {process.exitcode}")
+        log.warning("a worker exited with status %s; starting another", process.exitcode)
         self._start()
 
     def _stop(self) -> None:
-        self._listener.close()  # the workers have their own hold of it
+        self._listener.close()  # the workers have their own copies
         for process in self._workers:
             process.terminate()
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + SHUTDOWN_SECONDS
         for process in self._workers:
             process.join(max(0.0, end - time.monotonic()))
             if process.is_alive():
                 process.kill()
 
 
-def _work(settings: Settings, listener: socket.socket, ready: Event) -> None:
-    """Serve, in a process of its own."""
+def _serve(settings: Settings, listener: socket.socket, ready: Event) -> None:
+    """Run in a worker process."""
     run_server(settings, listener, ready.set)
