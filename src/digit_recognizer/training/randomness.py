@@ -48,4 +48,4 @@ def draws_from(seed: int, epoch: int, step: int, member: int = 1) -> Iterator[No
 
 
 def _combine(seed: int, epoch: int, step: int, member: int) -> int:
-    return int(np.random.SeedSequence((seed, epoch, step, member - 1)).generate_state(1, np.uint64)[0] >> 1)
+    return int(np.random.SeedSequence((seed, epoch, step, member - 1)).generate_state(1, np.uint64)[0]) >> 1
