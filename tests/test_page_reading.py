@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from digit_recognizer import Predictions, Reading, Recognizer
 from digit_recognizer.errors import DigitsError
-from digit_recognizer.recognition.line_reader import Found
+from digit_recognizer.recognition.line_reader import LineDigit
 from digit_recognizer.recognition.page_reader import read_page
 from pictures import odd_pictures, pdf_of, written
 
@@ -147,12 +147,12 @@ def test_what_the_line_does_not_show_counts_where_its_own_image_is_sure(is_digit
     ],
 )
 def test_what_the_line_hardly_shows_counts_where_its_own_image_shows_it(shown, likeliest, text):
-    def find(strip: np.ndarray) -> list[Found]:
+    def find(strip: np.ndarray) -> list[LineDigit]:
         classes = [7 if is_digit > 0.5 else likeliest for is_digit in shown]
         rows = np.full((3, 10), 0.01, np.float32)
         rows[range(3), classes] = 0.91
         return [
-            Found(each, row, is_digit)
+            LineDigit(each, row, is_digit)
             for each, row, is_digit in zip(middles(strip), rows, shown, strict=True)
         ]
 
@@ -160,10 +160,10 @@ def test_what_the_line_hardly_shows_counts_where_its_own_image_shows_it(shown, l
 
 
 def test_line_and_image_decide_together():
-    def find(strip: np.ndarray) -> list[Found]:
+    def find(strip: np.ndarray) -> list[LineDigit]:
         torn = np.full(10, 0.02, np.float32)
         torn[[1, 7]] = 0.44, 0.4
-        return [Found(middle, torn, 0.8) for middle in middles(strip)]
+        return [LineDigit(middle, torn, 0.8) for middle in middles(strip)]
 
     found = read_page(written("472"), sevens(0.6), find)
     assert found.text == "777"

@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 
 from digit_recognizer.reading import Box, Line, Number, ReadDigit, Reading, SingleDigit
-from digit_recognizer.recognition.overlay import READ, REJECTED, UNSURE, draw_reading
+from digit_recognizer.recognition.overlay import (
+    CONFIDENT_COLOUR,
+    REJECTED_COLOUR,
+    UNCERTAIN_COLOUR,
+    draw_reading,
+)
 
 
 def read_digit(digit: int, x: int = 0, y: int = 0, sure: float = 0.95) -> ReadDigit:
@@ -68,9 +73,9 @@ def test_an_overlay_frames_each_digit_by_how_sure_it_is_and_leaves_the_rest_as_i
     found = Reading((Line((Number((sure, unsure)),)),), (Box(20, 100, 40, 10),))
     drawn = np.array(draw_reading(page, found))
     assert drawn.shape == (120, 200, 3)
-    assert drawn[60, 40].tolist() == drawn[79, 50].tolist() == list(READ)
-    assert drawn[60, 90].tolist() == drawn[60, 109].tolist() == list(UNSURE)
-    assert drawn[105, 20].tolist() == drawn[100, 30].tolist() == list(REJECTED)
+    assert drawn[60, 40].tolist() == drawn[79, 50].tolist() == list(CONFIDENT_COLOUR)
+    assert drawn[60, 90].tolist() == drawn[60, 109].tolist() == list(UNCERTAIN_COLOUR)
+    assert drawn[105, 20].tolist() == drawn[100, 30].tolist() == list(REJECTED_COLOUR)
     assert (drawn[115] == 250).all()
     assert (drawn[105, 25:55] == 40).all()
 

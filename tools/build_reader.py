@@ -29,8 +29,8 @@ from digit_recognizer import resume as resume_run
 from digit_recognizer import train as train_run
 from digit_recognizer.evaluation import wilson_interval
 from digit_recognizer.files import replacing, write_text
-from digit_recognizer.recognition.line_reader import MODEL as LINE_MODEL
-from digit_recognizer.recognition.recognizer import SHIPPED
+from digit_recognizer.recognition.line_reader import LINE_MODEL
+from digit_recognizer.recognition.recognizer import BUNDLED_MODEL
 from digit_recognizer.runs.run_folder import MODEL, held_out_rows, is_finished, read_environment
 from digit_recognizer.training.distillation import load_teacher
 from line_network import LineNetwork, average_lines, draw_strangers, export_lines, line_accuracy, train_lines
@@ -90,10 +90,10 @@ def build(source: str, work: Path) -> None:
     export_lines(trained_lines(work / "lines.safetensors", digits, teacher), LINE_MODEL)
     judged = Judged(*judge(pupils, digits))
     alone = Judged(*judge([judged_teacher], digits))
-    with replacing(SHIPPED) as partial:
+    with replacing(BUNDLED_MODEL) as partial:
         shutil.copyfile(reader / MODEL, partial)
-    write_text(SHIPPED.with_name("README.md"), card(reader, judged, alone, right))
-    print(f"{SHIPPED.name}: pupils {judged.accuracy:.3%}; {LINE_MODEL.name}: {right:.1%} of lines")
+    write_text(BUNDLED_MODEL.with_name("README.md"), card(reader, judged, alone, right))
+    print(f"{BUNDLED_MODEL.name}: pupils {judged.accuracy:.3%}; {LINE_MODEL.name}: {right:.1%} of lines")
 
 
 def network_of(run: Path) -> nn.Module:
@@ -170,7 +170,7 @@ def card(reader: Path, judged: Judged, alone: Judged, right: float) -> str:
         teacher_errors=alone.errors[0],
         images=f"{data['images']:,}",
         sha256=data["sha256"],
-        bytes=f"{SHIPPED.stat().st_size:,}",
+        bytes=f"{BUNDLED_MODEL.stat().st_size:,}",
         line_accuracy=f"{100 * right:.1f}",
         lines=f"{LINES:,}",
         line_bytes=f"{LINE_MODEL.stat().st_size:,}",

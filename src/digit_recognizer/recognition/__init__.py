@@ -1,4 +1,4 @@
-"""Digits ► predictions, with ONNX Runtime and without torch."""
+"""Recognise digits with ONNX Runtime, without torch."""
 
 from digit_recognizer.recognition.recognizer import THRESHOLD, Recognizer
 

@@ -1,4 +1,4 @@
-"""A picture with what was read in it drawn over it."""
+"""Draw a reading over its picture."""
 
 from __future__ import annotations
 
@@ -8,38 +8,27 @@ from PIL import Image, ImageDraw, ImageFont
 
 from digit_recognizer.reading import Box, Reading
 
-READ, UNSURE, REJECTED = (0, 102, 179), (213, 94, 0), (130, 130, 130)  # blue, vermilion, grey
-SURE = 0.9  # confidence from which a digit is drawn as read without doubt
-LETTERS = 0.5  # of a box's height
+CONFIDENT_COLOUR = (0, 102, 179)  # blue
+UNCERTAIN_COLOUR = (213, 94, 0)  # orange
+REJECTED_COLOUR = (130, 130, 130)  # grey
+MIN_CONFIDENCE = 0.9  # below, a digit is drawn as uncertain
+LABEL_HEIGHT_FRACTION = 0.5  # of the height of a box
+MIN_LABEL_HEIGHT_PX = 10
 
 
 def draw_reading(page: NDArray[np.uint8], reading: Reading) -> Image.Image:
-    """Draw each digit in its box, blue, or orange where it is unsure, and rejected marks in grey.
-
-    Parameters
-    ----------
-    page
-        uint8, shape (height, width), as it was read.
-    reading
-        With boxes in the page's pixels.
-
-    Returns
-    -------
-    Image.Image
-        In colour, as large as the page; the digits stand over their boxes.
-    """
+    """Return a page, (H, W), in colour, with a box around each mark and each digit written above its box."""
     image = Image.fromarray(page).convert("RGB")
     draw = ImageDraw.Draw(image)
-    breadth = max(1, round(max(page.shape) / 500))
+    line_width = max(1, round(max(page.shape) / 500))
     for box in reading.rejected:
-        draw.rectangle(_corners(box), outline=REJECTED, width=breadth)
+        draw.rectangle(_corners(box), outline=REJECTED_COLOUR, width=line_width)
     for digit in reading.digits:
-        colour = READ if digit.confidence >= SURE else UNSURE
-        draw.rectangle(_corners(digit.box), outline=colour, width=breadth)
-        size = max(10, round(LETTERS * digit.box.height))
-        place = (digit.box.x + digit.box.width / 2, max(digit.box.y - breadth, size))
+        colour = CONFIDENT_COLOUR if digit.confidence >= MIN_CONFIDENCE else UNCERTAIN_COLOUR
+        draw.rectangle(_corners(digit.box), outline=colour, width=line_width)
+        size = max(MIN_LABEL_HEIGHT_PX, round(LABEL_HEIGHT_FRACTION * digit.box.height))
         draw.text(
-            place,
+            (digit.box.x + digit.box.width / 2, max(digit.box.y - line_width, size)),
             str(digit.digit),
             fill=colour,
             font=ImageFont.load_default(size),

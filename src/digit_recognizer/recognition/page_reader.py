@@ -1,10 +1,9 @@
-"""A page ► a `Reading`: where the digits of each line are, then what each of them is."""
+"""Read a page: find the digits of each text line with one network, then recognise each with another."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,113 +15,112 @@ from digit_recognizer.imaging.marks import Mark
 from digit_recognizer.imaging.mnist_style import mark_to_image
 from digit_recognizer.imaging.strip import Strip, make_strip
 from digit_recognizer.reading import Box, Line, Number, ReadDigit, Reading
-from digit_recognizer.recognition.line_reader import Found
+from digit_recognizer.recognition.line_reader import LineDigit
 
-Predict = Callable[[NDArray[np.uint8]], Predictions]
-FindDigits = Callable[[NDArray[np.uint8]], list[Found]]
+Predict = Callable[[NDArray[np.uint8]], Predictions]  # of images, (N, 28, 28)
+FindDigits = Callable[[NDArray[np.uint8]], list[LineDigit]]  # of a strip, (40, W), from left to right
 
-SURE = 0.5  # probability from which something is taken for a digit
-STRAY = 0.8  # likewise, where the line shows none
-LOW = 0.35  # of the line's height; lower marks are no digits that it hardly shows
-TALL = 0.5  # of the line's height; lower marks that the line shows no digit in are none
-ALONE = 0.25  # weight of what a digit's own image says about which it is, beside what its line says
-SPACE = 0.9  # of the line's height: numbers are as far apart
-LONG, MOSTLY_STRANGE = 20, 0.3  # marks of a line, and the share that look like no digits on their own
-LETTERS = 6  # tall marks of a line that are no digits; with as many it may be a line of text
-TALLEST, AS_TALL = 80, 0.85  # percentile of a text's tall marks, and how tall numbers are beside them
-GAP = 0.35  # of the line's height, at most, between the letters of a word
+MIN_P_DIGIT = 0.5  # below, a mark is a non-digit
+MIN_P_DIGIT_UNLOCATED = 0.8  # likewise, for a mark in which the line's network finds no digit
+DOUBTFUL_HEIGHT_FRACTION = 0.35  # of the line's height; lower marks cannot be low-confidence digits
+TALL_MARK_FRACTION = 0.5  # of the line's height; lower marks are neither unlocated digits nor letters
+IMAGE_WEIGHT = 0.25  # of the prediction for a digit's own image; the rest is its line's
+NUMBER_GAP_FRACTION = 0.9  # of the line's height; a wider gap separates two numbers
+LONG_LINE_MARKS = 20  # a long line is judged by its proportion of non-digits: it may be text
+MAX_NON_DIGIT_FRACTION = 0.3  # of the marks of a long line
+MIN_TEXT_LETTERS = 6  # tall marks that are no digits; a line with fewer is not text
+TEXT_HEIGHT_PERCENTILE = 80  # percentile of the heights of tall marks that is the height of a text
+MIN_NUMBER_HEIGHT_FRACTION = 0.85  # of the height of the text around it; an "o" is lower than that
+LETTER_GAP_FRACTION = 0.35  # of the line's height; a wider gap separates two words
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Guess:
-    """What may be a digit: what the line shows there, None where it shows nothing, and its ink."""
+class _Candidate:
+    """A mark that may be a digit, and what the line's network found there, if anything."""
 
-    found: Found | None
+    located: LineDigit | None
     mark: Mark
 
 
-class _Seen(NamedTuple):
-    """A mark, what it would be if it were a digit, None where nobody asked, and whether it is one."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Recognised:
+    """A mark, which digit it is or would be if it were one (None if not examined), and whether it is one."""
 
     mark: Mark
-    guess: ReadDigit | None
-    is_digit: bool
+    guess: ReadDigit | None = None
+    is_digit: bool = False
+
+    @property
+    def digits(self) -> list[ReadDigit]:
+        """The mark as a digit, or nothing."""
+        return [self.guess] if self.is_digit and self.guess is not None else []
 
 
 def read_page(page: NDArray[np.uint8], predict: Predict, find_digits: FindDigits) -> Reading:
-    """Read all numbers on a page.
-
-    Parameters
-    ----------
-    page
-        uint8, shape (height, width): 0 black to 255 white.
-    predict
-        uint8 images (N, 28, 28) ► `Predictions`.
-    find_digits
-        A strip, uint8 (40, W) ► the digits in it, from left to right.
-    """
+    """Read all numbers on a page, (H, W), 0 black to 255 white."""
     ink, lines, others = find_lines(page)
-    rejected = [_Seen(mark, None, is_digit=False) for mark in others]
+    rejected = [_Recognised(mark) for mark in others]
     read = []
     for line in lines:
-        guesses, rest = _guesses(line, ink, predict, find_digits)
-        seen = _without_words(_recognised(guesses, ink, predict), rest, line.height)
-        rejected += [each for each in seen if not each.is_digit]
-        digits = [each.guess for each in seen if each.is_digit and each.guess is not None]
+        candidates, rest = _find_candidates(line, ink, predict, find_digits)
+        marks = _reject_words(_recognise(candidates, ink, predict), rest, line.height)
+        rejected += [each for each in marks if not each.is_digit]
+        digits = [digit for each in marks for digit in each.digits]
         if digits:
-            read.append(Line(tuple(_numbers(digits, line.height / ink.zoom))))
+            read.append(Line(tuple(_split_into_numbers(digits, line.height / ink.zoom))))
     boxes = tuple(_box(each.mark, ink) for each in rejected)
     return Reading(tuple(read), boxes, tuple(each.guess for each in rejected))
 
 
-def _guesses(
+def _find_candidates(
     line: TextLine, ink: Ink, predict: Predict, find_digits: FindDigits
-) -> tuple[list[_Guess], list[Mark]]:
-    """Return what may be digits in a line, from left to right, and the marks that are none.
+) -> tuple[list[_Candidate], list[Mark]]:
+    """Return the possible digits of a line, from left to right, and its other marks.
 
-    Tall marks that the line shows no digit in may be some, but not where most of a line is such: it is text.
+    A tall mark without a located digit is a candidate too, unless most of the line consists of such marks:
+    then it is text.
     """
     strip = make_strip(ink, line)
     found = find_digits(strip.image)
-    marks, rest = _parted(line, strip, found)
-    kept = _without_doubtful(found, marks, line, ink, predict)
+    marks, rest = _assign_marks(line, strip, found)
+    kept = _drop_unconfirmed(found, marks, line, ink, predict)
     if len(kept) < len(found):
-        marks, rest = _parted(line, strip, kept)
-    found = kept
-    guesses = [_Guess(each, mark) for each, mark in zip(found, marks, strict=True) if mark is not None]
+        marks, rest = _assign_marks(line, strip, kept)
+    candidates = [_Candidate(each, mark) for each, mark in zip(kept, marks, strict=True) if mark is not None]
     tall = [mark for mark in rest if _is_tall(mark, line.height)]
-    if len(tall) < LETTERS or len(tall) < len(guesses):
-        guesses += [_Guess(None, mark) for mark in tall]
+    if len(tall) < MIN_TEXT_LETTERS or len(tall) < len(candidates):
+        candidates += [_Candidate(None, mark) for mark in tall]
         rest = [mark for mark in rest if not _is_tall(mark, line.height)]
-    return sorted(guesses, key=lambda guess: _middle(guess.mark)), rest
+    return sorted(candidates, key=lambda candidate: candidate.mark.centre), rest
 
 
-def _parted(line: TextLine, strip: Strip, found: Sequence[Found]) -> tuple[list[Mark | None], list[Mark]]:
-    """Return the ink of each digit, None where there is none, and the marks that are left."""
+def _assign_marks(
+    line: TextLine, strip: Strip, found: Sequence[LineDigit]
+) -> tuple[list[Mark | None], list[Mark]]:
+    """Return the ink of each digit, None if it has none, and the marks of no digit."""
     return line.assign_marks(strip.to_ink_columns(np.array([each.centre for each in found])))
 
 
-def _without_doubtful(
-    found: Sequence[Found], marks: Sequence[Mark | None], line: TextLine, ink: Ink, predict: Predict
-) -> list[Found]:
-    """Return the digits of a line; of those that it hardly shows, only what its own image shows, too.
+def _drop_unconfirmed(
+    found: Sequence[LineDigit], marks: Sequence[Mark | None], line: TextLine, ink: Ink, predict: Predict
+) -> list[LineDigit]:
+    """Drop low-confidence digits of a line whose own images do not confirm them.
 
-    Where it hardly shows more than it shows, it is text, whose letters look like digits on their own.
+    All are dropped if they are the majority: then the line is text, whose letters alone look like digits.
     """
-    kept = {number: each for number, each in enumerate(found) if each.is_digit >= SURE}
+    kept = {number: each for number, each in enumerate(found) if each.is_digit >= MIN_P_DIGIT}
     doubtful = [
         (number, mark)
         for number, mark in enumerate(marks)
-        if number not in kept and mark is not None and mark.height > LOW * line.height
+        if number not in kept and mark is not None and mark.height > DOUBTFUL_HEIGHT_FRACTION * line.height
     ]
     if not doubtful or len(doubtful) > len(kept):
         return list(kept.values())
     predictions = predict(_images([mark for _, mark in doubtful], ink))
     for row, (number, _) in enumerate(doubtful):
         likeliest = found[number].probabilities.argmax()
-        is_digit = 0.0 if predictions.is_digit is None else float(predictions.is_digit[row])
-        confidence = is_digit * float(predictions.probabilities[row, likeliest])
-        if confidence >= SURE:
+        confidence = _p_digit(predictions, row) * float(predictions.probabilities[row, likeliest])
+        if confidence >= MIN_P_DIGIT:
             kept[number] = replace(found[number], is_digit=confidence)
     return [kept[number] for number in sorted(kept)]
 
@@ -131,55 +129,67 @@ def _images(marks: Sequence[Mark], ink: Ink) -> NDArray[np.uint8]:
     return np.array([mark_to_image(ink, mark) for mark in marks], np.uint8).reshape(-1, SIDE, SIDE)
 
 
-def _recognised(guesses: Sequence[_Guess], ink: Ink, predict: Predict) -> list[_Seen]:
-    """Return each mark with the digit that it is, or would be."""
-    images = _images([guess.mark for guess in guesses], ink)
+def _p_digit(predictions: Predictions, row: int) -> float:
+    """Return P(digit) of an image; 0 if the model cannot tell, so that it confirms nothing."""
+    return 0.0 if predictions.is_digit is None else float(predictions.is_digit[row])
+
+
+def _recognise(candidates: Sequence[_Candidate], ink: Ink, predict: Predict) -> list[_Recognised]:
+    """Return for each candidate which digit it is, and whether it is one."""
+    images = _images([candidate.mark for candidate in candidates], ink)
     predictions = predict(images)
-    strange = _strange(predictions)
-    seen: list[_Seen] = []
-    for number, guess in enumerate(guesses):
-        digit = replace(_digit(guess, predictions, number, ink), image=images[number])
-        is_digit = digit.is_digit >= (STRAY if guess.found is None else SURE) and not strange[number]
-        seen.append(_Seen(guess.mark, digit, bool(is_digit)))
-    return seen
+    non_digits = _find_non_digits(predictions)
+    recognised = []
+    for row, candidate in enumerate(candidates):
+        guess = replace(_combine(candidate, predictions, row, ink), image=images[row])
+        min_p_digit = MIN_P_DIGIT_UNLOCATED if candidate.located is None else MIN_P_DIGIT
+        is_digit = guess.is_digit >= min_p_digit and not non_digits[row]
+        recognised.append(_Recognised(candidate.mark, guess, bool(is_digit)))
+    return recognised
 
 
-def _strange(predictions: Predictions) -> NDArray[np.bool_]:
-    """Return which marks of a line look like no digits on their own, if all do, or many of a long line.
+def _find_non_digits(predictions: Predictions) -> NDArray[np.bool_]:
+    """Return which marks of a line, (N,), are non-digits by their own images.
 
-    Then it is a drawing, or text. Among digits the line speaks for one that looks strange.
+    That counts only if all marks are, or many of a long line: then it is a drawing or text. Among digits the
+    line's network is right more often, because a digit cut off its neighbour looks torn on its own.
     """
     if predictions.is_digit is None:
         return np.zeros(len(predictions.probabilities), bool)
-    strange = predictions.is_digit < SURE
-    is_none = strange.all() if len(strange) < LONG else strange.mean() > MOSTLY_STRANGE
-    return np.asarray(strange & is_none)
+    non_digits = predictions.is_digit < MIN_P_DIGIT
+    is_short = len(non_digits) < LONG_LINE_MARKS
+    counts = non_digits.all() if is_short else non_digits.mean() > MAX_NON_DIGIT_FRACTION
+    return np.asarray(non_digits & counts)
 
 
-def _without_words(seen: Sequence[_Seen], rest: Sequence[Mark], height: float) -> list[_Seen]:
-    """Return all marks of a line, and no digit of words: where most of it is text, an o is no 0."""
-    others = [_Seen(mark, None, is_digit=False) for mark in rest]
-    everything = sorted([*seen, *others], key=lambda each: _middle(each.mark))
-    heights = [each.mark.height for each in everything if _is_tall(each.mark, height)]
-    letters = sum(not each.is_digit and _is_tall(each.mark, height) for each in everything)
-    if letters < LETTERS or 2 * letters < len(everything):
-        return everything
-    least = AS_TALL * float(np.percentile(heights, TALLEST))
-    kept: list[_Seen] = []
-    for word in _words(everything, height):
+def _reject_words(
+    recognised: Sequence[_Recognised], rest: Sequence[Mark], height: float
+) -> list[_Recognised]:
+    """Return all marks of a line; if it is mostly text, digits count only in words of tall digits."""
+    marks = sorted([*recognised, *map(_Recognised, rest)], key=lambda each: each.mark.centre)
+    heights = [each.mark.height for each in marks if _is_tall(each.mark, height)]
+    letters = _count_letters(marks, height)
+    if letters < MIN_TEXT_LETTERS or 2 * letters < len(marks):
+        return marks
+    min_height = MIN_NUMBER_HEIGHT_FRACTION * float(np.percentile(heights, TEXT_HEIGHT_PERCENTILE))
+    kept: list[_Recognised] = []
+    for word in _split_into_words(marks, height):
         digits = [each.mark.height for each in word if each.is_digit]
-        strangers = sum(not each.is_digit and _is_tall(each.mark, height) for each in word)
-        is_number = len(digits) > strangers and np.median(digits) >= least
-        kept += word if is_number else [each._replace(is_digit=False) for each in word]
+        is_number = len(digits) > _count_letters(word, height) and np.median(digits) >= min_height
+        kept += word if is_number else [replace(each, is_digit=False) for each in word]
     return kept
 
 
-def _words(seen: Sequence[_Seen], height: float) -> Iterator[list[_Seen]]:
-    """Part a line's marks, from left to right, wherever there is a gap."""
-    word: list[_Seen] = []
+def _count_letters(marks: Sequence[_Recognised], height: float) -> int:
+    return sum(not each.is_digit and _is_tall(each.mark, height) for each in marks)
+
+
+def _split_into_words(marks: Sequence[_Recognised], height: float) -> Iterator[list[_Recognised]]:
+    """Split the marks of a line, from left to right, at gaps."""
+    word: list[_Recognised] = []
     right = 0
-    for each in seen:
-        if word and each.mark.left - right > GAP * height:
+    for each in marks:
+        if word and each.mark.left - right > LETTER_GAP_FRACTION * height:
             yield word
             word = []
         right = max(right, each.mark.right) if word else each.mark.right
@@ -188,39 +198,35 @@ def _words(seen: Sequence[_Seen], height: float) -> Iterator[list[_Seen]]:
 
 
 def _is_tall(mark: Mark, height: float) -> bool:
-    return mark.height > TALL * height
+    return mark.height > TALL_MARK_FRACTION * height
 
 
-def _middle(mark: Mark) -> float:
-    return (mark.left + mark.right) / 2
+def _combine(candidate: _Candidate, predictions: Predictions, row: int, ink: Ink) -> ReadDigit:
+    """Combine the line's prediction and that of the digit's own image: a weighted geometric mean."""
+    probabilities = predictions.probabilities[row]
+    is_digit = _p_digit(predictions, row)
+    if candidate.located is not None:
+        probabilities = candidate.located.probabilities ** (1 - IMAGE_WEIGHT) * probabilities**IMAGE_WEIGHT
+        probabilities /= probabilities.sum()
+        is_digit = candidate.located.is_digit
+    digit = int(probabilities.argmax())
+    return ReadDigit(digit, _box(candidate.mark, ink), tuple(map(float, probabilities)), is_digit)
 
 
-def _digit(guess: _Guess, predictions: Predictions, number: int, ink: Ink) -> ReadDigit:
-    """Return what the line and the digit's own image say together: the geometric mean."""
-    own = predictions.probabilities[number]
-    if guess.found is None:
-        is_digit = 0.0 if predictions.is_digit is None else float(predictions.is_digit[number])
-        return ReadDigit(int(own.argmax()), _box(guess.mark, ink), tuple(map(float, own)), is_digit)
-    both = guess.found.probabilities ** (1 - ALONE) * own**ALONE
-    both /= both.sum()
-    probabilities = tuple(map(float, both))
-    return ReadDigit(int(both.argmax()), _box(guess.mark, ink), probabilities, guess.found.is_digit)
-
-
-def _numbers(digits: Sequence[ReadDigit], height: float) -> Iterator[Number]:
-    """Part the digits of a line, `height` pixels high, wherever there is a space."""
-    together: list[ReadDigit] = []
+def _split_into_numbers(digits: Sequence[ReadDigit], height: float) -> Iterator[Number]:
+    """Split the digits of a line, `height` pixels of the page high, at gaps."""
+    number: list[ReadDigit] = []
     for digit in digits:
-        before = together[-1].box if together else None
-        if before is not None and digit.box.x - (before.x + before.width) > SPACE * height:
-            yield Number(tuple(together))
-            together = []
-        together.append(digit)
-    yield Number(tuple(together))
+        last = number[-1].box if number else None
+        if last is not None and digit.box.x - (last.x + last.width) > NUMBER_GAP_FRACTION * height:
+            yield Number(tuple(number))
+            number = []
+        number.append(digit)
+    yield Number(tuple(number))
 
 
 def _box(mark: Mark, ink: Ink) -> Box:
-    """Return where a mark is in the page's pixels."""
+    """Return the bounding box of a mark in pixels of the page."""
     zoom = ink.zoom
     left, top = int(mark.left / zoom), int(mark.top / zoom)
     width, height = max(1, round(mark.width / zoom)), max(1, round(mark.height / zoom))

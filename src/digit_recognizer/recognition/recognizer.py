@@ -184,6 +184,6 @@ def _check_signature(session: onnxruntime.InferenceSession, path: Path) -> None:
         ("probabilities", "tensor(float)", [CLASSES])
     ]:
         raise DigitsError(
-            f"{path} is not a model of digit-recognizer: expected uint8 'images' (N, {SIDE}, {SIDE}) and float "
-            f"'probabilities' (N, {CLASSES}), found {inputs} and {outputs}"
+            f"{path} is not a model of digit-recognizer: expected uint8 'images' (N, {SIDE}, {SIDE}) and "
+            f"float 'probabilities' (N, {CLASSES}), found {inputs} and {outputs}"
         )

@@ -1,4 +1,4 @@
-"""ONNX Runtime, started and run in one way wherever this package infers."""
+"""Start and run ONNX Runtime, in the same way for all inference."""
 
 from __future__ import annotations
 
@@ -15,31 +15,24 @@ from numpy.typing import NDArray
 
 from digit_recognizer.machine import usable_processors
 
-ERRORS = 3  # what is wrong comes as an exception, not on the terminal
-BATCH = 128  # images; larger batches are no faster
+LOG_ERRORS = 3  # ONNX Runtime's severity level; problems are raised, so warnings need not be printed
+BATCH_SIZE = 128  # images; larger batches are not faster
 
 Values = list[NDArray[Any]]
 
 
 def start_session(model: Path | bytes, *, prepacking: bool = True) -> onnxruntime.InferenceSession:
-    """Start a model, a file or its bytes, on the processor, with one thread in each call.
+    """Load a model, a file or its bytes, on the CPU, with one thread per call.
 
-    ONNX Runtime's own threads wait for each other in every layer: spinning, they lose more than half of
-    their speed beside other programs; sleeping, 7 % on an idle machine. Threads that call a session at the
-    same time, as in `run_in_batches`, do not wait for each other.
+    ONNX Runtime's own threads synchronise in every layer. Spinning, they lose more than half of their speed
+    beside other programs; sleeping, 7 % on an idle machine. Threads that each call the session, as in
+    `run_in_batches`, do not wait for each other.
 
-    Parameters
-    ----------
-    prepacking
-        Lay weights out anew for speed, which pays for many images only.
-
-    Raises
-    ------
-    Exception
-        The model is damaged; ONNX Runtime's exceptions share no base but this.
+    `prepacking` rearranges the weights for speed, which pays off only with many images. ONNX Runtime's
+    exceptions for damaged models have no common base class but `Exception`.
     """
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = ERRORS
+    options.log_severity_level = LOG_ERRORS
     options.intra_op_num_threads = 1
     if not prepacking:
         options.add_session_config_entry("session.disable_prepacking", "1")
@@ -52,31 +45,26 @@ def run_in_batches(
     images: NDArray[np.uint8],
     threads: int | None = None,
 ) -> Iterator[Values]:
-    """Give the values of some names for each batch of images, in order.
+    """Yield the named outputs for each batch of images, (N, 28, 28), in order; an empty batch if N is 0.
 
-    Parameters
-    ----------
-    images
-        uint8, shape (N, 28, 28); where N is 0, there is one empty batch, for its shapes.
-    threads
-        That compute batches at the same time; as many as there are processors to use if None.
+    `threads` defaults to the number of usable processors.
     """
-    if len(images) <= BATCH:  # at once: one image takes less time than finding out how many threads there are
+    if len(images) <= BATCH_SIZE:  # recognising one image takes less time than counting the processors
         return iter([session.run(names, {"images": images})])
-    inputs = [{"images": images[start : start + BATCH]} for start in range(0, len(images), BATCH)]
-    work = partial(session.run, names)
+    inputs = [{"images": images[start : start + BATCH_SIZE]} for start in range(0, len(images), BATCH_SIZE)]
+    run = partial(session.run, names)
     threads = min(len(inputs), threads or usable_processors())
-    return map(work, inputs) if threads == 1 else _in_threads(work, inputs, threads)
+    return map(run, inputs) if threads == 1 else _run_in_threads(run, inputs, threads)
 
 
-def _in_threads(
-    work: Callable[[dict[str, Any]], Values], inputs: list[dict[str, Any]], threads: int
+def _run_in_threads(
+    run: Callable[[dict[str, Any]], Values], inputs: list[dict[str, Any]], threads: int
 ) -> Iterator[Values]:
     with ThreadPoolExecutor(threads, "batches") as pool:
-        ahead: deque[Future[Values]] = deque()
+        pending: deque[Future[Values]] = deque()
         for each in inputs:
-            ahead.append(pool.submit(work, each))
-            if len(ahead) > threads:  # not all at once: values inside a network are large
-                yield ahead.popleft().result()
-        for future in ahead:
+            pending.append(pool.submit(run, each))
+            if len(pending) > threads:  # limits memory: the values inside a network are large
+                yield pending.popleft().result()
+        for future in pending:
             yield future.result()
