@@ -1,4 +1,4 @@
-"""What tests of the service share: a service in a process of its own, and bare connections to it."""
+"""A service in a process of its own, for tests."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 
-PATIENCE = 60  # seconds for a machine that has other things to do
+PATIENCE = 60  # seconds; other tests may run at the same time
 
 
 class Service:
-    """A service that runs, and where."""
+    """A running service and the line that announced it."""
 
     def __init__(self, process: subprocess.Popen[str], line: str) -> None:
         self.process = process
@@ -26,7 +26,7 @@ class Service:
     def ask(
         self, path: str, body: bytes | None = None, timeout: float = PATIENCE
     ) -> tuple[int, bytes, dict[str, str]]:
-        """Return status, body and headers of an answer, over a connection of its own."""
+        """Send a request over a new connection; return status, body and headers of the answer."""
         connection = HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:
             headers = {"Content-Type": "application/octet-stream"}
@@ -40,7 +40,7 @@ class Service:
         return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
 
     def end(self, sent: signal.Signals = signal.SIGTERM) -> int:
-        """Send a signal, and return the status that the process ends with."""
+        """Send a signal; return the exit status."""
         self.process.send_signal(sent)
         return self.process.wait(PATIENCE)
 
@@ -59,7 +59,7 @@ def serving(*options: str, cwd: Path | None = None) -> Iterator[Service]:
 
 
 def received(connection: socket.socket) -> bytes:
-    """Return all that is sent until the connection is closed."""
+    """Return everything until the connection is closed."""
     parts = []
     while part := connection.recv(65_536):
         parts.append(part)

@@ -1,4 +1,4 @@
-"""The description of the interface is true: requests made from it are answered as it says."""
+"""The service answers as its OpenAPI document says."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ with warnings.catch_warnings(action="ignore"):
     import schemathesis
     from schemathesis.specs.openapi.checks import positive_data_acceptance  # no schema says what a picture is
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # the tool's own
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # those of schemathesis
 EXAMPLES = 15  # requests to each operation
 
 app = create_app(make_settings(images=20, in_flight=1000, request_seconds=60, allow_host="testserver"))
@@ -23,5 +23,5 @@ with warnings.catch_warnings(action="ignore"):
 
 @schema.parametrize()
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
-def test_every_operation_answers_as_it_says(case):
+def test_every_operation_answers_as_documented(case):
     case.call_and_validate(excluded_checks=[positive_data_acceptance])
