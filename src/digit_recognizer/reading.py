@@ -1,4 +1,4 @@
-"""What is read in one picture: lines, numbers, digits, each with its place."""
+"""What is read in a picture: lines of numbers of digits, each with its position."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A part of an upright picture, in its pixels: `x` and `y` are the upper left corner."""
+    """A bounding box, in pixels of the upright picture; `x` and `y` are its upper left corner."""
 
     x: int
     y: int
@@ -28,13 +28,13 @@ class ReadDigit:
     digit
         0 to 9.
     box
-        Where it is.
+        Its position.
     probabilities
-        Ten, of each digit; they sum to 1.
+        Ten, of each digit, given that it is one; they sum to 1.
     is_digit
-        The probability that there is a digit at all.
+        The probability that it is a digit, 0 to 1.
     image
-        uint8, shape (28, 28), 0 background to 255 ink: what the network saw of it; None where nobody kept it.
+        uint8, shape (28, 28), 0 background to 255 ink: the input of the network. None if it was not kept.
     """
 
     digit: int
@@ -45,11 +45,11 @@ class ReadDigit:
 
     @property
     def confidence(self) -> float:
-        """The probability that it is this digit."""
+        """The probability that it is this digit, 0 to 1."""
         return self.is_digit * self.probabilities[self.digit]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the digit as JSON has it, without the image."""
+        """Return the digit for JSON, without its image."""
         return {
             "digit": self.digit,
             "box": asdict(self.box),
@@ -60,16 +60,16 @@ class ReadDigit:
 
 @dataclass(frozen=True, slots=True)
 class SingleDigit:
-    """What a picture of one digit shows.
+    """What is read in a picture of one digit.
 
     Attributes
     ----------
     digit
-        0 to 9; None where there is none, or where that is not sure enough.
+        0 to 9; None if its confidence is below the threshold.
     confidence
-        The probability of the likeliest digit, whether it is given or not; 0 where there is no ink at all.
+        The probability of the most likely digit, 0 to 1, also if `digit` is None; 0 if there is no ink.
     probabilities
-        Ten, of each digit, if it is one; they sum to 1.
+        Ten, of each digit, given that there is one; they sum to 1.
     """
 
     digit: int | None
@@ -79,13 +79,13 @@ class SingleDigit:
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """Digits that stand together, from left to right."""
+    """Digits without a space between them, from left to right."""
 
     digits: tuple[ReadDigit, ...]
 
     @property
     def text(self) -> str:
-        """The digits as they are written: ``2026``."""
+        """The digits, such as ``2026``."""
         return "".join(str(each.digit) for each in self.digits)
 
 
@@ -97,23 +97,23 @@ class Line:
 
     @property
     def text(self) -> str:
-        """The numbers with a space between: ``17 42``."""
+        """The numbers, separated by spaces, such as ``17 42``."""
         return " ".join(number.text for number in self.numbers)
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Everything read in one picture.
+    """What is read in a picture.
 
     Attributes
     ----------
     lines
         From top to bottom.
     rejected
-        Marks that are no digits.
+        Marks that are not digits.
     guesses
-        For each of them what it would be if it were one, None where it has no digit's size; () where nobody
-        asked.
+        For each of these, which digit it would be if it were one; None if it does not have the size of a
+        digit. Empty if nothing was guessed.
     """
 
     lines: tuple[Line, ...]
@@ -122,7 +122,7 @@ class Reading:
 
     @property
     def text(self) -> str:
-        """All that was read: a space between the numbers of a line, a newline between lines."""
+        """All numbers: those of a line separated by spaces, lines by newlines."""
         return "\n".join(line.text for line in self.lines)
 
     @property
@@ -131,7 +131,7 @@ class Reading:
         return tuple(each for line in self.lines for number in line.numbers for each in number.digits)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the reading as JSON has it: ``text``, ``lines``, ``rejected``."""
+        """Return the reading for JSON: ``text``, ``lines``, ``rejected``."""
         lines = [
             {"numbers": [{"digits": [digit.as_dict() for digit in number.digits]} for number in line.numbers]}
             for line in self.lines

@@ -1,1 +1,1 @@
-"""Composed training images: non-digits, lines of digits, and segments cut from such lines. Needs no torch."""
+"""Synthetic training images: non-digits, text lines, and segments of such lines; needs no torch."""
