@@ -226,14 +226,14 @@ def environment_of(folder: Path) -> dict[str, Any]:
 
 def read_validation_rows(folder: Path) -> np.ndarray:
     """Return the rows that a run held out for validation."""
-    return _split_of(folder).validation
+    return split_of(folder).validation
 
 
 def read_fold_rows(folder: Path) -> np.ndarray | None:
     """Return the rows of a run's fold; None if it belongs to no cross-validation."""
-    return _split_of(folder).fold
+    return split_of(folder).fold
 
 
-def _split_of(folder: Path) -> DataSplit:
+def split_of(folder: Path) -> DataSplit:
     environment = read_environment(folder)
     return read_split(folder, environment, environment.data.images)

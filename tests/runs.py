@@ -12,7 +12,7 @@ import pytest
 
 from digit_recognizer.digits import Digits
 from digit_recognizer.recipes.recipe import Recipe
-from digit_recognizer.training import resume, train, trainer
+from digit_recognizer.training import fit, resume, train
 from helpers import follow_until, make_digits, tensors_of
 
 DIGITS = make_digits()
@@ -64,10 +64,10 @@ def metrics_of(folder: Path) -> dict[str, Any]:
 
 def note_steps(monkeypatch: pytest.MonkeyPatch, note: Callable[[Any, Any, Any], object]) -> None:
     """Call `note` before each training step with its state, images and labels."""
-    step = trainer._train_step
+    step = fit._train_step
 
-    def noted(state: Any, images: Any, labels: Any, *others: Any) -> Any:
-        note(state, images, labels)
-        return step(state, images, labels, *others)
+    def noted(state: Any, data: Any, rows: Any) -> Any:
+        note(state, data.images[rows], data.labels[rows])
+        return step(state, data, rows)
 
-    monkeypatch.setattr(trainer, "_train_step", noted)
+    monkeypatch.setattr(fit, "_train_step", noted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,12 @@ from digit_recognizer.recipes.recipe import load_recipe, recipe_from_toml, recip
 from digit_recognizer.recipes.schema import Teacher
 from digit_recognizer.recognition import Recognizer
 from digit_recognizer.runs.history import read_history
-from digit_recognizer.runs.run_folder import read_fold_rows, read_validation_rows
-from digit_recognizer.training import cross_validate, resume, train, trainer
+from digit_recognizer.training import cross_validate, finish, fit, resume, train, trainer
 from digit_recognizer.training import data as batches
-from digit_recognizer.training import state as job
+from digit_recognizer.training.data import TrainingData
 from digit_recognizer.training.distillation import load_teacher, soft_targets
-from digit_recognizer.training.splits import Fold, read_parts
+from digit_recognizer.training.splits import Fold
+from digit_recognizer.training.state import new_state
 from helpers import (
     TINY,
     assert_refused,
@@ -27,8 +28,11 @@ from helpers import (
     csv_of,
     files_in,
     make_digits,
+    read_fold_rows,
+    read_validation_rows,
     refusal,
     says,
+    split_of,
     tensors_of,
     tiny,
 )
@@ -121,9 +125,11 @@ def test_targets_are_the_teachers_probabilities_and_for_the_rest_the_labels(weig
 def test_labels_count_where_the_teacher_has_not_all_the_weight(weight, teachers, tmp_path, monkeypatch):
     recipe = student(teachers / "one", *LINEAR, weight=weight)
     right = weights_of(run_to_the_end(tmp_path / "right", recipe))
-    step = trainer._train_step
+    step = fit._train_step
     monkeypatch.setattr(
-        trainer, "_train_step", lambda job, images, labels, pool: step(job, images, (labels + 1) % 10, pool)
+        fit,
+        "_train_step",
+        lambda state, data, rows: step(state, replace(data, labels=(data.labels + 1) % 10), rows),
     )
     wrong = weights_of(run_to_the_end(tmp_path / "wrong", recipe))
     assert (right == wrong) == (weight == 1)
@@ -133,17 +139,18 @@ def test_one_step_is_the_gradient_of_the_cross_entropy_with_the_soft_targets(tea
     """Of a linear network: the mean over the batch of (probabilities - targets) times the input."""
     labels = torch.from_numpy(DIGITS.labels[:32])
     images = torch.from_numpy(DIGITS.images[:32])
-    work = job.new_job(
-        tmp_path, student(teachers / "one", 'network=["dense 10"]', weight=0.7), 0, torch.device("cpu")
-    )
-    layer = work.network.dense1
+    recipe = student(teachers / "one", 'network=["dense 10"]', weight=0.7)
+    state = new_state(recipe, 0, torch.device("cpu"))
+    teacher = load_teacher(recipe, torch.device("cpu"))
+    layer = state.network.dense1
     with torch.no_grad():
-        logits = work.network(scale(images))
-        answers = work.teacher(scale(images)).softmax(dim=1)
+        logits = state.network(scale(images))
+        answers = teacher(scale(images)).softmax(dim=1)
     targets = 0.7 * answers + 0.3 * torch.eye(10)[labels]
     expected = (logits.softmax(dim=1) - targets).T @ scale(images).flatten(1) / 32
-    work.optimizer.step = lambda: None
-    loss, _ = trainer._train_step(work, images, labels, None)
+    state.optimizer.step = lambda: None
+    data = TrainingData(images, labels, DIGITS[:0], teacher=teacher)
+    loss, _ = fit._train_step(state, data, torch.arange(32))
     np.testing.assert_allclose(layer.weight.grad.numpy(), expected.numpy(), atol=1e-6)
     assert loss == pytest.approx(torch.nn.functional.cross_entropy(logits, labels).item())  # of the labels
 
@@ -182,7 +189,7 @@ def test_a_teacher_stays_as_it_was(name, teachers, tmp_path, monkeypatch):
         met.append((teacher, {key: value.clone() for key, value in teacher.state_dict().items()}))
         return teacher
 
-    monkeypatch.setattr(job, "load_teacher", note)
+    monkeypatch.setattr(trainer, "load_teacher", note)
     files = {name: (teachers / name).read_bytes() for name in files_in(teachers)}
     run_to_the_end(tmp_path / "run", student(teachers / name))
     ((teacher, before),) = met
@@ -226,7 +233,7 @@ def test_a_student_has_the_split_of_its_teacher_whatever_its_own_seed_and_split_
     name, held_out, share, teachers, tmp_path
 ):
     run = run_to_the_end(tmp_path / "run", student(teachers / name, *LINEAR, "split.validation=0.5"), seed=77)
-    mine, theirs = (read_parts(folder, len(DIGITS)) for folder in (run, teachers / name))
+    mine, theirs = map(split_of, (run, teachers / name))
     assert mine.training.tolist() == theirs.training.tolist()
     assert mine.validation.tolist() == theirs.validation.tolist()
     assert (mine.fold is None) == (theirs.fold is None) == (name != "fold")
@@ -322,6 +329,7 @@ def test_a_teacher_that_was_ended_early_has_the_members_that_it_came_to(tmp_path
     next(records)
     next(records)
     records.close()
+    finish(tmp_path / "teacher", DIGITS)
     teacher = load_teacher(student(tmp_path / "teacher"), torch.device("cpu"))
     assert len(teacher.members) == 2
 

@@ -15,19 +15,22 @@ from digit_recognizer.digits import Digits
 from digit_recognizer.evaluation import wilson_interval
 from digit_recognizer.recipes import load_recipe
 from digit_recognizer.recognition import Recognizer
-from digit_recognizer.runs.run_folder import read_environment, read_fold_rows, read_validation_rows
-from digit_recognizer.training import cross_validate, read_plan, resume_folds, trainer
-from digit_recognizer.training.splits import Fold, read_parts, split_rows
+from digit_recognizer.training import cross_validate, fit, read_plan, resume_folds
+from digit_recognizer.training.splits import Fold, split_digits
 from helpers import (
     RUN_FILES,
     TINY,
     assert_refused,
     csv_of,
+    environment_of,
     files_in,
     follow_until,
     make_digits,
+    read_fold_rows,
+    read_validation_rows,
     refusal,
     says,
+    split_of,
     tiny,
 )
 from runs import LINEAR, STEPS, metrics_of, note_steps, stop_now, weights_of
@@ -85,7 +88,7 @@ def whole(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("settings", [LINEAR, WATCHING], ids=["none", "some"])
 def test_folds_divide_all_rows_and_all_digits_evenly(settings, count, folds):
     digits, recipe = make_digits(count), tiny(*settings)
-    parts = [split_rows(digits, recipe, 1, Fold(number, folds)) for number in range(1, folds + 1)]
+    parts = [split_digits(digits, recipe, 1, Fold(number, folds)) for number in range(1, folds + 1)]
     evaluated = [part.fold for part in parts]
     assert sorted(np.concatenate(evaluated).tolist()) == list(range(count))
     assert max(map(len, evaluated)) - min(map(len, evaluated)) <= 10
@@ -108,7 +111,7 @@ def test_folds_divide_all_rows_and_all_digits_evenly(settings, count, folds):
 )
 def test_validation_images_come_from_the_other_folds_where_the_recipe_monitors_them(settings, held_out):
     """A fifth of the 160 images of four folds."""
-    parts, other = (split_rows(DIGITS, tiny(*settings), seed, Fold(2, 5)) for seed in (0, 1))
+    parts, other = (split_digits(DIGITS, tiny(*settings), seed, Fold(2, 5)) for seed in (0, 1))
     assert (len(parts.training), len(parts.validation), len(parts.fold)) == (160 - held_out, held_out, 40)
     assert not set(parts.validation.tolist()) & set(parts.fold.tolist())
     assert np.ptp(DIGITS[parts.validation].counts()) <= 1
@@ -116,7 +119,7 @@ def test_validation_images_come_from_the_other_folds_where_the_recipe_monitors_t
 
 
 def test_a_run_of_its_own_has_no_fold():
-    parts = split_rows(DIGITS, tiny(), 0)
+    parts = split_digits(DIGITS, tiny(), 0)
     assert parts.fold is None
     assert (len(parts.training), len(parts.validation)) == (160, 40)
 
@@ -128,13 +131,13 @@ def test_no_run_is_trained_on_its_fold_or_validated_on_it(settings, tmp_path, mo
     images[:, 0, 0] = np.arange(200)
     trained, validated = set(), set()
     note_steps(monkeypatch, lambda _state, images, _labels: trained.update(images[:, 0, 0].tolist()))
-    validate = trainer.validate
+    validate = fit.validate
 
     def note(network, validation, device):
         validated.update(validation.images[:, 0, 0].tolist())
         return validate(network, validation, device)
 
-    monkeypatch.setattr(trainer, "validate", note)
+    monkeypatch.setattr(fit, "validate", note)
     digits = Digits(images, DIGITS.labels)
     for run in cross_validate(digits, tiny(*settings), tmp_path / "run", folds=FOLDS):
         trained.clear()
@@ -158,10 +161,10 @@ def test_each_fold_is_a_run_with_the_rows_that_it_is_evaluated_on(whole):
     rows = [read_fold_rows(whole / f"fold-{number}") for number in (1, 2, 3)]
     assert sorted(np.concatenate(rows).tolist()) == list(range(200))
     for number, fold in enumerate(rows, start=1):
-        parts = read_parts(whole / f"fold-{number}", 200)
+        parts = split_of(whole / f"fold-{number}")
         assert parts.fold.tolist() == fold.tolist()
         assert sorted([*parts.training, *fold]) == list(range(200))
-        environment = read_environment(whole / f"fold-{number}")
+        environment = environment_of(whole / f"fold-{number}")
         assert (environment["seed"], environment["data"]["source"]) == (4, "made")
         recipe = whole / f"fold-{number}/recipe.toml"
         assert recipe.read_bytes() == (whole / "recipe.toml").read_bytes()

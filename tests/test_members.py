@@ -16,7 +16,7 @@ from digit_recognizer.networks.predictor import Predictor, combine_members
 from digit_recognizer.recipes.schema import Shifts
 from digit_recognizer.recognition import Recognizer
 from digit_recognizer.runs.history import read_history
-from digit_recognizer.training import resume, train
+from digit_recognizer.training import finish, resume, train
 from helpers import RUN_FILES, assert_same_run, files_in, read_validation_rows, refusal, says, tiny
 from runs import (
     DIGITS,
@@ -250,11 +250,12 @@ def test_the_weights_of_earlier_members_are_kept_until_the_run_is_finished(tmp_p
 
 
 @pytest.mark.parametrize(("taken", "members"), [(1, 1), (2, 1), (3, 2), (4, 2), (5, 3)])
-def test_a_caller_who_takes_no_more_records_has_an_ensemble_of_the_members_so_far(taken, members, tmp_path):
+def test_a_run_that_is_finished_early_is_an_ensemble_of_the_members_so_far(taken, members, tmp_path):
     records = train(DIGITS, ensemble(), tmp_path / "run", seed=5)
     for _ in range(taken):
         next(records)
     records.close()
+    finish(tmp_path / "run", DIGITS)
     assert files_in(tmp_path / "run") == RUN_FILES
     metrics = metrics_of(tmp_path / "run")
     assert (metrics["members"], metrics["epochs"]) == (members, taken)

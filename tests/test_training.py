@@ -17,10 +17,22 @@ from digit_recognizer.evaluation import wilson_interval
 from digit_recognizer.networks.build import build_network
 from digit_recognizer.recipes import load_recipe
 from digit_recognizer.recognition import Recognizer
+from digit_recognizer.runs.environment import Environment
 from digit_recognizer.runs.history import Progress
-from digit_recognizer.runs.run_folder import checksum_of_rows, read_environment, read_validation_rows
-from digit_recognizer.training import randomness, resume, splits, train, trainer
-from helpers import RUN_FILES, TINY, files_in, history_without_times, make_digits, refusal, says, tiny
+from digit_recognizer.runs.split import checksum_of_rows
+from digit_recognizer.training import finish, fit, randomness, resume, splits, train
+from helpers import (
+    RUN_FILES,
+    TINY,
+    environment_of,
+    files_in,
+    history_without_times,
+    make_digits,
+    read_validation_rows,
+    refusal,
+    says,
+    tiny,
+)
 from runs import DIGITS, LINEAR, metrics_of, note_steps, run_to_the_end, stop_now, weights_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -94,7 +106,7 @@ def test_a_recognizer_makes_the_errors_that_the_training_counted(tmp_path):
 def test_the_files_of_a_run_say_how_to_do_it_again(finished):
     folder = finished[0]
     assert load_recipe(folder / "recipe.toml") == tiny("epochs=5")
-    environment = read_environment(folder)
+    environment = environment_of(folder)
     assert (environment["format"], environment["seed"]) == (1, 3)
     assert environment["data"] == {
         "source": "made up",
@@ -123,7 +135,7 @@ def test_without_validation_all_images_are_trained_on(tmp_path):
 def test_automatic_precision_is_written_down_as_what_it_became(tmp_path):
     train(DIGITS, tiny("precision=auto"), tmp_path / "run")
     chosen = asdict(load_recipe(tmp_path / "run/recipe.toml").precision)
-    described = read_environment(tmp_path / "run")["arithmetic"]
+    described = environment_of(tmp_path / "run")["arithmetic"]
     assert set(chosen.values()) <= {"float32", "bfloat16"}
     assert {kind: entry["precision"] for kind, entry in described.items()} == chosen
     assert all(entry["reason"] == "measured" and entry["float32_ms"] > 0 for entry in described.values())
@@ -148,7 +160,7 @@ def test_without_a_folder_a_run_lands_below_runs(tmp_path, monkeypatch):
 def test_a_run_may_be_written_into_a_folder_that_is_empty(tmp_path):
     (tmp_path / "run").mkdir()
     train(DIGITS, tiny(), tmp_path / "run", seed=2**70)
-    assert read_environment(tmp_path / "run")["seed"] == 2**70
+    assert environment_of(tmp_path / "run")["seed"] == 2**70
 
 
 # Which images
@@ -158,7 +170,7 @@ def test_a_run_may_be_written_into_a_folder_that_is_empty(tmp_path):
 def test_the_split_holds_the_same_fraction_of_each_digit_out(count, fraction):
     labels = np.random.default_rng(count).choice(10, count, p=np.arange(1, 11) / 55)
     digits, recipe = Digits(np.zeros((count, 28, 28), np.uint8), labels), tiny(f"split.validation={fraction}")
-    first, again, other = (splits.split_rows(digits, recipe, seed) for seed in (3, 3, 4))
+    first, again, other = (splits.split_digits(digits, recipe, seed) for seed in (3, 3, 4))
     training, held_out = first.training, first.validation
     assert sorted([*training, *held_out]) == list(range(count))
     assert (np.diff(held_out) > 0).all()
@@ -215,21 +227,32 @@ def test_a_training_and_its_caller_leave_each_others_random_numbers_alone(tmp_pa
 # How it runs
 
 
-def test_a_caller_who_closes_the_generator_has_a_finished_run(tmp_path):
+def test_a_caller_who_closes_the_generator_leaves_a_run_that_can_be_finished(tmp_path):
     records = train(DIGITS, tiny("epochs=50"), tmp_path / "run")
     first = next(records)
     records.close()
+    assert "metrics.json" not in files_in(tmp_path / "run")
+    finish(tmp_path / "run", DIGITS)
     assert files_in(tmp_path / "run") == RUN_FILES
     assert metrics_of(tmp_path / "run")["epochs"] == first.epoch == 1
     assert len(Recognizer(tmp_path / "run").predict(DIGITS.images)) == 200
 
 
 @pytest.mark.usefixtures("without_export")
-def test_a_caller_who_breaks_out_of_the_loop_has_a_finished_run(tmp_path):
-    for record in train(DIGITS, tiny("epochs=50"), tmp_path / "run"):
-        if record.epoch == 2:
-            break
+def test_a_caller_who_breaks_out_of_the_loop_can_resume_or_finish_the_run(tmp_path):
+    for folder in ("run", "whole"):
+        for record in train(DIGITS, tiny("epochs=3"), tmp_path / folder):
+            if record.epoch == 2:
+                break
+    finish(tmp_path / "run", DIGITS)
     assert metrics_of(tmp_path / "run")["epochs"] == 2
+    assert [record.epoch for record in resume(tmp_path / "whole", DIGITS)] == [3]
+    assert says(refusal(lambda: finish(tmp_path / "whole", DIGITS)), tmp_path / "whole", "finished")
+
+
+def test_a_run_in_the_middle_of_an_epoch_cannot_be_finished(tmp_path):
+    assert not list(train(DIGITS, tiny(), tmp_path / "run", stop=stop_now()))
+    assert says(refusal(lambda: finish(tmp_path / "run", DIGITS)), tmp_path / "run", "resume")
 
 
 @pytest.mark.usefixtures("without_export")
@@ -312,14 +335,14 @@ def test_label_smoothing_changes_the_weights_and_not_what_is_recorded(tmp_path):
 def test_a_record_is_the_mean_over_the_images_of_its_epoch(tmp_path, monkeypatch):
     """Batches of 50, 50, 50 and 10 images: a mean of their means would be another number."""
     steps: list[tuple[int, float, int]] = []
-    step = trainer._train_step
+    step = fit._train_step
 
-    def note(job, images, labels, pool):
-        loss, right = step(job, images, labels, pool)
-        steps.append((len(images), loss, right))
+    def note(state, data, rows):
+        loss, right = step(state, data, rows)
+        steps.append((len(rows), loss, right))
         return loss, right
 
-    monkeypatch.setattr(trainer, "_train_step", note)
+    monkeypatch.setattr(fit, "_train_step", note)
     records = list(train(DIGITS, tiny("batch_size=50"), tmp_path / "run"))
     assert [images for images, _, _ in steps] == [50, 50, 50, 10] * 2
     for record, of_epoch in zip(records, (steps[:4], steps[4:]), strict=True):
@@ -437,11 +460,11 @@ def test_a_second_training_into_one_folder_is_refused(tmp_path):
 def test_a_folder_that_another_takes_meanwhile_is_left_to_it(tmp_path, monkeypatch):
     """Both look, both find nothing there; the first to finish its folder has it."""
 
-    def overtaken(_target, _value):
+    def overtaken(_environment, _folder):
         (tmp_path / "run").mkdir()
         (tmp_path / "run/environment.json").write_text("the other's")
 
-    monkeypatch.setattr(splits, "write_json", overtaken)
+    monkeypatch.setattr(Environment, "write", overtaken)
     assert says(refusal(lambda: train(DIGITS, tiny(), tmp_path / "run")), tmp_path / "run")
     assert files_in(tmp_path) == ["run/environment.json"]
     assert (tmp_path / "run/environment.json").read_text() == "the other's"
@@ -463,6 +486,6 @@ def test_weights_that_are_no_numbers_after_the_last_step_are_not_made_a_model(tm
 
 def test_a_run_that_diverges_after_a_checkpoint_keeps_it(tmp_path, monkeypatch):
     assert not list(train(DIGITS, tiny(), tmp_path / "run", stop=stop_now()))
-    monkeypatch.setattr(trainer, "_train_step", lambda *_: (float("nan"), 0))
+    monkeypatch.setattr(fit, "_train_step", lambda *_: (float("nan"), 0))
     assert says(refusal(lambda: list(resume(tmp_path / "run", DIGITS))), "epoch 1")
     assert (tmp_path / "run/checkpoint/state.safetensors").exists()

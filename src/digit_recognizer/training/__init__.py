@@ -3,12 +3,13 @@
 from digit_recognizer.training.augmentation import preview_augmentation
 from digit_recognizer.training.cross_validation import FoldRun, cross_validate, read_plan, resume_folds
 from digit_recognizer.training.finetune import fine_tuning, with_corrections
-from digit_recognizer.training.trainer import resume, train
+from digit_recognizer.training.trainer import finish, resume, train
 
 __all__ = [
     "FoldRun",
     "cross_validate",
     "fine_tuning",
+    "finish",
     "preview_augmentation",
     "read_plan",
     "resume",
