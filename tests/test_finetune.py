@@ -95,9 +95,8 @@ def tune(start: Path, file: Path, target: Path, *settings: str, **options) -> di
 
 def test_handwriting_that_was_corrected_is_read_afterwards_and_nothing_is_forgotten(tmp_path):
     """On real digits: of mirrored ones 30 are corrected, and others are read."""
-    digits = load_digits("bundled")[np.arange(1_200)]
-    before, after = tmp_path / "before", tmp_path / "after"
-    run_to_the_end(before, tiny("epochs=6", "optimizer.learning_rate=0.003", network=REAL), digits)
+    digits, before, after = load_digits("bundled"), tmp_path / "before", tmp_path / "after"
+    run_to_the_end(before, tiny("epochs=8", "optimizer.learning_rate=0.003", network=REAL), digits)
     held_out = digits[read_validation_rows(before)]
     hand = mirrored(held_out)
     file = fill(tmp_path / "corrections.sqlite", hand[:30])
