@@ -37,7 +37,7 @@ from _bench import (
 from _report import Measured, as_json, table
 from digit_recognizer import Digits, load_digits, load_recipe
 from digit_recognizer.files import write_json
-from digit_recognizer.training.splits import split_rows
+from digit_recognizer.training.splits import split_digits
 from results import COMPARED, MARKS, THEIRS, summaries
 
 SHIPPED = "reader"  # the recipe of the model that comes with the package
@@ -118,9 +118,9 @@ class Bench:
     def train_keras(self, digits: Digits, turn: int, arrays: str, **options: Any) -> dict[str, Any]:
         """Train the notebook's network in Keras, on the images that ours would train on."""
         recipe = load_recipe(THEIRS, [HELD_OUT])
-        parts = split_rows(digits, recipe, seed=turn)
+        split = split_digits(digits, recipe, seed=turn)
         rows = self.folder / "rows.npz"
-        np.savez(rows, training=parts.training, validation=parts.validation)
+        np.savez(rows, training=split.training, validation=split.validation)
         job = {"arrays": arrays, "rows": str(rows), "recipe": asdict(recipe), **options}
         return self.run("learn", job, keras=True)
 

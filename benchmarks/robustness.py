@@ -34,7 +34,8 @@ from _pictures import Answer, Labelled, picture_rows, read_labels, read_pictures
 from _speed import speed_rows
 from _verdicts import Row, as_json, table
 from digit_recognizer import Digits, Recognizer, load_digits
-from digit_recognizer.runs.run_folder import held_out_rows
+from digit_recognizer.runs.environment import read_environment
+from digit_recognizer.runs.split import held_out_rows
 
 IMAGES = 2_000  # of each corruption
 
@@ -119,7 +120,7 @@ def rows_held_out(model: Path | None, digits: Digits) -> NDArray[np.int64]:
         It was trained on all of them, or nobody knows on which.
     """
     if model is not None:
-        rows = held_out_rows(model, digits)
+        rows = held_out_rows(model, read_environment(model), digits)
     else:
         rows = np.empty(0, np.int64) if Recognizer().trained_on == digits.sha256() else None
     if rows is not None and not len(rows):
@@ -151,7 +152,7 @@ def figures_of(judged: Judged, speed: Sequence[Row]) -> dict[str, Any]:
 
 def facts_beside(model: Path, digits: Digits, rows: NDArray[np.int64]) -> dict[str, Any]:
     """Return which model it is, and how many of the rows it was trained on: these it may know by heart."""
-    unseen = held_out_rows(model, digits)
+    unseen = held_out_rows(model, read_environment(model), digits)
     known = 0 if unseen is None else len(np.setdiff1d(rows, unseen))
     return {"model": name_of(model), "images_trained_on": known}
 

@@ -31,7 +31,9 @@ from digit_recognizer.evaluation import wilson_interval
 from digit_recognizer.files import replacing, write_text
 from digit_recognizer.recognition.line_reader import LINE_MODEL
 from digit_recognizer.recognition.recognizer import BUNDLED_MODEL
-from digit_recognizer.runs.run_folder import MODEL, held_out_rows, is_finished, read_environment
+from digit_recognizer.runs.environment import read_environment
+from digit_recognizer.runs.run_folder import MODEL, is_finished
+from digit_recognizer.runs.split import held_out_rows
 from digit_recognizer.training.distillation import load_teacher
 from line_network import LineNetwork, average_lines, draw_strangers, export_lines, line_accuracy, train_lines
 
@@ -80,7 +82,7 @@ def build(source: str, work: Path) -> None:
         trained(work / f"reader-of-four-fifths-{seed}", digits, source, "reader", lessons, seed)
         for seed in SEEDS
     ]
-    unseen = held_out_rows(judged_teacher, digits)
+    unseen = held_out_rows(judged_teacher, read_environment(judged_teacher), digits)
     seen = np.setdiff1d(np.arange(len(digits)), unseen)
     judged_lines = trained_lines(work / "lines-of-four-fifths.safetensors", digits[seen], judged_teacher)
     strangers = draw_strangers(digits[unseen], network_of(judged_teacher), seed=1)
@@ -149,7 +151,7 @@ def trained(
 
 def judge(runs: list[Path], digits: Digits) -> tuple[int, tuple[int, ...]]:
     """Return the number of held-out images and each run's errors on them."""
-    rows = [held_out_rows(run, digits) for run in runs]
+    rows = [held_out_rows(run, read_environment(run), digits) for run in runs]
     assert all(each is not None and (each == rows[0]).all() for each in rows)
     unseen = digits[rows[0]]
     evaluations = [evaluate(Recognizer(run).predict(unseen.images), unseen.labels) for run in runs]
@@ -160,7 +162,7 @@ def card(reader: Path, judged: Judged, alone: Judged, right: float) -> str:
     """Return the model card, its figures filled in."""
     images = judged.images
     low, high = wilson_interval(round(images - mean(judged.errors)), images)
-    data: dict[str, Any] = read_environment(reader)["data"]
+    data = read_environment(reader).data
     return CARD.read_text("utf-8").format(
         accuracy=f"{100 * judged.accuracy:.2f}",
         interval=f"{100 * low:.2f} to {100 * high:.2f}",
@@ -168,8 +170,8 @@ def card(reader: Path, judged: Judged, alone: Judged, right: float) -> str:
         held_out=f"{images:,}",
         teacher_accuracy=f"{100 * alone.accuracy:.2f}",
         teacher_errors=alone.errors[0],
-        images=f"{data['images']:,}",
-        sha256=data["sha256"],
+        images=f"{data.images:,}",
+        sha256=data.sha256,
         bytes=f"{BUNDLED_MODEL.stat().st_size:,}",
         line_accuracy=f"{100 * right:.1f}",
         lines=f"{LINES:,}",
