@@ -15,7 +15,7 @@ from matplotlib.patches import Polygon
 from PIL import Image
 
 from digit_recognizer.digits import Predictions
-from digit_recognizer.evaluation import measure_reliability, reject_unsure
+from digit_recognizer.evaluation import measure_rejection, measure_reliability
 from digit_recognizer.report import figures
 
 DRAWN = np.random.default_rng(1)  # what the cases below are made of, in the order in which they stand
@@ -118,9 +118,9 @@ CASES = {
     "reliability": (figures.draw_reliability, measure_reliability(*guessed(500))),
     "reliability, one image": (figures.draw_reliability, measure_reliability(*guessed(1))),
     "reliability, all right": (figures.draw_reliability, measure_reliability(*perfect())),
-    "rejection": (figures.draw_rejection, reject_unsure(*guessed(500))),
-    "rejection, one image": (figures.draw_rejection, reject_unsure(*guessed(1))),
-    "rejection, all right": (figures.draw_rejection, reject_unsure(*perfect())),
+    "rejection": (figures.draw_rejection, measure_rejection(*guessed(500))),
+    "rejection, one image": (figures.draw_rejection, measure_rejection(*guessed(1))),
+    "rejection, all right": (figures.draw_rejection, measure_rejection(*perfect())),
     "filters": (figures.draw_filters, floats(96, 11, 11)),
     "filters, one of one weight": (figures.draw_filters, floats(1, 1, 1)),
     "filters, all zero": (figures.draw_filters, np.zeros((3, 3, 3), np.float32)),

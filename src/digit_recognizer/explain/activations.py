@@ -1,13 +1,13 @@
-"""What goes on inside a network, as arrays: filters, feature maps, the last hidden layer.
+"""The values inside a network as arrays: filters, feature maps and the last hidden layer.
 
-Values inside come from the run's ``model.onnx`` with further outputs declared, so that they are those of the
-model that every reader uses; filters come from its weights. Nothing here needs torch.
+Activations come from the run's ``model.onnx`` with additional outputs, so they are those of the model that
+every reader uses. Filters come from the run's weights. Nothing here needs torch.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,47 +18,46 @@ from numpy.typing import NDArray
 from digit_recognizer.digits import SIDE, check_images
 from digit_recognizer.errors import DigitsError, first_line
 from digit_recognizer.recognition.session import run_in_batches, start_session
-from digit_recognizer.runs import run_folder
+from digit_recognizer.runs.run_folder import WEIGHTS
 
-ACTIVATIONS = {"Elu", "Gelu", "LeakyRelu", "Relu", "Sigmoid", "Swish", "Tanh"}  # of one node, in recipes
-OTHERS = {"Celu", "Clip", "HardSigmoid", "HardSwish", "Mish", "PRelu", "Selu"}  # in users' own networks
-SUFFIX = ".weight"  # ends the names of a layer's weights
-NO_OTHER = r"(?!members\.(?!1\.))"  # member than the first
-KERNELS = re.compile(rf"network\.{NO_OTHER}(.+){re.escape(SUFFIX)}")  # what the graph calls them
+RECIPE_ACTIVATIONS = {"Elu", "Gelu", "LeakyRelu", "Relu", "Sigmoid", "Swish", "Tanh"}  # as ONNX operators
+OTHER_ACTIVATIONS = {"Celu", "Clip", "HardSigmoid", "HardSwish", "Mish", "PRelu", "Selu"}  # of own networks
+WEIGHT_SUFFIX = ".weight"  # of the name of a layer's weights
+OF_FIRST_MEMBER = r"(?!members\.(?!1\.))"
+WEIGHT_NAMES = re.compile(rf"network\.{OF_FIRST_MEMBER}(.+){re.escape(WEIGHT_SUFFIX)}")  # in the graph
 
 
 @dataclass(frozen=True, slots=True)
 class Convolution:
-    """A convolution of the graph.
+    """A convolution in the graph of a model.
 
     Attributes
     ----------
     name
-        The layer's, such as ``conv1``.
-    value
-        The name of its output in the graph: behind the batch normalisation that stands straight behind it
-        and behind the activation that follows.
+        The name of the layer, such as ``conv1``.
+    output
+        The name of its output in the graph, after the batch normalisation and activation that follow it.
     weights
         The name of its weights in the graph.
     """
 
     name: str
-    value: str
+    output: str
     weights: str = ""
 
 
 class Activations:
-    """A model that also tells the values inside it.
+    """A model that also returns the values inside it.
+
+    If the model averages several networks, everything refers to the first one.
 
     Attributes
     ----------
     convolutions
-        Those of a network, or of the first of several that are averaged, over whole images and with weights
-        that the run stores, in the order in which an image passes them; one that is used again counts where
-        it is used first.
+        The convolutions that process whole images with weights of their own, from input to output. One that
+        is used several times is listed once, where it is first used.
     hidden
-        The name of the values that the last dense layer takes, of the first of several networks; None
-        where it does not end in one.
+        The name of the input of the last dense layer; None if the network does not end in a dense layer.
     """
 
     def __init__(self, serialised: bytes, threads: int | None = None) -> None:
@@ -66,23 +65,19 @@ class Activations:
         convolutions = list(_convolutions(graph))
         self._weights = {tensor.name: tensor for tensor in graph.initializer if len(tensor.dims) == 4}
         self.hidden = _last_hidden(graph)
-        inside = [layer.value for layer in convolutions] + ([self.hidden] if self.hidden else [])
-        further = onnx.ModelProto()
-        for name in dict.fromkeys(inside):
-            if name not in {value.name for value in graph.output}:
-                value = onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
-                further.graph.output.append(value)
-        # Two messages one behind the other are read as one: https://protobuf.dev/programming-guides/encoding/
-        merged = serialised + further.SerializeToString()
-        self._session = start_session(merged, prepacking=False)
+        outputs = [layer.output for layer in convolutions]
+        self._session = start_session(
+            serialised + _more_outputs(graph, [*outputs, *filter(None, [self.hidden])]), prepacking=False
+        )
         self._threads = threads
-        two = next(self._run(np.zeros((2, SIDE, SIDE), np.uint8), [layer.value for layer in convolutions]))
+        two_blank = np.zeros((2, SIDE, SIDE), np.uint8)
+        maps_of_each = next(self._run(two_blank, outputs))
         self.convolutions = tuple(
-            layer for layer, maps in zip(convolutions, two, strict=False) if len(maps) == 2
-        )  # others take parts of an image as images
+            layer for layer, maps in zip(convolutions, maps_of_each, strict=False) if len(maps) == 2
+        )  # others process parts of images, as a batch of another size
 
     def feature_maps(self, images: NDArray[np.uint8], layer: Convolution) -> NDArray[np.float32]:
-        """Return what a convolution makes of images, behind its activation.
+        """Return the feature maps of a convolution, after its activation.
 
         Parameters
         ----------
@@ -102,31 +97,25 @@ class Activations:
             The array has another dtype or shape.
         """
         check_images(images)
-        return np.concatenate([batch[0] for batch in self._run(images, [layer.value])])
+        return np.concatenate([batch[0] for batch in self._run(images, [layer.output])])
 
     def all_feature_maps(self, images: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-        """Return what every convolution makes of a few images (N, 28, 28), in one pass.
-
-        Returns
-        -------
-        dict
-            For each layer's name float32 of shape (N, C, H, W).
-        """
+        """Return, by the names of all convolutions, their feature maps (N, C, H, W) of a few images."""
         check_images(images)
         if not self.convolutions:
             return {}
-        values = self._session.run([layer.value for layer in self.convolutions], {"images": images})
+        values = self._session.run([layer.output for layer in self.convolutions], {"images": images})
         return {layer.name: maps for layer, maps in zip(self.convolutions, values, strict=True)}
 
     def filters(self, layer: Convolution) -> NDArray[np.float32]:
-        """Return the weights of a convolution as the graph holds them: float32, shape (C, I, H, W).
+        """Return the weights of a convolution in the graph: float32, shape (C, I, H, W).
 
-        They need no run folder beside the model; `read_filters` takes them from one.
+        Unlike those of `read_filters`, they may have a batch normalisation folded in.
         """
         return np.asarray(onnx.numpy_helper.to_array(self._weights[layer.weights]), np.float32)
 
     def hidden_values(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return what the last dense layer takes of images (N, 28, 28): float32, shape (N, D)."""
+        """Return the input of the last dense layer for images (N, 28, 28): float32, shape (N, D)."""
         check_images(images)
         assert self.hidden is not None
         return np.concatenate([batch[0] for batch in self._run(images, [self.hidden])])
@@ -134,24 +123,11 @@ class Activations:
     def peaks(
         self, images: NDArray[np.uint8], layers: Sequence[Convolution]
     ) -> dict[str, NDArray[np.float32]]:
-        """Return each channel's highest value anywhere in each image.
-
-        Parameters
-        ----------
-        images
-            uint8, shape (N, 28, 28).
-        layers
-            Of `convolutions`.
-
-        Returns
-        -------
-        dict
-            For each layer's name float32 of shape (N, C).
-        """
+        """Return, by the names of layers, the highest value of each channel in each image: (N, C)."""
         check_images(images)
         batches = [
             [maps.max(axis=(2, 3)) for maps in batch]
-            for batch in self._run(images, [layer.value for layer in layers])
+            for batch in self._run(images, [layer.output for layer in layers])
         ]
         columns = zip(*batches, strict=True)
         return {layer.name: np.concatenate(column) for layer, column in zip(layers, columns, strict=True)}
@@ -161,7 +137,7 @@ class Activations:
 
 
 def open_activations(model: str | Path, threads: int | None = None) -> Activations:
-    """Open a ``model.onnx`` so that it tells the values inside it, with as many threads as `Recognizer`.
+    """Open a ``model.onnx`` so that it also returns the values inside it.
 
     Raises
     ------
@@ -170,17 +146,17 @@ def open_activations(model: str | Path, threads: int | None = None) -> Activatio
     """
     try:
         return Activations(Path(model).read_bytes(), threads)
-    except Exception as error:  # onnx and ONNX Runtime raise whatever they meet
-        raise DigitsError(f"{model} is damaged or no ONNX model: {first_line(error)}") from error
+    except Exception as error:  # onnx and ONNX Runtime raise many kinds
+        raise DigitsError(f"{model} is damaged or not an ONNX model: {first_line(error)}") from error
 
 
 def read_filters(run: Path, layer: Convolution) -> NDArray[np.float32]:
-    """Return the weights of a convolution of a run.
+    """Return the weights of a convolution of a run, as they were trained.
 
     Returns
     -------
     numpy.ndarray
-        float32, shape (C, I, H, W): for each of its C filters a kernel for each of its I inputs.
+        float32, shape (C, I, H, W): each of the C filters has a kernel for each of its I input channels.
 
     Raises
     ------
@@ -189,57 +165,73 @@ def read_filters(run: Path, layer: Convolution) -> NDArray[np.float32]:
     """
     from safetensors import SafetensorError, safe_open  # the extra `serve` does not install it
 
-    path = run / run_folder.WEIGHTS
+    path = run / WEIGHTS
     try:
         with safe_open(path, framework="numpy") as weights:
-            kernels: NDArray[np.float32] = weights.get_tensor(layer.name + SUFFIX)
+            kernels: NDArray[np.float32] = weights.get_tensor(layer.name + WEIGHT_SUFFIX)
     except (OSError, SafetensorError) as error:
         raise DigitsError(f"{path} is damaged or cannot be read: {first_line(error)}") from error
     return kernels
 
 
+def _more_outputs(graph: onnx.GraphProto, names: Sequence[str]) -> bytes:
+    """Return what to append to a serialised model so that it has these values as outputs, too.
+
+    Two protobuf messages in a row are parsed as one: https://protobuf.dev/programming-guides/encoding/
+    """
+    present = {output.name for output in graph.output}
+    model = onnx.ModelProto()
+    for name in dict.fromkeys(names):
+        if name not in present:
+            value = onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
+            model.graph.output.append(value)
+    return bytes(model.SerializeToString())
+
+
 def _convolutions(graph: onnx.GraphProto) -> Iterator[Convolution]:
     """Yield the two-dimensional convolutions whose weights have a name in the run, each once."""
-    users = _users(graph.node)
-    kernels = {tensor.name for tensor in graph.initializer if len(tensor.dims) == 4}
+    users = _users(graph)
+    unused = {tensor.name for tensor in graph.initializer if len(tensor.dims) == 4}
     for node in graph.node:
-        if node.op_type == "Conv" and node.input[1] in kernels:
-            kernels.remove(node.input[1])
-            named = KERNELS.fullmatch(node.input[1])
+        if node.op_type == "Conv" and node.input[1] in unused:
+            unused.remove(node.input[1])
+            named = WEIGHT_NAMES.fullmatch(node.input[1])
             if named:
-                value = _behind_activation(node.output[0], users)
-                yield Convolution(named[1], value, node.input[1])
+                output = _after_activation(node.output[0], users)
+                yield Convolution(named[1], output, node.input[1])
 
 
-def _behind_activation(value: str, users: dict[str, list[onnx.NodeProto]]) -> str:
-    """Return the name of a value behind the normalisation and activation that take it, if any do."""
-    behind = users.get(value, [])
-    if [node.op_type for node in behind] == ["BatchNormalization"]:
-        return _behind_activation(behind[0].output[0], users)
-    kinds = [node.op_type for node in behind]
-    if kinds == ["Sigmoid", "Mul"] and set(behind[1].input) == {value, behind[0].output[0]}:  # SiLU
-        return str(behind[1].output[0])
-    return str(behind[0].output[0]) if len(behind) == 1 and kinds[0] in ACTIVATIONS | OTHERS else value
+def _after_activation(value: str, users: dict[str, list[onnx.NodeProto]]) -> str:
+    """Return the name of a value after the batch normalisation and activation that follow it, if any."""
+    nodes = users.get(value, [])
+    kinds = [node.op_type for node in nodes]
+    if kinds == ["BatchNormalization"]:
+        return _after_activation(nodes[0].output[0], users)
+    if kinds == ["Sigmoid", "Mul"] and set(nodes[1].input) == {value, nodes[0].output[0]}:  # SiLU
+        return str(nodes[1].output[0])
+    is_activation = len(kinds) == 1 and kinds[0] in RECIPE_ACTIVATIONS | OTHER_ACTIVATIONS
+    return str(nodes[0].output[0]) if is_activation else value
 
 
 def _last_hidden(graph: onnx.GraphProto) -> str | None:
-    """Return the name of what the last dense layer takes, walking back from the softmax.
+    """Return the name of the input of the last dense layer, found from the softmax backwards.
 
-    Where several networks or shifted images are averaged, the first softmax is that of the first network.
+    If several networks or shifted images are averaged, the first softmax belongs to the first network.
     """
     makers = {name: node for node in graph.node for name in node.output}
     softmax = makers.get("probabilities")
     if softmax is None or softmax.op_type != "Softmax":
         softmax = next((node for node in graph.node if node.op_type == "Softmax"), None)
     last = makers.get(softmax.input[0]) if softmax is not None else None
-    if last is not None and last.op_type == "Add":  # the bias, where product and bias are two nodes
+    if last is not None and last.op_type == "Add":  # product and bias are separate nodes
         last = next((makers[name] for name in last.input if name in makers), None)
     return last.input[0] if last is not None and last.op_type in ("Gemm", "MatMul") else None
 
 
-def _users(nodes: Iterable[onnx.NodeProto]) -> dict[str, list[onnx.NodeProto]]:
+def _users(graph: onnx.GraphProto) -> dict[str, list[onnx.NodeProto]]:
+    """Return, by the names of values, the nodes that take them as input."""
     users: dict[str, list[onnx.NodeProto]] = {}
-    for node in nodes:
+    for node in graph.node:
         for name in node.input:
             users.setdefault(name, []).append(node)
     return users

@@ -1,4 +1,4 @@
-"""What a report is made of: sections of blocks, as plain values that the page's template lays out."""
+"""The parts of a report as plain values: sections of blocks, which the page's template lays out."""
 
 from __future__ import annotations
 
@@ -12,33 +12,19 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Picture:
-    """A figure.
+    """A figure, on the page and as files."""
 
-    Attributes
-    ----------
-    name
-        Of its files, without ending.
-    title, caption
-        What it is; what to see in it, and in which units.
-    alt
-        What it shows, for who cannot see it.
-    draw
-        Makes the drawing; it can be pickled, for another process may be the one that draws.
-    shown
-        Whether it stands on the page; else it is a file only.
-    """
-
-    name: str
+    name: str  # of its files, without number and suffix
     title: str
-    caption: str
-    alt: str
-    draw: Callable[[], Figure]
-    shown: bool = True
+    caption: str  # what to see in it, and the units
+    alt: str  # what it shows, for readers who cannot see it
+    draw: Callable[[], Figure]  # must be picklable: a helper process may call it
+    on_page: bool = True  # otherwise it is only written as files
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Why something cannot be shown, in a sentence."""
+    """A sentence in place of something that cannot be shown."""
 
     title: str
     text: str
@@ -46,39 +32,36 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of words; the first column names the row, those in `numbers` stand on the right of their cells.
-
-    A table that is not `wide` takes half of the page.
-    """
+    """Rows of texts; the first cell of a row is its heading."""
 
     title: str
     caption: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
-    numbers: frozenset[int] = field(default_factory=frozenset)
-    wide: bool = True
+    numbers: frozenset[int] = field(default_factory=frozenset)  # columns that are aligned right
+    wide: bool = True  # as wide as the page, otherwise half of it
 
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """The one figure that matters most, and what it says."""
+    """The most important number, and what it means."""
 
-    figure: str
+    number: str
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Names and values, over the whole page or half of it."""
+    """Names and values."""
 
     title: str
     rows: Sequence[tuple[str, str]]
-    wide: bool = True
+    wide: bool = True  # as wide as the page, otherwise half of it
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A line to type."""
+    """A command line to type."""
 
     title: str
     line: str
@@ -88,21 +71,14 @@ class Command:
 class ConfusionTable:
     """A confusion matrix whose cells show their images.
 
-    Attributes
-    ----------
-    confusion
-        int64, shape (10, 10): digits shown in rows, answered in columns.
-    images
-        For some cells (row, column) their images: uint8 (K, 28, 28), K at least 1.
-    rows
-        For the same cells the row of each image in its source.
+    `images` and `rows` have an entry for each cell (label, answer) that is not empty.
     """
 
     title: str
     caption: str
-    confusion: NDArray[np.int64]
-    images: Mapping[tuple[int, int], NDArray[np.uint8]]
-    rows: Mapping[tuple[int, int], NDArray[np.int64]]
+    confusion: NDArray[np.int64]  # (10, 10): a row for each label, a column for each answer
+    images: Mapping[tuple[int, int], NDArray[np.uint8]]  # (K, 28, 28), K at least 1
+    rows: Mapping[tuple[int, int], NDArray[np.int64]]  # (K,): where these images are in their source
 
 
 Block = Picture | Note | Table | Headline | Facts | Command | ConfusionTable
@@ -110,9 +86,9 @@ Block = Picture | Note | Table | Headline | Facts | Command | ConfusionTable
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Section:
-    """A chapter of a report: its address on the page, its heading, a sentence, its blocks."""
+    """A chapter of a report."""
 
-    name: str
+    name: str  # its id on the page
     title: str
-    lead: str
+    lead: str  # a paragraph below the title
     blocks: Sequence[Block]

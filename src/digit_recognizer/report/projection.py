@@ -1,30 +1,23 @@
-"""Many values an image ► two, so that alike images lie close to each other."""
+"""Project the values of a layer to two dimensions, so that similar images lie close together."""
 
 from __future__ import annotations
+
+from inspect import signature
 
 import numpy as np
 from numpy.typing import NDArray
 
-COMPONENTS = 30  # t-SNE is given as many; it needs no more, and is faster for it
-ITERATIONS, ANGLE = 500, 0.8  # half the time of 1000 and 0.5, and neighbours stay as near: docs/LOG.md
-FEWEST = 100  # images; below that t-SNE has no neighbourhoods to keep, and PCA is used
+PCA_COMPONENTS = 30  # as input of t-SNE, which gains nothing from more and takes longer
+TSNE_ITERATIONS, TSNE_ANGLE = 500, 0.8  # half the time of 1000 and 0.5 at equal quality: docs/LOG.md
+TSNE_PERPLEXITY = 30
+MIN_TSNE_IMAGES = 100  # with fewer, neighbourhoods of 30 images mean little
 
 
 def project(values: NDArray[np.float32], seed: int = 0) -> tuple[NDArray[np.float32], str]:
-    """Lay images out in a plane.
+    """Project (N, D) values of N images, at least one, to points (N, 2) without a unit.
 
-    Parameters
-    ----------
-    values
-        float32, shape (N, D), N at least 1: what a layer makes of each image.
-    seed
-        Decides the random draws of both methods.
-
-    Returns
-    -------
-    tuple
-        float32, shape (N, 2), of no unit; and the method's name, ``t-SNE``, or ``PCA`` below 100 images and
-        where all images have the same values.
+    The second result is the name of the method: ``t-SNE``, or ``PCA`` for fewer than 100 images and if all
+    images have the same values.
 
     References
     ----------
@@ -34,15 +27,23 @@ def project(values: NDArray[np.float32], seed: int = 0) -> tuple[NDArray[np.floa
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
-    if not np.ptp(values, axis=0).any():  # also where there is one image only
+    if not np.ptp(values, axis=0).any():  # also for a single image
         return np.zeros((len(values), 2), np.float32), "PCA"
-    components = min(COMPONENTS, *values.shape)
+    components = min(PCA_COMPONENTS, *values.shape)
     reduced = PCA(components, svd_solver="randomized", random_state=seed).fit_transform(values)
-    if len(values) < FEWEST or components < 2:
-        padded = np.zeros((len(values), 2), np.float32)
-        padded[:, : min(2, components)] = reduced[:, :2]
-        return padded, "PCA"
-    method = TSNE(2, init="pca", perplexity=30, angle=ANGLE, max_iter=ITERATIONS, random_state=seed)
-    with threadpool_limits(1, "openmp"):  # more would wait for each other beside what draws
+    if len(values) < MIN_TSNE_IMAGES or components < 2:
+        points = np.zeros((len(values), 2), np.float32)
+        points[:, : min(2, components)] = reduced[:, :2]
+        return points, "PCA"
+    iterations = "max_iter" if "max_iter" in signature(TSNE).parameters else "n_iter"  # 1.4
+    method = TSNE(
+        2,
+        init="pca",
+        perplexity=TSNE_PERPLEXITY,
+        angle=TSNE_ANGLE,
+        random_state=seed,
+        **{iterations: TSNE_ITERATIONS},
+    )
+    with threadpool_limits(1, "openmp"):  # the figures are drawn meanwhile: more threads would only wait
         points = method.fit_transform(reduced)
     return points.astype(np.float32), "t-SNE"

@@ -1,4 +1,4 @@
-"""Drawings ► SVG and PNG, by this process and a helper beside it: matplotlib uses one processor only."""
+"""Render figures as SVG and PNG, in this process and a helper process: matplotlib uses one core only."""
 
 from __future__ import annotations
 
@@ -20,39 +20,35 @@ from matplotlib.figure import Figure
 from digit_recognizer.machine import usable_processors
 from digit_recognizer.report.figures import as_png, as_svg
 
-# Not multiprocessing: it would run a user's script, which may have no main guard, again in the helper.
-# -P: no file of the current folder takes the place of a module.
-HELPER = ("-P", "-c", "from digit_recognizer.report.rendering import help_rendering; help_rendering()")
+# Not multiprocessing, which would run a user's script, possibly without a main guard, again in the helper.
+# -P keeps files of the current folder from shadowing modules.
+HELPER = ("-P", "-c", "from digit_recognizer.report.rendering import run_helper; run_helper()")
 
 Draw = Callable[[], Figure]
 
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A figure as files, and its width and height in inches."""
+    """A figure as the contents of its files."""
 
     svg: str
     png: bytes
-    width: float
-    height: float
+    width: float  # inches
+    height: float  # inches
 
 
 def render(draw: Draw) -> Rendered:
-    """Draw a figure and return its files."""
+    """Draw a figure and render it."""
     figure = draw()
     width, height = figure.get_size_inches()
     return Rendered(as_svg(figure), as_png(figure), float(width), float(height))
 
 
 class Renderer:
-    """Renders drawings in a helper process from when they are added, and in this one in `finish`.
+    """Renders figures in a helper process as soon as they are added, and in this process during `finish`.
 
-    Where there is one processor only, or no helper can be started, or it fails, this process renders all.
-
-    Parameters
-    ----------
-    processors
-        How many there are to use; as many as the process may use if None.
+    This process renders all figures if there is only one processor, or if the helper fails.
+    `processors` is the number to use; by default, all that are available to this process.
     """
 
     def __init__(self, processors: int | None = None) -> None:
@@ -84,16 +80,16 @@ class Renderer:
                 pass
 
     def add(self, draw: Draw) -> None:
-        """Add a drawing: a function of a module, with arguments by `functools.partial`."""
+        """Add a figure. `draw` must be picklable, such as a `functools.partial` of a module's function."""
         self._waiting.put((self._added, draw))
         self._added += 1
 
     def finish(self) -> list[Rendered]:
-        """Return what was added, in that order."""
+        """Return all figures in the order in which they were added."""
         self._render_waiting()
         self._waiting.put(None)
         self._thread.join()
-        self._render_waiting()  # what a helper that failed has left
+        self._render_waiting()  # what a failed helper has left
         return [self._rendered[number] for number in range(self._added)]
 
     def _render_waiting(self) -> None:
@@ -104,7 +100,7 @@ class Renderer:
                     self._rendered[task[0]] = render(task[1])
 
     def _feed_helper(self) -> None:
-        """Give the helper one drawing after the other."""
+        """Send the helper one figure after the other; put a figure back if the helper fails."""
         if self._helper is None:
             return
         assert self._helper.stdin is not None
@@ -115,18 +111,18 @@ class Renderer:
             try:
                 pickle.dump((settings, draw), self._helper.stdin)
                 self._helper.stdin.flush()
-                self._rendered[number] = pickle.load(self._helper.stdout)  # noqa: S301 - our own process's
-            except Exception:  # whatever is wrong with the helper: this process can do without it
+                self._rendered[number] = pickle.load(self._helper.stdout)  # noqa: S301 - from our own process
+            except Exception:  # any failure of the helper: this process renders the rest
                 self._waiting.put(task)
                 return
 
 
-def help_rendering() -> None:
-    """Render what comes from standard input, with matplotlib set as there, until that ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C reaches both: the other process ends this one
+def run_helper() -> None:
+    """Render figures from standard input, with the parent's matplotlib settings, until the input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C reaches both processes; the parent ends this one
     with suppress(EOFError, BrokenPipeError):
         while True:
-            settings, draw = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the process that started this
+            settings, draw = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the parent process
             with mpl.rc_context(settings):
                 rendered = render(draw)
             pickle.dump(rendered, sys.stdout.buffer)

@@ -1,28 +1,29 @@
-"""Plain arrays ► matplotlib figures; nothing here sees a model or writes a file."""
+"""Draw matplotlib figures from plain arrays; nothing here knows a model or writes a file."""
 
+from digit_recognizer.report.figures.curves import draw_compared_curves, draw_curves
 from digit_recognizer.report.figures.data import draw_augmentation, draw_counts, draw_examples
 from digit_recognizer.report.figures.inside import (
-    draw_disagreements,
-    draw_exciting_images,
     draw_feature_maps,
     draw_filter,
     draw_filters,
     draw_map,
     draw_saliency,
     draw_slices,
+    draw_strongest_images,
 )
 from digit_recognizer.report.figures.mistakes import (
     draw_confident_errors,
     draw_confusion_counts,
     draw_confusion_rates,
     draw_corrections,
+    draw_disagreements,
     draw_error_rates,
     draw_rejection,
     draw_reliability,
     draw_sample,
 )
+from digit_recognizer.report.figures.network import draw_network
 from digit_recognizer.report.figures.style import as_png, as_svg, mosaic
-from digit_recognizer.report.figures.training import draw_compared_curves, draw_curves, draw_network
 
 __all__ = [
     "as_png",
@@ -38,7 +39,6 @@ __all__ = [
     "draw_disagreements",
     "draw_error_rates",
     "draw_examples",
-    "draw_exciting_images",
     "draw_feature_maps",
     "draw_filter",
     "draw_filters",
@@ -49,5 +49,6 @@ __all__ = [
     "draw_saliency",
     "draw_sample",
     "draw_slices",
+    "draw_strongest_images",
     "mosaic",
 ]

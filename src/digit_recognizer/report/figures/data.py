@@ -1,4 +1,4 @@
-"""Figures of the data: how many, what they look like, what augmentation does to them."""
+"""Figures of the data: images per digit, examples, augmentation."""
 
 from __future__ import annotations
 
@@ -12,20 +12,24 @@ from numpy.typing import NDArray
 from digit_recognizer.digits import CLASSES, SIDE
 from digit_recognizer.report.figures.style import (
     BLUE,
-    GREY,
     ORANGE,
-    WIDTH,
+    WIDTH_IN,
     label_digits,
+    label_rows,
     mosaic,
     new_figure,
     show_digit,
     styled,
+    subtitle,
 )
+
+GAP_PX = 4  # between images
+VARIANTS_PER_ROW = 6
 
 
 @styled
 def draw_counts(training: NDArray[np.int64], validation: NDArray[np.int64]) -> Figure:
-    """Draw how many images each digit has, to train on and held out: two times (10,)."""
+    """Draw the number of images of each digit, for training and validation: int64 (10,) each."""
     figure = new_figure(2.9)
     axes = figure.subplots()
     digits = np.arange(CLASSES)
@@ -47,30 +51,27 @@ def draw_counts(training: NDArray[np.int64], validation: NDArray[np.int64]) -> F
 
 @styled
 def draw_examples(images: NDArray[np.uint8]) -> Figure:
-    """Draw a row of examples for each digit: uint8 (10, K, 28, 28), nan or blank where there are fewer."""
+    """Draw a row of examples for each digit: uint8 (10, K, 28, 28)."""
     rows, columns = images.shape[:2]
-    figure = new_figure(WIDTH * rows / columns)
+    figure = new_figure(WIDTH_IN * rows / columns)
     axes = figure.subplots()
-    page = mosaic(images.reshape(-1, SIDE, SIDE), columns, gap=4)
-    show_digit(axes, page)
-    step = SIDE + 4
-    axes.set_yticks(np.arange(rows) * step + SIDE / 2, [str(row) for row in range(rows)])
-    axes.tick_params(length=0, labelcolor=GREY)
+    show_digit(axes, mosaic(images.reshape(-1, SIDE, SIDE), columns, gap=GAP_PX))
+    label_rows(axes, range(rows), SIDE, SIDE + GAP_PX)
     return figure
 
 
 @styled
-def draw_augmentation(image: NDArray[np.uint8], drawn: NDArray[np.uint8]) -> Figure:
-    """Draw an image (28, 28) and, under it, what augmentation made of it (N, 28, 28)."""
-    columns = 6
-    rows = -(-len(drawn) // columns)
-    figure = new_figure(0.45 + WIDTH / 6 * (rows + 1))
+def draw_augmentation(image: NDArray[np.uint8], variants: NDArray[np.uint8]) -> Figure:
+    """Draw an image (28, 28) and, below it, variants of it (N, 28, 28)."""
+    columns = VARIANTS_PER_ROW
+    rows = -(-len(variants) // columns)
+    figure = new_figure(0.45 + WIDTH_IN / columns * (rows + 1))
     top, bottom = figure.subplots(2, 1, height_ratios=[1, rows])
-    strip: NDArray[Any] = np.full((SIDE, columns * (SIDE + 4) - 4), np.nan)
+    strip: NDArray[Any] = np.full((SIDE, columns * (SIDE + GAP_PX) - GAP_PX), np.nan)
     left = (strip.shape[1] - SIDE) // 2
     strip[:, left : left + SIDE] = image
     show_digit(top, strip)
-    show_digit(bottom, mosaic(drawn, columns, gap=4))
-    top.set_title("as it is", fontsize=8.5, color=GREY)
-    bottom.set_title(f"{len(drawn)} draws of it", fontsize=8.5, color=GREY)
+    show_digit(bottom, mosaic(variants, columns, gap=GAP_PX))
+    subtitle(top, "original")
+    subtitle(bottom, f"{len(variants)} variants" if len(variants) > 1 else "1 variant")
     return figure

@@ -1,4 +1,4 @@
-"""The data: how many, what they look like, what augmentation makes of them, whether they are sound."""
+"""The data: how many images, what they look like, what augmentation changes, and checks of their quality."""
 
 from __future__ import annotations
 
@@ -8,51 +8,47 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digit_recognizer.digits import CLASSES, PIXELS, SIDE, Digits
+from digit_recognizer.formatting import count, percent
 from digit_recognizer.recipes.schema import Augmentation
 from digit_recognizer.report import figures
 from digit_recognizer.report.blocks import Block, Facts, Note, Picture, Section
-from digit_recognizer.report.subject import Study
-from digit_recognizer.report.words import count, percent
+from digit_recognizer.report.subject import Subject
 from digit_recognizer.training import preview_augmentation
 
-EXAMPLES = 10  # images a digit
-DRAWS = 12  # of augmentation
+EXAMPLES_PER_DIGIT = 10
+VARIANTS = 12  # of one image, made by augmentation
 
 
-def show_data(study: Study) -> Section:
-    """Show the digits that a run was trained on and judged by."""
+def show_data(subject: Subject) -> Section:
+    """Show the digits that a run was trained and evaluated on."""
     lead = (
-        "What the network learned from, and what it was judged by."
-        if study.is_own
-        else f"What is shown here: {study.source}. The network was trained on another source, "
-        f"{study.run.environment['data']['source'] or 'arrays'}; whether they share images is not known."
+        "The images that the network was trained and evaluated on."
+        if subject.is_own
+        else f"The images of {subject.source}. The network was trained on another source, "
+        f"{subject.run.environment.data.source or 'arrays'}; the two may share images."
     )
-    blocks = [*_labelled(study), _augmentation(study), _checks(study)]
-    return Section("data", "The data", lead, blocks)
+    blocks = [*_images_per_digit(subject), _augmentation(subject), _checks(subject)]
+    return Section("data", "Data", lead, blocks)
 
 
-def _labelled(study: Study) -> list[Block]:
-    digits = study.digits
+def _images_per_digit(subject: Subject) -> list[Block]:
+    digits = subject.digits
     if digits.labels is None:
-        return [
-            Note("Images of each digit", "These images have no labels, so they cannot be sorted by digit.")
-        ]
-    training, judged = (digits[rows].counts() for rows in (study.training_rows, study.judged_rows))
-    totals = training + judged
-    split = "training (blue) and validation (orange) together" if study.is_own else "all of them judged"
+        return [Note("Images per digit", "These images have no labels, so they cannot be counted by digit.")]
+    total = digits[subject.training_rows].counts() + digits[subject.evaluated_rows].counts()
+    validation = digits[subject.evaluated_rows].counts() if subject.is_own else np.zeros_like(total)
+    parts = "training (blue) and validation (orange)" if subject.is_own else "all are evaluated"
     counts = Picture(
         "images-per-digit",
-        "Images of each digit",
-        f"Number of images, {split}. Digits that are much rarer than others are learned less well.",
-        f"Bars of the number of images of each digit, from {totals.min():,} to {totals.max():,}.",
-        partial(figures.draw_counts, training, judged)
-        if study.is_own
-        else partial(figures.draw_counts, totals, 0 * totals),
+        "Images per digit",
+        f"Number of images: {parts}. A digit with much fewer images than the others is learned less well.",
+        f"Bar chart of the number of images per digit, from {total.min():,} to {total.max():,}.",
+        partial(figures.draw_counts, total - validation, validation),
     )
     examples = Picture(
         "examples",
         "Examples",
-        f"Up to {EXAMPLES} images of each digit, drawn at random: the range of hands that has to be read.",
+        f"Up to {EXAMPLES_PER_DIGIT} random images of each digit.",
         f"A grid with a row of handwritten examples for each digit from 0 to {CLASSES - 1}.",
         partial(figures.draw_examples, _examples(digits)),
     )
@@ -60,71 +56,70 @@ def _labelled(study: Study) -> list[Block]:
 
 
 def _examples(digits: Digits) -> NDArray[np.uint8]:
-    """Return a row of images for each digit, blank where there are fewer: uint8 (10, K, 28, 28)."""
+    """Return a row of images for each digit, filled up with blank ones: uint8 (10, K, 28, 28)."""
     generator = np.random.default_rng(0)
-    page = np.zeros((CLASSES, EXAMPLES, SIDE, SIDE), np.uint8)
+    page = np.zeros((CLASSES, EXAMPLES_PER_DIGIT, SIDE, SIDE), np.uint8)
     for digit in range(CLASSES):
         rows = np.flatnonzero(digits.labels == digit)
-        chosen = generator.permutation(rows)[:EXAMPLES]
+        chosen = generator.permutation(rows)[:EXAMPLES_PER_DIGIT]
         page[digit, : len(chosen)] = digits.images[chosen]
     return page
 
 
-def _augmentation(study: Study) -> Block:
-    augmentation = study.run.recipe.augmentation
+def _augmentation(subject: Subject) -> Block:
+    augmentation = subject.run.recipe.augmentation
     title = "Augmentation"
     if augmentation is None:
-        return Note(title, "The recipe does not augment: the network met each training image as it is.")
-    rows = study.training_rows if len(study.training_rows) else study.judged_rows
-    image = study.digits.images[rows[0]]
-    drawn = preview_augmentation(image, augmentation, DRAWS, study.run.environment["seed"])
+        return Note(title, "The recipe uses no augmentation: the network sees each training image unchanged.")
+    rows = subject.training_rows if len(subject.training_rows) else subject.evaluated_rows
+    image = subject.digits.images[rows[0]]
+    variants = preview_augmentation(image, augmentation, VARIANTS, subject.run.environment.seed)
     return Picture(
         "augmentation",
         title,
-        f"One image and {DRAWS} draws of it: {_in_words(augmentation)}. "
-        "The network meets each image anew in every epoch, so it learns that these are one digit.",
-        f"A handwritten digit, and {DRAWS} versions of it, each turned, stretched and moved a little.",
-        partial(figures.draw_augmentation, image, drawn),
+        f"One image and {VARIANTS} random variants of it: {_in_words(augmentation)}. "
+        "The network sees new variants in every epoch and learns that they show the same digit.",
+        f"A handwritten digit and {VARIANTS} variants of it, each slightly rotated, scaled and shifted.",
+        partial(figures.draw_augmentation, image, variants),
     )
 
 
 def _in_words(augmentation: Augmentation) -> str:
-    moves = [
-        f"turned by up to {augmentation.rotation:g}° to either side",
-        f"height and width each changed by up to {percent(augmentation.zoom, 0)}",
-        f"moved by up to {augmentation.shift * SIDE:.1f} pixels each way",
+    changes = [
+        f"rotated by up to {augmentation.rotation:g}° in either direction",
+        f"scaled in height and width by up to {percent(augmentation.zoom, 0)} each",
+        f"shifted by up to {augmentation.shift * SIDE:.1f} pixels in each direction",
     ]
     if augmentation.shear:
-        moves.append(f"slanted by up to {percent(augmentation.shear, 0)} of the height")
-    return ", ".join(moves)
+        changes.append(f"sheared by up to {percent(augmentation.shear, 0)} of the height")
+    return ", ".join(changes)
 
 
-def _checks(study: Study) -> Facts:
-    images = study.digits.images
+def _checks(subject: Subject) -> Facts:
+    images = subject.digits.images
     constant = int((images == images[0]).all(axis=0).sum())
     blank = int((~images.any(axis=(1, 2))).sum())
-    numbers = _numbered(images)
-    again = len(numbers) - len(np.unique(numbers))
+    ids = _number_distinct(images)
+    duplicates = len(ids) - len(np.unique(ids))
     rows = [
-        ("Missing values", "none: a source with any is refused when it is read"),
-        ("Constant pixels", f"{constant} of {PIXELS} are the same in every image and tell nothing apart"),
+        ("Missing values", "none: a source with missing values is rejected when it is read"),
+        ("Constant pixels", f"{constant} of {PIXELS} have the same value in every image"),
         ("Blank images", f"{blank:,}" if blank else "none"),
-        ("Repeated images", f"{again:,} the same as an earlier one in every pixel" if again else "none"),
+        ("Duplicate images", f"{duplicates:,} identical to an earlier image" if duplicates else "none"),
     ]
-    if study.is_own:
-        shared = int(np.isin(numbers[study.judged_rows], numbers[study.training_rows]).sum())
-        flattering = f"{count(shared, 'validation image')}: they flatter the accuracy"
-        rows.append(("Seen in training", flattering if shared else "no validation image"))
-    if study.digits.labels is not None:
-        pairs = np.unique(np.stack([numbers, study.digits.labels]), axis=1)
-        torn = pairs.shape[1] - len(np.unique(numbers))
-        rows.append(
-            ("Labels at odds", f"{torn:,} times the same image has another label" if torn else "none")
-        )
+    if subject.is_own:
+        shared = int(np.isin(ids[subject.evaluated_rows], ids[subject.training_rows]).sum())
+        overlap = f"{count(shared, 'validation image')} also used for training: the accuracy is overestimated"
+        rows.append(("Overlap", overlap if shared else "no validation image was also used for training"))
+    if subject.digits.labels is not None:
+        labelled = np.unique(np.stack([ids, subject.digits.labels]), axis=1)
+        conflicts = labelled.shape[1] - len(np.unique(ids))
+        conflict = f"{count(conflicts, 'image')} with a label that differs from that of an identical image"
+        rows.append(("Conflicting labels", conflict if conflicts else "none"))
     return Facts(f"Checks of {count(len(images), 'image')}", rows, wide=False)
 
 
-def _numbered(images: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Give the same number to images that are the same in every pixel: int64 (N,)."""
+def _number_distinct(images: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Give identical images the same number: int64 (N,)."""
     seen: dict[bytes, int] = {}
     return np.array([seen.setdefault(image.tobytes(), len(seen)) for image in images], np.int64)

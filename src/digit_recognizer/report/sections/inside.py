@@ -1,4 +1,4 @@
-"""The network's inside: filters, feature maps, where it looks, what excites it, how it sorts digits."""
+"""Inside the network: filters, feature maps, saliency, what activates channels, and the last hidden layer."""
 
 from __future__ import annotations
 
@@ -14,28 +14,30 @@ from numpy.typing import NDArray
 from digit_recognizer.digits import CLASSES
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.evaluation import most_confident_errors
-from digit_recognizer.explain.activations import Activations, open_activations, read_filters
-from digit_recognizer.explain.occlusion import occlude
+from digit_recognizer.explain.activations import Activations, Convolution, open_activations, read_filters
+from digit_recognizer.explain.occlusion import WINDOW_PX, occlude
+from digit_recognizer.formatting import count, percent
 from digit_recognizer.report import figures
 from digit_recognizer.report.blocks import Block, Note, Picture, Section
 from digit_recognizer.report.projection import project
-from digit_recognizer.report.subject import Study
-from digit_recognizer.report.words import count, percent
-from digit_recognizer.runs import run_folder
+from digit_recognizer.report.subject import Subject
+from digit_recognizer.runs.run_folder import MODEL
 
-CHANNELS, EXCITING = 8, 10  # channels shown with the images that excite them, and how many of these
-KERNELS = 32  # shown of each filter of the second convolution
-LOOKED_AT = 1_500  # images among which the exciting ones are sought
-MAPPED = 1_200  # images on the map of the last hidden layer, besides the errors
-SALIENT = 10  # images with a map of where the network looks, right and wrong each
-DIGIT = 7  # whose feature maps are shown where nothing is said
+DEFAULT_DIGIT = 7  # whose feature maps are shown
+MAX_KERNELS = 32  # shown of each filter of the second convolution
+SALIENCY_IMAGES = 10  # at most, for correct and wrong answers each
+SHOWN_CHANNELS = 8  # of a layer, each with the images that activate it most
+IMAGES_PER_CHANNEL = 10
+SEARCHED_IMAGES = 1_500  # among which the images that activate a channel most are searched
+MAPPED_IMAGES = 1_200  # on the map of the last hidden layer, in addition to the errors
 
-NO_CONVOLUTION = "This network has no convolution to show, so there are no filters and no feature maps."
+NO_CONVOLUTION = "This network has no convolutions, so there are no filters or feature maps."
+LEAD = "What the filters respond to, how an image passes the layers, and which parts of it decide the answer."
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What to show of a network's inside.
+    """What to show of the inside of a network.
 
     Attributes
     ----------
@@ -44,7 +46,7 @@ class Choice:
     filter
         Which filter of the first convolution to enlarge, counted from 0.
     digit
-        Whose feature maps to show: 0 to 9; 7, or what there is, if None.
+        The digit whose feature maps to show, 0 to 9. If None, it is 7 if there is one.
     index
         The row of the image to show instead, counted from 0 in its source.
     """
@@ -57,225 +59,190 @@ class Choice:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Inside:
-    """A run's model, opened to look into it, and what was chosen of it.
+    """A run's model with its hidden values, and what to show of them."""
 
-    Attributes
-    ----------
-    study, choice, activations
-        What the section is about.
-    row
-        In the source, of the image to follow through the network.
-    """
-
-    study: Study
+    subject: Subject
     choice: Choice
     activations: Activations
-    row: int
+    row: int  # in the source, of the image that is followed through the network
+
+    @property
+    def image(self) -> NDArray[np.uint8]:
+        """The image that is followed through the network: uint8 (28, 28)."""
+        image: NDArray[np.uint8] = self.subject.digits.images[self.row]
+        return image
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Layout:
-    """A map of the last hidden layer.
+    """A map of images by their values in the last hidden layer."""
 
-    Attributes
-    ----------
-    chosen
-        int64 (K,): the images on it, of the judged ones.
-    points
-        float32 (K, 2).
-    method
-        What laid them out.
-    width
-        How many values of each image it was given.
-    """
-
-    chosen: NDArray[np.int64]
-    points: NDArray[np.float32]
+    chosen: NDArray[np.int64]  # (K,): which of the evaluated images
+    points: NDArray[np.float32]  # (K, 2)
     method: str
-    width: int
+    width: int  # number of values in the hidden layer
 
 
-def open_inside(study: Study, choice: Choice) -> Inside:
-    """Open a run's model to look into it.
-
-    Raises
-    ------
-    DigitsError
-        There is no such filter, digit or row; the model is damaged.
-    """
-    activations = open_activations(study.run.folder / run_folder.MODEL)
-    row = _chosen_row(study, choice)
+def open_inside(subject: Subject, choice: Choice) -> Inside:
+    """Open a run's model; raise `DigitsError` if it is damaged or if the choice does not exist."""
+    activations = open_activations(subject.run.folder / MODEL)
+    row = _choose_row(subject, choice)
     if activations.convolutions:
         first = activations.convolutions[0]
-        filters = len(read_filters(study.run.folder, first))
+        filters = len(read_filters(subject.run.folder, first))
         if not 0 <= choice.filter < filters:
             raise DigitsError(
                 f"{first.name} has no filter {choice.filter}: choose --filter from 0 to {filters - 1}"
             )
-    return Inside(study, choice, activations, row)
+    return Inside(subject, choice, activations, row)
 
 
-def lay_out(inside: Inside) -> Layout | None:
-    """Lay images out by their values in the last hidden layer; None where there is none, or no evaluation.
+def _choose_row(subject: Subject, choice: Choice) -> int:
+    """Return the row in the source of the image to follow through the network."""
+    digits, rows = subject.digits, subject.sample_rows
+    if choice.index is not None:
+        if not 0 <= choice.index < len(digits):
+            last = len(digits) - 1
+            raise DigitsError(f"{subject.source} has no row {choice.index}: choose --index from 0 to {last}")
+        return choice.index
+    if digits.labels is None:
+        if choice.digit is not None:
+            raise DigitsError(f"{subject.source} has no labels: use --index instead of --digit")
+        return int(rows[0])
+    found = rows[digits.labels[rows] == (DEFAULT_DIGIT if choice.digit is None else choice.digit)]
+    if not len(found) and choice.digit is not None:
+        raise DigitsError(f"{subject.source} has no image of a {choice.digit}: choose another --digit")
+    return int(found[0] if len(found) else rows[0])
 
-    It takes as long as drawing does, without Python: call it in a thread of its own.
+
+def map_hidden_layer(inside: Inside) -> Layout | None:
+    """Lay out images by their values in the last hidden layer; None without such a layer or an evaluation.
+
+    This takes about as long as drawing all figures, mostly outside of Python: run it in a thread.
     """
-    study, activations = inside.study, inside.activations
-    if activations.hidden is None or study.evaluation is None:
+    subject, activations = inside.subject, inside.activations
+    if activations.hidden is None or subject.evaluation is None:
         return None
-    wrong = np.flatnonzero(study.predictions.labels != study.labels)
-    some = np.random.default_rng(0).permutation(len(study.predictions))[:MAPPED]
-    chosen = np.union1d(some, wrong[:MAPPED])
-    values = activations.hidden_values(study.judged.images[chosen])
-    points, method = project(values, seed=study.run.environment["seed"] % 2**32)
+    wrong = np.flatnonzero(subject.wrong)
+    sample = np.random.default_rng(0).permutation(len(subject.predictions))[:MAPPED_IMAGES]
+    chosen = np.union1d(sample, wrong[:MAPPED_IMAGES])
+    values = activations.hidden_values(subject.evaluated.images[chosen])
+    points, method = project(values, seed=subject.run.environment.seed % 2**32)
     return Layout(chosen, points, method, values.shape[1])
 
 
 def show_inside(inside: Inside, layout: Future[Layout | None]) -> Section:
-    """Show what the network has learned to look for, and what it makes of digits."""
-    study, activations = inside.study, inside.activations
+    """Show what the network has learned and how it processes images."""
     blocks: list[Block] = []
-    if activations.convolutions:
-        blocks += _filters(study, activations, inside.choice, inside.row)
-        blocks += _feature_maps(study, activations, inside.row)
+    if inside.activations.convolutions:
+        blocks += [*_first_filters(inside), _second_filters(inside), *_feature_maps(inside)]
     else:
         blocks.append(Note("Filters and feature maps", NO_CONVOLUTION))
-    blocks += _saliency(study)
-    blocks += _exciting(study, activations)
-    blocks.append(_map(inside, layout.result()))
-    lead = "What it looks for, what it makes of an image, where it looks, and how it sorts digits in the end."
-    return Section("inside", "Inside the network", lead, blocks)
+    blocks += [*_saliency(inside.subject), *_strongest_images(inside), _map(inside, layout.result())]
+    return Section("inside", "Inside the network", LEAD, blocks)
 
 
-def _chosen_row(study: Study, choice: Choice) -> int:
-    """Return the row in the source of the image to follow through the network."""
-    if choice.index is not None:
-        if not 0 <= choice.index < len(study.digits):
-            last = len(study.digits) - 1
-            raise DigitsError(f"{study.source} has no row {choice.index}: choose --index from 0 to {last}")
-        return choice.index
-    rows = study.judged_rows if len(study.judged_rows) else study.training_rows
-    if study.digits.labels is None:
-        if choice.digit is not None:
-            raise DigitsError(
-                f"{study.source} has no labels: choose an image with --index instead of --digit"
-            )
-        return int(rows[0])
-    digit = DIGIT if choice.digit is None else choice.digit
-    found = rows[study.digits.labels[rows] == digit]
-    if not len(found) and choice.digit is not None:
-        raise DigitsError(f"{study.source} has no image of a {digit} to show: choose another --digit")
-    return int(found[0] if len(found) else rows[0])
-
-
-def _filters(study: Study, activations: Activations, choice: Choice, row: int) -> Iterator[Block]:
-    first, *rest = activations.convolutions
-    weights = read_filters(study.run.folder, first)
-    size = " × ".join(map(str, weights.shape[2:]))
-    if weights.shape[1] == 1:
-        yield Picture(
-            "filters-first",
-            f"All filters of {first.name}",
-            f"{count(len(weights), 'filter')} of {size} weights, without units; counted from 0, row by row. "
-            "Orange is above zero and answers to ink, purple below and answers to its absence; a trained "
-            "filter often looks like an edge or a stroke of one direction.",
-            f"A grid of {len(weights)} small patterns in orange and purple: the filters of {first.name}.",
-            partial(figures.draw_filters, weights[:, 0]),
-        )
-        image = study.digits.images[row]
-        yield Picture(
-            "filter",
-            f"Filter {choice.filter} of {first.name}, enlarged",
-            f"Its weights, the image of row {row:,}, and the feature map that it makes of it: bright where "
-            "the image fits the filter.",
-            "The weights of one filter as a grid, a handwritten digit, and the filter's feature map of it.",
-            partial(
-                figures.draw_filter,
-                weights[choice.filter, 0],
-                image,
-                activations.feature_maps(image[None], first)[0, choice.filter],
-            ),
-        )
-    else:
-        yield Note(
-            f"All filters of {first.name}", "They take several inputs each and are no single pictures."
-        )
-    if not rest:
-        yield Note("Filters of the second convolution", "There is one convolution only.")
+def _first_filters(inside: Inside) -> Iterator[Block]:
+    first, number = inside.activations.convolutions[0], inside.choice.filter
+    filters = read_filters(inside.subject.run.folder, first)  # (C, I, H, W)
+    title = f"Filters of {first.name}"
+    if filters.shape[1] > 1:
+        yield Note(title, "Each filter has several input channels and cannot be shown as a single picture.")
         return
-    kernels = read_filters(study.run.folder, rest[0])
-    shown = kernels[: choice.filters, :KERNELS]
-    some = f" The first {KERNELS} of them are shown." if kernels.shape[1] > KERNELS else ""
     yield Picture(
+        "filters-first",
+        title,
+        f"{count(len(filters), 'filter')} with {_size(filters)} weights each, counted from 0, row by row. "
+        "Weights above zero (orange) respond to ink, weights below zero (purple) to its absence. Trained "
+        "filters often resemble edges or strokes of one direction.",
+        f"A grid of {len(filters)} small patterns in orange and purple: the filters of {first.name}.",
+        partial(figures.draw_filters, filters[:, 0]),
+    )
+    response = inside.activations.feature_maps(inside.image[None], first)[0, number]
+    yield Picture(
+        "filter",
+        f"Filter {number} of {first.name}, enlarged",
+        f"The weights of the filter, the image in row {inside.row:,}, and the resulting feature map: bright "
+        "where the image matches the filter.",
+        "The weights of a filter as a grid, a handwritten digit, and the resulting feature map.",
+        partial(figures.draw_filter, filters[number, 0], inside.image, response),
+    )
+
+
+def _second_filters(inside: Inside) -> Block:
+    first, *others = inside.activations.convolutions
+    if not others:
+        return Note("Filters of the second convolution", "The network has only one convolution.")
+    filters = read_filters(inside.subject.run.folder, others[0])  # (C, I, H, W)
+    shown = filters[: inside.choice.filters, :MAX_KERNELS]
+    omitted = f" The first {MAX_KERNELS} are shown." if filters.shape[1] > MAX_KERNELS else ""
+    return Picture(
         "filters-second",
-        f"The first {len(shown)} of the {len(kernels)} filters of {rest[0].name}",
-        f"Each is a stack of {kernels.shape[1]} kernels of {' × '.join(map(str, kernels.shape[2:]))} "
-        f"weights, one for each channel of {first.name}, so it answers to combinations of those.{some}",
+        f"The first {len(shown)} of {count(len(filters), 'filter')} of {others[0].name}",
+        f"Each filter has {filters.shape[1]} kernels of {_size(filters)} weights, one for each channel of "
+        f"{first.name}, and responds to combinations of these channels.{omitted}",
         f"Grids of small patterns in orange and purple, one grid for each of {len(shown)} filters.",
         partial(figures.draw_slices, shown),
     )
 
 
-def _feature_maps(study: Study, activations: Activations, row: int) -> Iterator[Block]:
-    image = study.digits.images[row]
-    label = study.digits.labels
-    what = f"the image of row {row:,}" + (f", a {label[row]}" if label is not None else "")
-    answer = study.recognizer.predict(image[None])
-    read = f"read as {answer.labels[0]} with {percent(answer.confidence[0], 1)}"
-    for layer in activations.convolutions:
-        maps = activations.feature_maps(image[None], layer)[0]
-        silent = int((maps.max(axis=(1, 2)) <= 0).sum())
-        remark = f" Silent for this image: {silent}." if silent else ""
-        roots = " of square roots" if maps.min() >= 0 else ""
+def _size(filters: NDArray[np.float32]) -> str:
+    return " × ".join(map(str, filters.shape[2:]))
+
+
+def _feature_maps(inside: Inside) -> Iterator[Block]:
+    answer, labels = inside.subject.recognizer.predict(inside.image[None]), inside.subject.digits.labels
+    label = "" if labels is None else f"label {labels[inside.row]}, "
+    read = f"read as {answer.labels[0]} with {percent(answer.confidence[0], 1)} confidence"
+    for layer in inside.activations.convolutions:
+        maps = inside.activations.feature_maps(inside.image[None], layer)[0]  # (C, H, W)
+        inactive = int((maps.max(axis=(1, 2)) <= 0).sum())
+        remark = f" {count(inactive, 'map')} without any activation." if inactive else ""
+        scale = "square-root scale" if maps.min() >= 0 else "scale"
         yield Picture(
-            f"feature-maps-{_file_name(layer.name)}",
+            f"feature-maps-{_file_name(layer)}",
             f"Feature maps of {layer.name}",
-            f"What its {len(maps)} filters make of {what} ({read}): {' × '.join(map(str, maps.shape[1:]))} "
-            f"pixels each, after the activation, without units, all on one scale{roots}.{remark}",
+            f"Output of the {len(maps)} filters for the image in row {inside.row:,} ({label}{read}): "
+            f"{' × '.join(map(str, maps.shape[1:]))} pixels each, after the activation function, on a common "
+            f"{scale}.{remark}",
             f"A grid of {len(maps)} feature maps of a handwritten digit.",
             partial(figures.draw_feature_maps, maps),
         )
 
 
-def _file_name(name: str) -> str:
-    """Return a layer's name as part of a file's."""
-    return re.sub("[^a-z0-9]+", "-", name.lower())
+def _file_name(layer: Convolution) -> str:
+    """Return the name of a layer as a part of a file name."""
+    return re.sub("[^a-z0-9]+", "-", layer.name.lower())
 
 
-def _saliency(study: Study) -> Iterator[Block]:
-    title = "Where it looks"
-    if study.evaluation is None:
-        yield Note(title, study.why_not_judged)
+def _saliency(subject: Subject) -> Iterator[Block]:
+    if subject.evaluation is None:
+        yield Note("Saliency", subject.why_not_evaluated)
         return
-    labels, answers = study.labels, study.predictions.labels
-    right = [np.flatnonzero((labels == digit) & (answers == digit))[:1] for digit in range(CLASSES)]
-    wrong = most_confident_errors(study.predictions, labels)[:SALIENT]
-    how = (
-        "Each part of the image is hidden in turn behind a square of 6 × 6 pixels of background. Orange: "
-        "there, the log-odds of the answer fall by so many nats (the ink speaks for the answer); purple: "
-        "they rise (it speaks against it)."
+    labels, wrong = subject.labels, subject.wrong
+    correct = [np.flatnonzero((labels == digit) & ~wrong)[:1] for digit in range(CLASSES)]
+    errors = most_confident_errors(subject.predictions, labels)[:SALIENCY_IMAGES]
+    caption = (
+        f"A square of {WINDOW_PX} × {WINDOW_PX} background pixels hides each part of the image in turn. "
+        "Orange: hiding this part lowers the log-odds of the answer, so its ink supports the answer. Purple: "
+        "hiding it raises them, so its ink contradicts the answer."
     )
-    yield from _saliency_picture(study, np.concatenate(right), "right", f"{title}: right answers", how)
-    if not len(wrong):
-        yield Note(f"{title}: wrong answers", "There is none: every answer was right.")
-        return
-    said = f"{how} The answer is the wrong one here: orange is what speaks for it."
-    yield from _saliency_picture(study, wrong, "wrong", f"{title}: the most confident wrong answers", said)
+    yield _saliency_block(subject, np.concatenate(correct), "right", "Saliency: correct answers", caption)
+    title = "Saliency: most confident wrong answers"
+    yield _saliency_block(subject, errors, "wrong", title, f"{caption} The answer is the wrong one.")
 
 
-def _saliency_picture(
-    study: Study, rows: NDArray[np.int64], name: str, title: str, caption: str
-) -> Iterator[Block]:
+def _saliency_block(subject: Subject, rows: NDArray[np.int64], name: str, title: str, caption: str) -> Block:
     if not len(rows):
-        yield Note(title, "There is none.")
-        return
-    images, labels, answers = study.judged.images[rows], study.labels[rows], study.predictions.labels[rows]
-    maps = [occlude(study.recognizer, image, answer) for image, answer in zip(images, answers, strict=True)]
+        return Note(title, "None.")
+    images, labels = subject.evaluated.images[rows], subject.labels[rows]
+    answers = subject.predictions.labels[rows]
+    maps = [occlude(subject.recognizer, image, answer) for image, answer in zip(images, answers, strict=True)]
     titles = [
-        f"a {label}" if label == answer else f"a {label}, read as {answer}"
+        str(label) if label == answer else f"{label}, read as {answer}"
         for label, answer in zip(labels, answers, strict=True)
     ]
-    yield Picture(
+    return Picture(
         f"saliency-{name}",
         title,
         caption,
@@ -284,52 +251,46 @@ def _saliency_picture(
     )
 
 
-def _exciting(study: Study, activations: Activations) -> Iterator[Block]:
-    if not activations.convolutions:
-        yield Note("What excites a channel", NO_CONVOLUTION)
+def _strongest_images(inside: Inside) -> Iterator[Block]:
+    convolutions = inside.activations.convolutions
+    if not convolutions:
+        yield Note("Images that activate a channel", NO_CONVOLUTION)
         return
-    ends = dict.fromkeys([activations.convolutions[0], activations.convolutions[-1]])
-    rows = _some_rows(study, LOOKED_AT)
-    images = study.digits.images[rows]
-    for name, peaks in activations.peaks(images, list(ends)).items():
-        awake = np.flatnonzero(peaks.max(axis=0) > 0)[:CHANNELS]
-        if not len(awake):
-            yield Note(f"What excites the channels of {name}", "No image excites any of them.")
+    rows = np.random.default_rng(0).permutation(inside.subject.sample_rows)[:SEARCHED_IMAGES]
+    images = inside.subject.digits.images[rows]
+    layers = list(dict.fromkeys([convolutions[0], convolutions[-1]]))
+    peaks_of = inside.activations.peaks(images, layers)
+    for layer in layers:
+        peaks, title = peaks_of[layer.name], f"Images that activate {layer.name} most"
+        active = np.flatnonzero(peaks.max(axis=0) > 0)[:SHOWN_CHANNELS]
+        if not len(active):
+            yield Note(title, "No image activates any channel.")
             continue
-        best = np.argsort(-peaks[:, awake], axis=0, kind="stable")[:EXCITING].T  # (channels, images)
+        strongest = np.argsort(-peaks[:, active], axis=0, kind="stable")[:IMAGES_PER_CHANNEL].T
         yield Picture(
-            f"exciting-{_file_name(name)}",
-            f"What excites the channels of {name}",
-            f"For each of {len(awake)} channels the {best.shape[1]} images, of "
-            f"{count(len(images), 'image')}, in which its highest activation is highest, the strongest "
-            "first.",
-            f"Rows of handwritten digits: a row for each channel of {name}, the images that excite it most.",
-            partial(figures.draw_exciting_images, images[best], awake.tolist()),
+            f"exciting-{_file_name(layer)}",
+            title,
+            f"A row for each of {len(active)} channels: of {count(len(images), 'image')}, the "
+            f"{strongest.shape[1]} with the highest activation of the channel, the highest first.",
+            f"Handwritten digits: a row for each channel of {layer.name}, with the images that activate it "
+            "most.",
+            partial(figures.draw_strongest_images, images[strongest], active.tolist()),
         )
 
 
 def _map(inside: Inside, layout: Layout | None) -> Block:
-    study, title = inside.study, "How the last hidden layer sorts the digits"
+    subject, title = inside.subject, "Map of the last hidden layer"
     if inside.activations.hidden is None:
-        return Note(
-            title, "The network does not end in a dense layer, so there is no layer before it to map."
-        )
+        return Note(title, "The network does not end in a dense layer, so there is no such layer.")
     if layout is None:
-        return Note(title, study.why_not_judged)
-    labels, chosen = study.labels, layout.chosen
-    wrong = study.predictions.labels != labels
+        return Note(title, subject.why_not_evaluated)
+    labels, wrong, chosen = subject.labels, subject.wrong, layout.chosen
     return Picture(
         "map",
         title,
-        f"{count(len(chosen), 'image')} as {layout.method} lays out the {layout.width:,} values that the "
-        "last layer takes: near each other means alike to the network; the axes have no units. Colours and "
-        "numbers are the digits shown, rings are wrong answers.",
+        f"{count(len(chosen), 'image')}, placed by {layout.method} of the {layout.width:,} values in the "
+        "last hidden layer. Images that are close together look similar to the network; axes have no unit. "
+        "Colours and numbers are labels, rings are wrong answers.",
         f"A map of points coloured by digit, with {count(int(wrong.sum()), 'wrong answer')} ringed.",
         partial(figures.draw_map, layout.points, labels[chosen], wrong[chosen]),
     )
-
-
-def _some_rows(study: Study, most: int) -> NDArray[np.int64]:
-    """Return rows of the source drawn at random, of the judged ones where there are any."""
-    rows = study.judged_rows if len(study.judged_rows) else study.training_rows
-    return np.random.default_rng(0).permutation(rows)[:most]

@@ -1,59 +1,64 @@
-"""The result in one glance."""
+"""The result of a run, what the run is, and how to repeat it."""
 
 from __future__ import annotations
 
 import shlex
 
+from digit_recognizer.formatting import bytes_in_words, count, percent, percent_range, seconds_in_words
 from digit_recognizer.report.blocks import Block, Command, Facts, Headline, Note, Section
-from digit_recognizer.report.subject import Run, Study
-from digit_recognizer.report.words import bytes_in_words, count, percent, seconds_in_words
-from digit_recognizer.runs import run_folder
+from digit_recognizer.report.subject import Subject
+from digit_recognizer.runs.run import Run
+from digit_recognizer.runs.run_folder import MODEL, RECIPE
 
 
-def show_result(study: Study) -> Section:
-    """Say how good the run is, what it is, and how to get it again."""
-    blocks: list[Block] = [_headline(study), Facts("What it is", _facts(study)), _command(study.run)]
-    summary = study.run.recipe.summary
-    return Section("result", "The result", summary[:1].upper() + summary[1:], blocks)
+def show_result(subject: Subject) -> Section:
+    """Show the accuracy of a run, facts about it, and the command that repeats it."""
+    blocks: list[Block] = [
+        _headline(subject),
+        Facts("About this run", _facts(subject)),
+        _command(subject.run),
+    ]
+    summary = subject.run.recipe.summary
+    return Section("result", "Result", summary[:1].upper() + summary[1:], blocks)
 
 
-def _headline(study: Study) -> Block:
-    evaluation = study.evaluation
+def _headline(subject: Subject) -> Block:
+    evaluation = subject.evaluation
     if evaluation is None:
-        return Note("Accuracy", study.why_not_judged)
-    low, high = evaluation.accuracy_interval
+        return Note("Accuracy", subject.why_not_evaluated)
     return Headline(
         percent(evaluation.accuracy),
-        f"of {study.judged_in_words(evaluation.images)} read rightly: {count(evaluation.errors, 'error')}. "
-        f"The true rate probably lies between {percent(low)} and {percent(high)} (95 % interval).",
+        f"of {subject.name_images(evaluation.images)} read correctly: {count(evaluation.errors, 'error')}. "
+        f"The 95 % confidence interval of the accuracy is {percent_range(*evaluation.accuracy_interval)}.",
     )
 
 
-def _facts(study: Study) -> list[tuple[str, str]]:
-    run = study.run
-    data, versions, machine = (run.environment.get(key, {}) for key in ("data", "versions", "machine"))
-    trained, total = run.metrics["trained_parameters"], run.metrics["parameters"]
-    of_them = "" if trained == total else f", {trained:,} of them trained"
-    seconds = run.metrics["seconds"]
-    shown = [] if study.is_own else [("Judged here", f"{study.source}: {count(len(study.digits), 'image')}")]
-    return [
+def _facts(subject: Subject) -> list[tuple[str, str]]:
+    run = subject.run
+    environment, metrics = run.environment, run.metrics
+    data, versions, machine = environment.data, environment.versions, environment.machine
+    trained, total = metrics.trained_parameters, metrics.parameters
+    trainable = "" if trained == total else f", {trained:,} of them trained"
+    facts = [
         ("Recipe", run.recipe.name),
-        ("Training", f"{count(len(run.history), 'epoch')} in {seconds_in_words(seconds)}"),
-        ("Parameters", f"{total:,}{of_them}"),
-        ("Model", f"{run_folder.MODEL}, {bytes_in_words(run.model_bytes)}"),
-        ("Data", f"{data.get('source') or 'arrays'}: {count(data.get('images', 0), 'image')}"),
-        ("Split", f"{run.metrics['training_images']:,} to train on, {data.get('held_out', 0):,} held out"),
-        ("Checksum", f"SHA-256 {data['sha256'][:16]}…"),
-        ("Seed", str(run.environment["seed"])),
-        ("Version", ", ".join(f"{name.replace('_', '-')} {number}" for name, number in versions.items())),
-        ("Machine", f"{machine.get('processor', '–')}, {count(machine.get('threads', 0), 'thread')}"),
-        ("Device, system", f"{machine.get('device', '–')}, {machine.get('platform', '–')}"),
-        ("Begun", f"{run.environment.get('begun', '–')}".replace("T", " ")),
-        *shown,
+        ("Training", f"{count(len(run.history), 'epoch')} in {seconds_in_words(metrics.seconds)}"),
+        ("Parameters", f"{total:,}{trainable}"),
+        ("Model", f"{MODEL}, {bytes_in_words(run.model_bytes)}"),
+        ("Data", f"{data.source or 'arrays'}: {count(data.images, 'image')}"),
+        ("Split", f"{metrics.training_images:,} for training, {data.held_out:,} held out"),
+        ("Checksum", f"SHA-256 {data.sha256[:16]}…"),
+        ("Seed", str(environment.seed)),
+        ("Versions", ", ".join(f"{name.replace('_', '-')} {number}" for name, number in versions.items())),
+        ("Machine", f"{machine.get('processor', '–')}, {count(int(machine.get('threads', 0)), 'thread')}"),
+        ("Device and system", f"{machine.get('device', '–')}, {machine.get('platform', '–')}"),
+        ("Started", environment.begun.replace("T", " ") or "–"),
     ]
+    if not subject.is_own:
+        facts.append(("Evaluated on", f"{subject.source}: {count(len(subject.digits), 'image')}"))
+    return facts
 
 
 def _command(run: Run) -> Command:
-    source = run.environment["data"]["source"] or "SOURCE"
-    words = ["digits", "train", source, "--recipe", str(run.folder / run_folder.RECIPE)]
-    return Command("The same again", shlex.join([*words, "--seed", str(run.environment["seed"])]))
+    source = run.environment.data.source or "SOURCE"
+    words = ["digits", "train", source, "--recipe", str(run.folder / RECIPE)]
+    return Command("Repeat this run", shlex.join([*words, "--seed", str(run.environment.seed)]))

@@ -10,7 +10,7 @@ for (const card of document.querySelectorAll(".confusion")) {
     button.setAttribute("aria-pressed", "true");
     const words = document.createElement("p");
     const shown = strip.rows.length;
-    const some = shown < strip.count ? `, here the ${shown} most confident` : "";
+    const some = shown < strip.count ? `, the ${shown} most confident shown` : "";
     const rows = strip.rows.slice(0, 8).join(", ") + (shown > 8 ? ", …" : "");
     const [images, row] = strip.count === 1 ? ["image", "row"] : ["images", "rows"];
     words.textContent = `${strip.title}: ${strip.count} ${images}${some}, ${row} ${rows}`;
