@@ -1,67 +1,66 @@
-"""Search a recipe's own settings with Optuna, in an SQLite study that can be resumed.
+"""Search for better settings of a recipe with Optuna, in a study that can be resumed.
 
-Every trial is a training with the recipe's own split, judged by its validation images at the last epoch. They
-have chosen the settings then, so they say nothing more about how good these are: ask other digits, or
-`folds` with another seed.
+Each trial is a training with the recipe's own split, evaluated on its validation images after the last
+epoch. These images have then selected the settings, so they no longer measure the accuracy: evaluate the best
+recipe on other digits, or by cross-validation with another seed.
 """
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Collection, Generator, Iterable
+from collections.abc import Collection, Generator, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from threading import Event
-from typing import Any
 
+import optuna
+import torch
 from filelock import FileLock
 from optuna.trial import TrialState
+from torch import nn
 
-from digit_recognizer.digits import Digits
+from digit_recognizer.digits import Digits, Samples
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.files import make_directory
-from digit_recognizer.recipes.recipe import Recipe, as_recipe
-from digit_recognizer.runs import run_folder
+from digit_recognizer.recipes import Recipe, as_recipe
 from digit_recognizer.runs.history import EpochRecord
 from digit_recognizer.runs.run import lock_folder
-from digit_recognizer.search.space import BATCH_SIZE, Range, Value, changed, check_ranges, ranges_around
+from digit_recognizer.runs.run_folder import holds_training
+from digit_recognizer.runs.split import DataSplit
+from digit_recognizer.search.space import BATCH_SIZE, Range, Value, apply, check_ranges, default_ranges
 from digit_recognizer.search.study import Study, named_errors, open_study
-from digit_recognizer.training.device import choose_device, with_precision
-from digit_recognizer.training.fit import DivergedError, OnStep
+from digit_recognizer.training.data import prepare_data
+from digit_recognizer.training.device import choose_device, keep_freed_memory, limit_threads, with_precision
+from digit_recognizer.training.distillation import load_teacher
+from digit_recognizer.training.finetune import select_corrections
+from digit_recognizer.training.fit import DivergedError, OnStep, fit
 from digit_recognizer.training.splits import check_batch_size, choose_split
 from digit_recognizer.training.state import new_state
-from digit_recognizer.training.trainer import train
 
-SCRATCH = ".trial-"  # how the run folder of the trial at work begins
-SMALLEST_BATCH = 2  # that every network takes
+MIN_BATCH = 2  # images that every network accepts in training
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What one trial came to.
+    """The result of one trial."""
 
-    Attributes
-    ----------
-    number
-        Counted from 1.
-    settings
-        What it changed in the recipe.
-    errors
-        On the validation images at the last epoch; None where the loss was no number or the trial was
-        ended early, because others had been ahead of it at that epoch.
-    epochs
-        How many it was trained for.
-    is_best
-        Whether none before had fewer errors.
-    """
+    number: int  # counted from 1
+    settings: dict[str, Value]  # that it changed in the recipe
+    errors: int | None  # on the validation images after the last epoch; None: it diverged or was pruned
+    epochs: int  # that it was trained for
+    is_best: bool  # whether no trial before had as few errors
 
-    number: int
-    settings: dict[str, Value]
-    errors: int | None
-    epochs: int
-    is_best: bool
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Experiment:
+    """What all trials have in common."""
+
+    digits: Digits
+    split: DataSplit
+    device: torch.device
+    seed: int
+    teacher: nn.Module | None
+    corrections: Samples | None
 
 
 def choose_ranges(
@@ -72,27 +71,14 @@ def choose_ranges(
     fixed: Collection[str] = (),
     seed: int = 0,
 ) -> tuple[Range, ...]:
-    """Return what a search of a recipe tries.
+    """Return the ranges to search: those asked for, or the default ones without the fixed keys.
 
-    Parameters
-    ----------
-    digits, seed
-        As in `tune`; they decide how many training images there are.
-    recipe
-        With validation images.
-    ranges
-        What was asked for; `settings_of` the recipe if None, with no batch larger than the training images.
-    fixed
-        Keys of settings that are not searched.
-
-    Raises
-    ------
-    DigitsError
-        No validation images; nothing to search; a setting that cannot be searched; a batch that is larger
-        than the training images; digits that cannot be trained on.
+    Raises `DigitsError` if there are no validation images, if there is nothing to search, if a setting cannot
+    be searched, if a batch is larger than the number of training images, or if the digits cannot be trained
+    on.
     """
-    images = _training_images(digits, recipe, seed)
-    chosen = ranges_around(recipe, fixed, images) if ranges is None else list(ranges)
+    images = len(_choose_split(digits, recipe, seed).training)
+    chosen = default_ranges(recipe, fixed, images) if ranges is None else list(ranges)
     if not chosen:
         raise DigitsError(f"{recipe.name} has no settings to search: name some, such as batch_size=64..512")
     if ranges is None or all(each.key != BATCH_SIZE for each in chosen):
@@ -112,74 +98,66 @@ def tune(
     on_step: OnStep | None = None,
     stop: Event | None = None,
 ) -> Generator[Trial]:
-    """Try settings of a recipe, and keep the best as ``best.toml``.
+    """Search settings of a recipe, keep the best as ``best.toml``, and yield each trial once it is over.
 
-    Parameters
-    ----------
-    digits, seed, device, on_step, stop
-        As in `train`. Every trial has the same seed, so the same split and first weights.
-    recipe
-        With validation images.
-    folder
-        Where ``study.db`` and ``best.toml`` are, or are made. A study that is there is gone on with.
-    trials
-        How many in all, those that the study has already included.
-    ranges
-        What is searched; None as in `choose_ranges`.
+    The folder may hold a study already; it is resumed until it has `trials` trials in all. Every trial has
+    the same seed, and so the same split and initial weights. Other parameters are those of `train` and
+    `choose_ranges`.
 
-    Returns
-    -------
-    generator of Trial
-        Each once it is over.
-
-    Raises
-    ------
-    DigitsError
-        As `train` and `choose_ranges`; the folder is a run's or a cross-validation's; the study there is one
-        of another recipe, other digits, ranges or seed; another process searches in it.
+    Raises `DigitsError` as these do; and if the folder holds a run or a cross-validation, if its study has
+    another recipe, other digits, ranges or another seed, or if another process searches in it.
     """
     loaded = as_recipe(recipe)
     chosen = choose_ranges(digits, loaded, ranges, seed=seed)
     target = Path(folder)
     _check_folder(target)
-    hardware = choose_device(device)
-    new_state(with_precision(loaded, hardware), seed, hardware)  # before anything is written
+    experiment = _prepare(digits, loaded, seed, device)  # refuses before anything is written
     make_directory(target)
     with ExitStack() as stack:
         lock = lock_folder(target, "searching")
         stack.callback(lock.release)
-        for left in target.glob(f"{SCRATCH}*"):  # by a search that was killed
-            shutil.rmtree(left, ignore_errors=True)
         study = open_study(target, loaded, chosen, digits, seed)
-        stack.pop_all()  # from here on the generator holds the lock
-    return _holding(lock, target, _trials(study, digits, trials, seed, device, on_step, stop))
+        stack.pop_all()  # from here on, the generator holds the lock
+    return _holding(lock, target, _run_trials(study, experiment, trials, on_step, stop))
 
 
-def _training_images(digits: Digits, recipe: Recipe, seed: int) -> int:
-    """Return how many images a trial is trained on; `DigitsError` where none would judge it."""
+def _choose_split(digits: Digits, recipe: Recipe, seed: int) -> DataSplit:
+    """Return the split of all trials; raise `DigitsError` if it has no validation images."""
     if not recipe.split.validation:
         raise DigitsError(
-            f"{recipe.name} holds no images out to judge a trial by: add --set split.validation=0.1"
+            f"{recipe.name} holds out no images to evaluate trials on: add --set split.validation=0.1"
         )
-    small = replace(recipe, batch_size=SMALLEST_BATCH)  # which batches are too large is asked later
+    small = replace(recipe, batch_size=MIN_BATCH)  # `choose_ranges` checks the batch size
     split = choose_split(digits, small, seed)
-    if recipe.teacher is not None and not len(split.validation):
-        raise DigitsError(f"the teacher {recipe.teacher.run} held no images out to judge a trial by")
-    return len(split.training)
+    if not len(split.validation):  # the split is that of the teacher, or of the run to fine-tune
+        run = recipe.start if recipe.teacher is None else f"the teacher {recipe.teacher.run}"
+        raise DigitsError(f"{run} held out no images to evaluate trials on")
+    return split
 
 
 def _check_folder(folder: Path) -> None:
-    """Raise `DigitsError` where a study would lie among the files of something else."""
+    """Raise `DigitsError` if a study cannot be in a folder."""
     if not folder.name:
         raise DigitsError(f"{str(folder)!r} cannot hold a study: name a folder, such as --out runs/tuned")
-    if (folder / run_folder.ENVIRONMENT).exists():
-        raise DigitsError(f"{folder} is a run folder: name another for the study, with --out")
-    if run_folder.is_cross_validation(folder):
-        raise DigitsError(f"{folder} holds a cross-validation: name another folder for the study, with --out")
+    if holds_training(folder):
+        raise DigitsError(
+            f"{folder} holds a run or a cross-validation: choose another folder for the study, with --out"
+        )
+
+
+def _prepare(digits: Digits, recipe: Recipe, seed: int, device: str) -> _Experiment:
+    hardware = choose_device(device)
+    limit_threads()
+    keep_freed_memory()
+    new_state(with_precision(recipe, hardware), seed, hardware)  # refuses a network that does not fit
+    split = _choose_split(digits, recipe, seed)
+    selected = select_corrections(recipe, digits, split)
+    teacher = load_teacher(recipe, hardware)
+    return _Experiment(digits, split, hardware, seed, teacher, None if selected is None else selected.samples)
 
 
 def _holding(lock: FileLock, folder: Path, trials: Generator[Trial]) -> Generator[Trial]:
-    """Give trials while a lock is held, with errors that name the folder."""
+    """Yield trials while the lock is held, with errors that name the folder."""
     try:
         with named_errors(folder):
             yield from trials
@@ -187,41 +165,51 @@ def _holding(lock: FileLock, folder: Path, trials: Generator[Trial]) -> Generato
         lock.release()
 
 
-def _trials(
-    study: Study,
-    digits: Digits,
-    trials: int,
-    seed: int,
-    device: str,
-    on_step: OnStep | None,
-    stop: Event | None,
+def _run_trials(
+    study: Study, experiment: _Experiment, trials: int, on_step: OnStep | None, stop: Event | None
 ) -> Generator[Trial]:
-    while study.done < trials:
-        asked, settings = study.draw()
-        recipe = changed(study.recipe, settings)
-        with TemporaryDirectory(prefix=SCRATCH, dir=study.folder) as scratch:
-            records = train(digits, recipe, scratch, seed=seed, device=device, on_step=on_step, stop=stop)
-            history, state = _follow(asked, records)
+    while study.completed < trials:
+        trial, values = study.start_trial()
+        records = _train(experiment, apply(study.recipe, values), on_step, stop)
+        history, state = _follow(trial, records)
         if stop is not None and stop.is_set():
-            study.give_up(asked, settings)
+            study.abandon_trial(trial, values)
             return
         errors = history[-1].validation_errors if state is TrialState.COMPLETE else None
-        best = errors is not None and errors < study.fewest
-        study.end(asked, errors, state)
-        if best:
+        is_best = errors is not None and errors < study.fewest_errors
+        study.end_trial(trial, errors, state)
+        if is_best:
             study.write_best()
-        yield Trial(study.done, settings, errors, len(history), best)
+        yield Trial(study.completed, values, errors, len(history), is_best)
 
 
-def _follow(asked: Any, records: Generator[EpochRecord]) -> tuple[list[EpochRecord], TrialState]:
-    """Take a trial's records until its end, or until it is far behind the others."""
+def _train(
+    experiment: _Experiment, recipe: Recipe, on_step: OnStep | None, stop: Event | None
+) -> Iterator[EpochRecord]:
+    """Train as `train` does, but write no files."""
+    recipe = with_precision(recipe, experiment.device)
+    state = new_state(recipe, experiment.seed, experiment.device)
+    data = prepare_data(
+        experiment.digits,
+        recipe,
+        experiment.split,
+        experiment.device,
+        experiment.seed,
+        teacher=experiment.teacher,
+        corrections=experiment.corrections,
+    )
+    return fit(state, data, on_step=on_step, stop=stop)
+
+
+def _follow(trial: optuna.Trial, records: Iterator[EpochRecord]) -> tuple[list[EpochRecord], TrialState]:
+    """Return the records of a trial, until its end or until it is pruned."""
     history: list[EpochRecord] = []
     try:
         for record in records:
             history.append(record)
-            asked.report(record.validation_errors, len(history))
-            if asked.should_prune():
-                records.close()
+            assert record.validation_errors is not None
+            trial.report(record.validation_errors, len(history))
+            if trial.should_prune():
                 return history, TrialState.PRUNED
     except DivergedError:
         return history, TrialState.FAIL

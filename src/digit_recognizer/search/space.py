@@ -1,4 +1,4 @@
-"""Which settings of a recipe are searched, and where."""
+"""The search space: which settings of a recipe are searched, and in which ranges."""
 
 from __future__ import annotations
 
@@ -8,63 +8,47 @@ from math import isfinite
 from typing import Any
 
 from digit_recognizer.errors import DigitsError
-from digit_recognizer.recipes.recipe import Recipe, recipe_from_toml, recipe_to_toml
+from digit_recognizer.recipes import Recipe
 
-EACH_WAY = 4.0  # how far around a recipe's own value is searched, as a factor
-FAR = 10  # ends of a range that lie so far apart, as a factor, are searched on a logarithmic scale
-NEAR_ONE = ("beta_1", "beta_2", "momentum", "rho")
-AROUND = ("learning_rate", "weight_decay", "vectors")
+RANGE_FACTOR = 4.0  # a default range extends from a recipe's value by this factor each way
+LOGARITHMIC_RATIO = 10  # of the ends of a range, from which it is searched on a logarithmic scale
+BY_FACTOR = ("learning_rate", "weight_decay", "vectors")
+BY_DISTANCE_TO_ONE = ("beta_1", "beta_2", "momentum", "rho")
 BATCH_SIZE = "batch_size"
-SEARCHED = (BATCH_SIZE, "label_smoothing")
 
 Value = float | int
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Where a setting is searched.
+    """The range in which a setting is searched; integer ends search integers."""
 
-    Attributes
-    ----------
-    key
-        Such as ``optimizer.learning_rate``.
-    low, high
-        Whole numbers search whole numbers.
-    logarithmic
-        Whether each factor counts alike, instead of each difference.
-    """
-
-    key: str
+    key: str  # such as optimizer.learning_rate
     low: Value
     high: Value
     logarithmic: bool = False
 
 
-def settings_of(recipe: Recipe) -> list[Range]:
-    """Return the settings of a recipe that are searched unless others are named, with their ranges.
+def default_ranges(recipe: Recipe, fixed: Collection[str] = (), max_batch: int | None = None) -> list[Range]:
+    """Return the settings that are searched unless others are named, without the fixed ones.
 
-    Learning rate, weight decay and the like: a factor of four each way, and momentum and betas the same in
-    their distance to 1. Augmentation and label smoothing: up to twice as much. Batch size: a factor of two.
+    Learning rate, weight decay and the like: a factor of four each way. Momentum and betas: the same for
+    their distance to 1. Augmentation, label smoothing and warm-up: from zero to twice the value. Batch size:
+    a factor of two each way.
     """
-    values = _values(recipe)
-    return [found for key, value in values.items() if (found := _range_around(key, value)) is not None]
-
-
-def ranges_around(recipe: Recipe, fixed: Collection[str], images: int) -> list[Range]:
-    """Return `settings_of` a recipe without those that are fixed, no batch larger than the images."""
-    ranges = [each for each in settings_of(recipe) if each.key not in fixed]
-    return [replace(each, high=min(each.high, images)) if each.key == BATCH_SIZE else each for each in ranges]
+    ranges = []
+    for key, value in _values(recipe).items():
+        found = None if key in fixed else _range_around(key, value)
+        if found is not None and key == BATCH_SIZE and max_batch is not None:
+            found = replace(found, high=min(found.high, max_batch))
+        ranges += [] if found is None else [found]
+    return ranges
 
 
 def parse_ranges(texts: Iterable[str]) -> list[Range]:
-    """Read ranges such as ``optimizer.learning_rate=0.001..0.1`` or ``batch_size=64..512``.
+    """Parse ranges such as ``optimizer.learning_rate=0.001..0.1`` or ``batch_size=64..512``.
 
-    Both ends positive and far apart (ten times or more): searched on a logarithmic scale.
-
-    Raises
-    ------
-    DigitsError
-        One is not understood.
+    Ranges are logarithmic if both ends are positive and their ratio is ten or more.
     """
     return [_parse_range(text) for text in texts]
 
@@ -72,18 +56,15 @@ def parse_ranges(texts: Iterable[str]) -> list[Range]:
 def check_ranges(
     recipe: Recipe, ranges: Iterable[Range], fixed: Collection[str], images: int
 ) -> tuple[Range, ...]:
-    """Return ranges with their ends as the recipe has them: a float where the setting is one.
+    """Return ranges whose ends have the type of the setting, float or int.
 
-    Raises
-    ------
-    DigitsError
-        A setting is unknown, named twice, fixed, out of range, no number, or cannot be compared; a batch is
-        larger than there are training images.
+    Raises `DigitsError` if a setting is unknown, named twice, fixed, out of range or not a number, if its
+    trials could not be compared, or if a batch is larger than the number of training images.
     """
     checked: list[Range] = []
     for each in ranges:
         _check_key(recipe, each.key, [other.key for other in checked], fixed)
-        low, high = (_values(changed(recipe, {each.key: end}))[each.key] for end in (each.low, each.high))
+        low, high = (_values(apply(recipe, {each.key: end}))[each.key] for end in (each.low, each.high))
         if each.key == BATCH_SIZE and high > images:
             raise DigitsError(
                 f"{each.key}={low}..{high}: there are {images} training images, so the upper end can be "
@@ -94,7 +75,7 @@ def check_ranges(
 
 
 def own_values(recipe: Recipe, ranges: Iterable[Range]) -> dict[str, Value]:
-    """Return a recipe's own values of what is searched, where they lie in their ranges."""
+    """Return a recipe's values of the searched settings, without those outside of their ranges."""
     values = _values(recipe)
     return {
         each.key: values[each.key]
@@ -103,38 +84,37 @@ def own_values(recipe: Recipe, ranges: Iterable[Range]) -> dict[str, Value]:
     }
 
 
-def changed(recipe: Recipe, settings: Mapping[str, Value]) -> Recipe:
-    """Return a recipe with other settings; `DigitsError` where one is unknown or out of range."""
-    changes = [f"{key}={value}" for key, value in settings.items()]
-    return recipe_from_toml(recipe_to_toml(recipe), recipe.name, changes)
+def apply(recipe: Recipe, values: Mapping[str, Value]) -> Recipe:
+    """Return a recipe with other values; raises `DigitsError` if a key is unknown or a value out of range."""
+    return recipe.with_settings(f"{key}={value}" for key, value in values.items())
 
 
 def _check_key(recipe: Recipe, key: str, seen: Collection[str], fixed: Collection[str]) -> None:
-    """Raise `DigitsError` where a setting that the recipe may have cannot be searched."""
+    """Raise `DigitsError` if a setting cannot be searched."""
     if key in seen:
-        raise DigitsError(f"{key} cannot be searched twice")
+        raise DigitsError(f"{key} has two ranges: name it once")
     if key in fixed:
-        raise DigitsError(f"{key} is to be set and to be searched: name it with --set or with --search")
+        raise DigitsError(f"{key} is both set and searched: use either --set or --search")
     if key.startswith("split."):
         raise DigitsError(
-            f"{key} cannot be searched: it decides which images judge a trial, and errors on other images "
-            "say nothing about which settings are better"
+            f"{key} cannot be searched: it determines the validation images, and errors on different images "
+            "cannot be compared"
         )
     if not _is_number(_values(recipe).get(key, 0)):
-        raise DigitsError(f"{key} is no number that can be searched")
+        raise DigitsError(f"{key} is not a number, so it cannot be searched")
 
 
 def _values(recipe: Recipe) -> dict[str, Any]:
-    """Return all values of a recipe under their dotted keys, its tables too."""
-    return _flat(asdict(recipe))
+    """Return all values of a recipe under their dotted keys, tables included."""
+    return _flatten(asdict(recipe))
 
 
-def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     values: dict[str, Any] = {}
     for key, value in table.items():
         values[prefix + key] = value
         if isinstance(value, Mapping):
-            values |= _flat(value, f"{prefix}{key}.")
+            values |= _flatten(value, f"{prefix}{key}.")
     return values
 
 
@@ -143,38 +123,38 @@ def _is_number(value: Any) -> bool:
 
 
 def _range_around(key: str, value: Any) -> Range | None:
-    """Return where a setting is searched by default; None where it is left as it is."""
-    section, _, name = key.rpartition(".")
-    if section not in ("optimizer", "augmentation", "schedule") and key not in SEARCHED:
-        return None
+    """Return the default range of a setting; None if it is not searched by default."""
+    table, _, name = key.rpartition(".")
     if not (_is_number(value) and value):
         return None
     if key == BATCH_SIZE:
         return Range(key, max(1, int(value) // 2), int(value) * 2, logarithmic=True)
-    if name in NEAR_ONE:
-        away = 1 - float(value)
-        return Range(key, max(0.0, 1 - away * EACH_WAY), 1 - away / EACH_WAY)
-    if name in AROUND:
-        return Range(key, value / EACH_WAY, value * EACH_WAY, logarithmic=True)
-    if section == "augmentation" or name in ("label_smoothing", "warmup"):
+    if table == "augmentation" or key in ("label_smoothing", "schedule.warmup"):
         return Range(key, 0.0, float(min(2 * value, 180 if name == "rotation" else 0.9)))
+    if table != "optimizer":
+        return None
+    if name in BY_DISTANCE_TO_ONE:
+        distance = 1 - float(value)
+        return Range(key, max(0.0, 1 - distance * RANGE_FACTOR), 1 - distance / RANGE_FACTOR)
+    if name in BY_FACTOR:
+        return Range(key, value / RANGE_FACTOR, value * RANGE_FACTOR, logarithmic=True)
     return None
 
 
 def _parse_range(text: str) -> Range:
     key, equals, ends = text.partition("=")
-    low, dots, high = ends.partition("..")
+    low_text, dots, high_text = (part.strip() for part in ends.partition(".."))
     try:
         if not (equals and dots and key.strip()):
             raise ValueError(text)
-        whole = low.strip().isdecimal() and high.strip().isdecimal()
-        least, most = (int(low), int(high)) if whole else (float(low), float(high))
-        if not (isfinite(least) and isfinite(most)):
+        number = int if low_text.isdecimal() and high_text.isdecimal() else float
+        low, high = number(low_text), number(high_text)
+        if not (isfinite(low) and isfinite(high)):
             raise ValueError(text)
     except ValueError:
         raise DigitsError(
             f"expected a range such as optimizer.learning_rate=0.001..0.1, got {text!r}"
         ) from None
-    if least >= most:
+    if low >= high:
         raise DigitsError(f"the lower end of a range must be below the upper, got {text!r}")
-    return Range(key.strip(), least, most, logarithmic=least > 0 and most / least >= FAR)
+    return Range(key.strip(), low, high, logarithmic=low > 0 and high / low >= LOGARITHMIC_RATIO)

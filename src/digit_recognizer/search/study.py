@@ -1,4 +1,4 @@
-"""What a search remembers: an Optuna study in an SQLite file, and the best recipe beside it."""
+"""The memory of a search: an Optuna study in an SQLite file, and the best recipe next to it."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from typing import Any
 
 import optuna
 from optuna.exceptions import StorageInternalError
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import URL
 from sqlalchemy.exc import SQLAlchemyError
 
 from digit_recognizer.digits import Digits
 from digit_recognizer.errors import DigitsError, first_line
 from digit_recognizer.files import write_text
-from digit_recognizer.recipes.recipe import Recipe, recipe_to_toml
-from digit_recognizer.search.space import Range, Value, changed, own_values
+from digit_recognizer.recipes import Recipe, recipe_to_toml
+from digit_recognizer.search.space import Range, Value, apply, own_values
 
 STUDY, BEST = "study.db", "best.toml"
-NAME, DIVERGED = "digits", "diverged"  # what the study calls itself, and a trial whose loss was no number
-OF_STORAGE = (StorageInternalError, SQLAlchemyError)  # errors that Optuna's storage raises
-UNWRITABLE = {  # causes that lie with the file system; the low byte of https://sqlite.org/rescode.html
+STUDY_NAME = "digits"
+DIVERGED = "diverged"  # attribute of a trial whose loss was not a finite number
+STORAGE_ERRORS = (StorageInternalError, SQLAlchemyError)
+FILE_SYSTEM_CODES = {  # of SQLite: the file cannot be written; low byte of https://sqlite.org/rescode.html
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_READONLY,
     sqlite3.SQLITE_IOERR,
@@ -36,88 +37,74 @@ UNWRITABLE = {  # causes that lie with the file system; the low byte of https://
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """The trials of a search so far.
+    """The trials of a search so far."""
 
-    Attributes
-    ----------
-    optuna
-        Optuna's own study.
-    folder
-        Where ``study.db`` and ``best.toml`` are.
-    recipe
-        What the trials change.
-    ranges
-        Where.
-    """
-
-    optuna: Any
-    folder: Path
-    recipe: Recipe
+    optuna_study: optuna.Study
+    folder: Path  # of study.db and best.toml
+    recipe: Recipe  # that the trials change
     ranges: tuple[Range, ...]
 
     @property
-    def done(self) -> int:
-        """How many trials count: all but those that did not end by themselves."""
-        return sum(_counts(trial) for trial in self._trials())
+    def completed(self) -> int:
+        """Number of trials that ended by themselves."""
+        return sum(map(_is_completed, self._trials()))
 
     @property
-    def fewest(self) -> float:
+    def fewest_errors(self) -> float:
         """The fewest errors of a trial so far."""
-        return min((trial.value for trial in self._complete()), default=inf)
+        return min((trial.values[0] for trial in self._successful()), default=inf)
 
-    def draw(self) -> tuple[Any, dict[str, Value]]:
-        """Begin a trial: return Optuna's, and the settings to try."""
-        asked = self.optuna.ask()
-        return asked, {each.key: _suggest(asked, each) for each in self.ranges}
+    def start_trial(self) -> tuple[optuna.Trial, dict[str, Value]]:
+        """Start a trial; return Optuna's trial and the values to try."""
+        trial = self.optuna_study.ask()
+        return trial, {each.key: _suggest(trial, each) for each in self.ranges}
 
-    def end(self, asked: Any, errors: int | None, state: TrialState) -> None:
-        """Note what a trial came to; FAIL: its loss was no number."""
+    def end_trial(self, trial: optuna.Trial, errors: int | None, state: TrialState) -> None:
+        """Record the result of a trial; the state FAIL means that it diverged."""
         if state is TrialState.FAIL:
-            asked.set_user_attr(DIVERGED, True)
-        self.optuna.tell(asked, errors, state)
+            trial.set_user_attr(DIVERGED, True)
+        self.optuna_study.tell(trial, errors, state)
 
-    def give_up(self, asked: Any, settings: Mapping[str, Value]) -> None:
-        """Note that a trial was stopped; its settings are the first to be tried when the search goes on."""
-        self.optuna.tell(asked, state=TrialState.FAIL)
-        self.optuna.enqueue_trial(settings)
+    def abandon_trial(self, trial: optuna.Trial, values: Mapping[str, Value]) -> None:
+        """Record that a trial was interrupted; its values are tried first when the search is resumed."""
+        self.optuna_study.tell(trial, state=TrialState.FAIL)
+        self.optuna_study.enqueue_trial(dict(values))
 
     def write_best(self) -> None:
-        """Write the recipe of the best trial, the first of those with the fewest errors; none, nothing."""
-        best = min(self._complete(), key=lambda trial: trial.value, default=None)
+        """Write the recipe of the first trial with the fewest errors; without one, write nothing."""
+        best = min(self._successful(), key=lambda trial: trial.values[0], default=None)
         if best is not None:
-            write_text(self.folder / BEST, recipe_to_toml(changed(self.recipe, best.params)))
+            write_text(self.folder / BEST, recipe_to_toml(apply(self.recipe, best.params)))
 
-    def tidy(self) -> None:
-        """End what a killed process left at work; wait with the recipe's own values until they are tried."""
+    def repair(self) -> None:
+        """Mark trials left running as failed; enqueue the recipe's own values if untried."""
         for trial in self._trials():
             if trial.state is TrialState.RUNNING:
-                self.optuna.tell(trial.number, state=TrialState.FAIL)
+                self.optuna_study.tell(trial.number, state=TrialState.FAIL)
         own = own_values(self.recipe, self.ranges)
         if not any(own.items() <= tried.items() for tried in self._tried()):
-            self.optuna.enqueue_trial(own)
+            self.optuna_study.enqueue_trial(own)
 
     def _tried(self) -> Iterator[dict[str, Value]]:
-        """Yield the settings of the trials that count or wait."""
+        """Yield the values of trials that are completed or waiting."""
         for trial in self._trials():
-            if _counts(trial):
+            if _is_completed(trial):
                 yield trial.params
             elif trial.state is TrialState.WAITING:
                 yield trial.system_attrs.get("fixed_params", {})
 
-    def _trials(self) -> list[Any]:
-        return list(self.optuna.get_trials(deepcopy=False))
+    def _trials(self) -> list[FrozenTrial]:
+        return self.optuna_study.get_trials(deepcopy=False)
 
-    def _complete(self) -> list[Any]:
+    def _successful(self) -> list[FrozenTrial]:
         return [trial for trial in self._trials() if trial.state is TrialState.COMPLETE]
 
 
 def open_study(folder: Path, recipe: Recipe, ranges: tuple[Range, ...], digits: Digits, seed: int) -> Study:
-    """Open or make the study in a folder, and see that nothing is missing that a kill may have lost.
+    """Open or create the study in a folder, and restore what a killed process may have lost.
 
-    Raises
-    ------
-    DigitsError
-        The one there is of something else, is damaged, or cannot be written.
+    Raises `DigitsError` if the study has another recipe, other digits, ranges or another seed, if it is
+    damaged, or if it cannot be written.
     """
     description = {
         "recipe": recipe_to_toml(recipe),
@@ -125,77 +112,75 @@ def open_study(folder: Path, recipe: Recipe, ranges: tuple[Range, ...], digits: 
         "ranges": [list(asdict(each).values()) for each in ranges],
         "seed": seed,
     }
-    with named_errors(folder, (Exception,)):  # what a damaged file leads to is not only of storage
+    with named_errors(folder, (Exception,)):  # a damaged file does not only lead to errors of the storage
         opened = _open(folder, recipe.epochs)
         trials = len(opened.get_trials(deepcopy=False))
         if trials:
             _compare(opened.user_attrs, description, folder)
         else:
-            _describe(opened, description)
+            for key, value in description.items():
+                opened.set_user_attr(key, value)
         study = Study(opened, folder, recipe, ranges)
-        study.tidy()
+        study.repair()
         study.write_best()
-    opened.sampler = optuna.samplers.TPESampler(seed=(seed + trials) % 2**32)  # not the same draws again
+    # a resumed search must not repeat the draws of the search before
+    opened.sampler = optuna.samplers.TPESampler(seed=(seed + trials) % 2**32)
     return study
 
 
 @contextmanager
-def named_errors(folder: Path, kinds: tuple[type[Exception], ...] = OF_STORAGE) -> Iterator[None]:
+def named_errors(folder: Path, kinds: tuple[type[Exception], ...] = STORAGE_ERRORS) -> Iterator[None]:
     """Turn errors of the study's file into a `DigitsError`."""
     try:
         yield
     except DigitsError:
         raise
     except kinds as error:
-        cause = _of_file_system(error)
+        cause = _file_system_error(error)
         if cause is not None:
             raise DigitsError(f"cannot write into {folder}: {cause}") from error
         raise DigitsError(f"{folder / STUDY} is damaged or cannot be written: {first_line(error)}") from error
 
 
-def _open(folder: Path, epochs: int) -> Any:
+def _open(folder: Path, epochs: int) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    address = URL.create("sqlite", database=str(folder / STUDY))  # of a "?" or "%" in it, too
+    address = URL.create("sqlite", database=str(folder / STUDY))  # quotes "?" and "%" in the path
     return optuna.create_study(
         storage=address.render_as_string(),
         pruner=optuna.pruners.MedianPruner(n_warmup_steps=epochs // 3),
-        study_name=NAME,
+        study_name=STUDY_NAME,
         load_if_exists=True,
     )
 
 
-def _describe(opened: Any, description: Mapping[str, Any]) -> None:
-    for key, value in description.items():
-        opened.set_user_attr(key, value)
-
-
 def _compare(found: Mapping[str, Any], description: Mapping[str, Any], folder: Path) -> None:
-    """Raise `DigitsError` where a study is of something else."""
-    *others, last = [key for key, value in description.items() if found.get(key) != value] or [""]
-    if last:
-        differing = f"{', '.join(others)} and {last}" if others else last
+    """Raise `DigitsError` if a study was started with something else."""
+    differing = [key for key, value in description.items() if found.get(key) != value]
+    if differing:
         raise DigitsError(
-            f"{folder} holds a study with other {differing}: "
-            "go on with what it was begun with, or name another folder with --out"
+            f"{folder} holds a study that was started with other values of: {', '.join(differing)}; "
+            "use the same as before, or choose another folder with --out"
         )
 
 
-def _of_file_system(error: BaseException | None) -> sqlite3.Error | None:
-    """Return SQLite's error behind another, where it says that a file cannot be written."""
+def _file_system_error(error: BaseException | None) -> sqlite3.Error | None:
+    """Return the error of SQLite that caused another, if the file cannot be written."""
     while error is not None:
-        if isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF in UNWRITABLE:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if isinstance(error, sqlite3.Error) and code in FILE_SYSTEM_CODES:
             return error
         error = error.__cause__
     return None
 
 
-def _counts(trial: Any) -> bool:
-    """Say whether a trial ended by itself."""
-    ended = trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
-    return ended or (trial.state is TrialState.FAIL and DIVERGED in trial.user_attrs)
+def _is_completed(trial: FrozenTrial) -> bool:
+    """Return whether a trial ended by itself: completed, pruned or diverged."""
+    if trial.state is TrialState.FAIL:
+        return DIVERGED in trial.user_attrs
+    return trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
 
 
-def _suggest(asked: Any, each: Range) -> Value:
-    suggest = asked.suggest_int if isinstance(each.low, int) else asked.suggest_float
-    value: Value = suggest(each.key, each.low, each.high, log=each.logarithmic)
-    return value
+def _suggest(trial: optuna.Trial, each: Range) -> Value:
+    if isinstance(each.low, int) and isinstance(each.high, int):
+        return trial.suggest_int(each.key, each.low, each.high, log=each.logarithmic)
+    return trial.suggest_float(each.key, each.low, each.high, log=each.logarithmic)
