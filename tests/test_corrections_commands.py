@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from digit_recognizer.cli.commands import app
-from digit_recognizer.corrections import Corrections
+from digit_recognizer.cli.app import app
+from digit_recognizer.corrections import CorrectionStore
 from digit_recognizer.digits import Digits
 from digit_recognizer.sources import load_digits, write_training_csv
 from helpers import csv_of, make_digits, read_page
@@ -25,7 +25,7 @@ DIGITS = make_digits(6, seed=5)
 def folder(tmp_path, monkeypatch) -> Path:
     """A folder with six corrections of digits and one of none, where they are unless said otherwise."""
     monkeypatch.chdir(tmp_path)
-    store = Corrections(tmp_path / "runs/corrections.sqlite")
+    store = CorrectionStore(tmp_path / "runs/corrections.sqlite")
     for image, label in zip(DIGITS.images, DIGITS.labels, strict=True):
         store.add(image, int(label), 9 - int(label), "shipped")
     store.add(np.full((28, 28), 7, np.uint8), None, 3, "[red]odd[/red]")
@@ -45,7 +45,7 @@ def test_list_shows_a_row_for_each(run_command):
 def test_list_gives_an_object_for_each_as_json(folder, run_command):
     _, output, _ = run_command("corrections list --json")
     rows = [json.loads(line) for line in output.splitlines()]
-    kept = Corrections(folder / "runs/corrections.sqlite").all()
+    kept = CorrectionStore(folder / "runs/corrections.sqlite").all()
     assert [row["id"] for row in rows] == [each.id for each in kept]
     assert rows[6] == {"id": 7, "time": kept[6].time, "read_as": 3, "label": None, "model": "[red]odd[/red]"}
 
@@ -100,16 +100,16 @@ def test_clear_says_how_many_and_asks(folder):
     answer = CliRunner().invoke(app, ["corrections", "clear"], input="n\n")
     assert answer.exit_code == 1
     assert "Delete 7 corrections" in answer.output
-    assert Corrections(path).count() == 7
+    assert CorrectionStore(path).count() == 7
     answer = CliRunner().invoke(app, ["corrections", "clear"], input="y\n")
     assert answer.exit_code == 0
     assert "Deleted 7 corrections" in answer.output
-    assert Corrections(path).count() == 0
+    assert CorrectionStore(path).count() == 0
 
 
 def test_clear_deletes_nothing_where_nobody_answers(folder):
     assert CliRunner().invoke(app, ["corrections", "clear"], input="").exit_code == 1
-    assert Corrections(folder / "runs/corrections.sqlite").count() == 7
+    assert CorrectionStore(folder / "runs/corrections.sqlite").count() == 7
 
 
 def test_clear_waits_for_nobody_for_ever(folder, run_command, monkeypatch):
@@ -121,7 +121,7 @@ def test_clear_waits_for_nobody_for_ever(folder, run_command, monkeypatch):
         assert status == 2
         assert "in use by another program" in error
         assert run_command("corrections list")[0] == 0
-    assert Corrections(path).count() == 7
+    assert CorrectionStore(path).count() == 7
 
 
 @pytest.mark.parametrize(
