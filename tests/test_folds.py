@@ -345,7 +345,9 @@ def test_folds_are_shown_one_by_one_and_together(digits, tmp_path):
     assert [line.split()[:2] for line in lines if line.startswith("Fold ")] == [["Fold", "1"], ["Fold", "2"]]
     assert says(lines[0], "tiny", "100 images", "1 epoch", "new/fold-1")
     for result, images in ((plan["results"][0], 100), (plan, 200)):
-        assert says(output, f"{result['accuracy']:.2%}", f"{result['errors']} errors in {images} images")
+        assert says(
+            output, f"{100 * result['accuracy']:.2f}", f"{result['errors']} errors in {images} images"
+        )
     assert says(output, "95 %", "new  (2 runs in ")
     assert lines[-1].split()[0] == "Spread"
 
