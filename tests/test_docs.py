@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from digit_recognizer.cli import main
-from digit_recognizer.corrections import Corrections
+from digit_recognizer.corrections import CorrectionStore
 from digit_recognizer.digits import Digits
 from digit_recognizer.sources import load_digits
 from helpers import csv_of
@@ -25,6 +25,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 TESTED = [
     ROOT / "README.md",
+    ROOT / "docs/training.md",
     ROOT / "docs/recipes.md",
     ROOT / "docs/reading.md",
     ROOT / "docs/corrections.md",
@@ -42,7 +43,7 @@ def a_users_folder(tmp_path, monkeypatch):
     with ZipFile(tmp_path / "digit-recognizer.zip", "w") as archive:
         archive.writestr("train.csv", csv_of(digits))
         archive.writestr("test.csv", csv_of(Digits(digits.images[:50])))
-    store = Corrections(tmp_path / "runs/corrections.sqlite")
+    store = CorrectionStore(tmp_path / "runs/corrections.sqlite")
     for image, label in zip(digits.images[:6], digits.labels[1:7], strict=True):
         store.add(image, int(label), None, "shipped")
     (tmp_path / "scans").mkdir()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from importlib.util import resolve_name
 from pathlib import Path
 
@@ -15,19 +17,11 @@ import digit_recognizer
 
 ROOT = Path(digit_recognizer.__file__).parent
 PACKAGE = "digit_recognizer"
-LAYERS = [  # from the bottom up: a module imports from its own package and from lower layers only
-    {"__init__", "errors"},
-    {"files", "machine", "digits", "reading"},
-    {"evaluation", "corrections", "recipes", "imaging"},
-    {"formatting", "runs", "sources", "synthetic"},
-    {"networks", "recognition"},
-    {"explain", "training"},
-    {"search", "report"},
-    {"service"},
-    {"cli"},
-    {"__main__"},
-]
-HEIGHT = {package: height for height, layer in enumerate(LAYERS) for package in layer}
+ARCHITECTURE = Path(__file__).parent.parent / "docs/architecture.md"
+DIAGRAM = re.search(r"^```text\n(.*?)^```", ARCHITECTURE.read_text("utf-8"), re.MULTILINE | re.DOTALL)[1]
+LAYERS = [line.partition("|")[0].split() for line in DIAGRAM.splitlines()]  # from the top down
+HEIGHT = {package: height for height, layer in enumerate(reversed(LAYERS), start=1) for package in layer}
+HEIGHT |= {"__init__": 0, "__main__": len(LAYERS) + 1}
 MODULES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
 CORE = {"PIL", "cv2", "numpy", "onnxruntime", "rich", "typer"}  # installed without any extra
 DRAWING = {"jinja2", "markupsafe", "matplotlib", "onnx", "safetensors"}  # what a report needs besides
@@ -92,6 +86,29 @@ def test_a_module_imports_only_from_lower_layers(module):
     assert [each for each in packages_imported(module) - {own} if HEIGHT[each] >= HEIGHT[own]] == []
 
 
+def test_no_imports_go_in_a_circle():
+    """Imports in functions and for type checking count, too."""
+    names = {
+        module.removesuffix(".py").removesuffix("/__init__").replace("/", "."): module for module in MODULES
+    }
+    graph = {
+        module: {names[found] for name in imports(module) if (found := module_of(name, names))} - {module}
+        for module in MODULES
+    }
+    graph["__init__.py"] = set()  # the public names, imported lazily
+    assert list(TopologicalSorter(graph).static_order())
+
+
+def module_of(name: str, names: dict[str, str]) -> str | None:
+    """Return the module, below digit_recognizer, that an imported name is or belongs to."""
+    if not name.startswith(f"{PACKAGE}."):
+        return None
+    path = name.removeprefix(f"{PACKAGE}.")
+    while path and path not in names:
+        path = path.rpartition(".")[0]
+    return path or None
+
+
 def test_the_service_does_not_import_training_or_reports():
     found = {module: packages_imported(module) for module in MODULES if package(module) == "service"}
     assert not {module for module, packages in found.items() if packages & {"training", "search", "report"}}
@@ -111,15 +128,15 @@ def test_what_the_core_does_not_install_is_imported_where_it_is_used(module):
 
 
 def test_the_command_line_starts_without_what_draws_or_trains():
-    code = "import sys, digit_recognizer.evaluation, digit_recognizer.cli.commands; print(*sys.modules)"
+    code = "import sys, digit_recognizer.evaluation, digit_recognizer.cli.app; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert not (DRAWING - {"markupsafe"} | {"torch"}) & {name.partition(".")[0] for name in loaded.split()}
 
 
 def test_the_walk_finds_imports_wherever_they_stand():
     """The tests above say little if the walk is blind."""
-    assert "digit_recognizer.recipes.load_recipe" in set(imports("cli/commands.py"))
-    assert "digit_recognizer.recipes.load_recipe" not in set(imports("cli/commands.py", at_once=True))
+    assert "digit_recognizer.recipes.load_recipe" in set(imports("cli/recipes.py"))
+    assert "digit_recognizer.recipes.load_recipe" not in set(imports("cli/recipes.py", at_once=True))
     assert "sklearn.metrics.precision_recall_fscore_support" in set(imports("evaluation.py"))
     assert "digit_recognizer.training" in {name.rpartition(".")[0] for name in imports("__init__.py")}
     assert "torch" in set(imports("training/data.py", at_once=True))

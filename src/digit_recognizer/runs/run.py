@@ -6,8 +6,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-
-from filelock import FileLock, Timeout
+from typing import TYPE_CHECKING
 
 from digit_recognizer.corrections import save_corrections
 from digit_recognizer.digits import Samples
@@ -26,6 +25,9 @@ from digit_recognizer.runs.run_folder import (
     check_finished,
 )
 from digit_recognizer.runs.split import DataSplit
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,6 +131,8 @@ def lock_folder(folder: Path, doing: str = "training") -> FileLock:
 
     The lock ends with the process that holds it, however that ends.
     """
+    from filelock import FileLock, Timeout
+
     lock = FileLock(folder / ".lock")
     try:
         lock.acquire(timeout=0)
