@@ -189,7 +189,7 @@ def test_a_scribble_is_no_digit(page):
     assert read(page) == "Not a digit"
     assert boxes(page) == ["not a digit"]
     assert page.locator(".card b").all_inner_texts() == ["–"]
-    expect(page.locator("#inside-lead")).to_contain_text("mark that it takes for no digit")
+    expect(page.locator("#inside-lead")).to_contain_text("rejected mark")
 
 
 def test_strokes_are_taken_back_one_by_one_and_after_a_clear_too(page):
@@ -302,7 +302,7 @@ def test_a_map_that_is_pointed_at_is_enlarged_and_explained(page):
     maps.scroll_into_view_if_needed()
     maps.hover(position={"x": 3, "y": 3})
     expect(page.locator("#loupe")).to_contain_text("Convolution 2, map 1 of")
-    expect(page.locator("#loupe-words")).to_contain_text("bright where its filter finds what it looks for")
+    expect(page.locator("#loupe-words")).to_contain_text("10×10 values")
     page.mouse.move(5, 5)
     expect(page.locator("#loupe")).to_be_hidden()
     page.locator(".maps").first.focus()
@@ -327,7 +327,7 @@ def test_a_dropped_picture_is_read_and_its_numbers_are_drawn_over_it(page):
     for box in page.locator("#overlay .box").all():
         place = box.bounding_box()
         assert shown["x"] <= place["x"] < place["x"] + place["width"] <= shown["x"] + shown["width"]
-    page.get_by_role("button", name="Draw again").click()
+    page.get_by_role("button", name="Back to drawing").click()
     expect(page.locator("#picture")).to_be_hidden()
     assert page.locator("#text").inner_text() == "Blank"
 
@@ -410,7 +410,7 @@ def test_a_correction_is_in_the_database_and_is_taken_back(open_service, keeping
     expect(page.locator("#text")).to_have_text("97")
     expect(page.locator("#corrected")).to_contain_text("the switch is off")
     assert stored(database) == [], "kept though the switch is off"
-    page.get_by_role("button", name="Take back").click()
+    page.get_by_role("button", name="Undo correction").click()
     expect(page.locator("#text")).to_have_text("47")
 
     page.get_by_role("switch").check()
@@ -420,13 +420,13 @@ def test_a_correction_is_in_the_database_and_is_taken_back(open_service, keeping
     assert (label, read_as) == (9, 4)
     assert np.frombuffer(image, np.uint8).max() > 200
     assert len(image) == 28 * 28
-    page.get_by_role("button", name="Take back").click()
+    page.get_by_role("button", name="Undo correction").click()
     expect(page.locator("#corrected")).to_be_empty()
     expect(page.locator("#text")).to_have_text("47")
     until(page, "async () => (await (await fetch('/v1/corrections')).json()).count === 0")
     assert stored(database) == []
 
-    page.get_by_role("button", name="no digit").click()
+    page.get_by_role("button", name="not a digit").click()
     expect(page.locator("#corrected")).to_contain_text("and kept")
     expect(page.locator("#text")).to_have_text("7")
     assert [row[1:] for row in stored(database)] == [(None, 4)]
@@ -448,7 +448,7 @@ def test_what_was_taken_for_no_digit_can_be_corrected_into_one(open_service, kee
     expect(page.locator("#corrected")).to_contain_text("and kept")
     assert page.locator("#text").inner_text().replace(" ", "") == "487"
     assert [row[1:] for row in stored(database)] == [(8, None)]
-    page.get_by_role("button", name="Take back").click()
+    page.get_by_role("button", name="Undo correction").click()
     expect(page.locator("#corrected")).to_be_empty()
     assert page.locator("#text").inner_text().replace(" ", "") == "47"
 
@@ -520,7 +520,7 @@ def test_a_token_is_asked_for_once(browser):
         expect(dialog).to_be_visible()
         page.keyboard.type("open-barley")
         page.keyboard.press("Enter")
-        expect(page.locator("#token-words")).to_contain_text("did not take")
+        expect(page.locator("#token-words")).to_contain_text("did not accept")
         page.keyboard.type("open-sesame")
         page.keyboard.press("Enter")
         expect(dialog).to_be_hidden()
@@ -585,7 +585,7 @@ def test_the_keyboard_reaches_all_that_a_pointer_does_and_shows_where_it_is(open
             """element => [element, element.closest("label, .stage")].some(
                 one => one && getComputedStyle(one).outlineStyle !== "none")"""
         ), f"no outline: {element.evaluate('element => element.outerHTML')}"
-    assert reached >= {"paper", "undo", "clear", "pen", "copy-text", "copy-csv", "no digit", "See inside"}
+    assert reached >= {"paper", "undo", "clear", "pen", "copy-text", "copy-csv", "not a digit", "See inside"}
     assert page.locator(".card").count() == 2
     assert sum("%" in name for name in reached) == 2, "not every card is reached"
 

@@ -1,14 +1,14 @@
-// What the user says a digit really is: shown at once, kept by the service only where the user wants that.
+// The user's corrections: shown at once, stored by the service only if the user agrees.
 
 import { labelOf, readAs } from "./reading.js";
 import { ask } from "./service.js";
 import { element } from "./view.js";
 
-const CONSENT = "digits-keep-corrections"; // the key in localStorage
-const ANSWERS = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, null]; // null: no digit
+const CONSENT_KEY = "digits-keep-corrections"; // in localStorage
+const ANSWERS = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, null]; // null: not a digit
 
 export class Corrections {
-  /** `changed` is called when a digit was corrected, `failed(error)` when the service did not keep it. */
+  /** `changed` is called after a correction, `failed(error)` if the service did not store it. */
   constructor(changed, failed) {
     Object.assign(this, { changed, failed, digit: null, isOffered: false });
     this.box = document.getElementById("correction");
@@ -16,12 +16,12 @@ export class Corrections {
     this.answers = document.getElementById("answers");
     this.status = document.getElementById("corrected");
     this.keep = document.getElementById("keep");
-    this.keep.checked = localStorage.getItem(CONSENT) === "yes";
-    this.keep.addEventListener("change", () => localStorage.setItem(CONSENT, this.keep.checked ? "yes" : "no"));
+    this.keep.checked = localStorage.getItem(CONSENT_KEY) === "yes";
+    this.keep.addEventListener("change", () => localStorage.setItem(CONSENT_KEY, this.keep.checked ? "yes" : "no"));
     for (const label of ANSWERS) this.answers.append(this.button(label));
   }
 
-  /** Say whether the service keeps corrections at all. */
+  /** Show the switch, if the service stores corrections. */
   offer(isOffered) {
     this.isOffered = isOffered;
     document.getElementById("keeping").hidden = !isOffered;
@@ -29,7 +29,7 @@ export class Corrections {
   }
 
   button(label) {
-    const made = element("button", label === null ? "none" : "", label ?? "no digit");
+    const made = element("button", label === null ? "none" : "", label ?? "not a digit");
     made.type = "button";
     made.addEventListener("click", () => this.correct(label));
     return made;
@@ -51,15 +51,15 @@ export class Corrections {
     this.shown = correction;
     this.status.replaceChildren();
     if (correction === null) return;
-    const name = correction.label === null ? "no digit" : correction.label;
-    const where = correction.id !== null ? "and kept" : this.isOffered ? "on this page only: the switch is off" : "on this page";
-    const undo = element("button", "quiet", "Take back");
+    const name = correction.label === null ? "“not a digit”" : correction.label;
+    const where = correction.id !== null ? " and kept" : this.isOffered ? " on this page only: the switch is off" : " on this page";
+    const undo = element("button", "quiet", "Undo correction");
     undo.type = "button";
     undo.addEventListener("click", () => this.correct(readAs(this.digit)));
-    this.status.append(`Corrected to ${name}, ${where}. `, undo);
+    this.status.append(`Corrected to ${name}${where}. `, undo);
   }
 
-  /** Take a label for the chosen digit; its own means that the reading was right. */
+  /** Correct the selected digit; what it was read as undoes the correction. */
   async correct(label) {
     const { digit } = this;
     if (digit === null || label === labelOf(digit)) return;

@@ -1,6 +1,6 @@
-// Shows openapi.json: each operation with its parameters, examples of its bodies, and its answers.
+// Shows openapi.json: each operation with its parameters, example bodies and answers.
 
-const LONGEST = 1200; // characters of an example that are shown
+const MAX_EXAMPLE = 1200; // characters
 
 function element(name, content = [], attributes = {}) {
   const made = document.createElement(name);
@@ -11,7 +11,7 @@ function element(name, content = [], attributes = {}) {
 
 function block(value) {
   const text = JSON.stringify(value);
-  const shown = text.length > LONGEST ? `${text.slice(0, LONGEST)} …` : JSON.stringify(value, null, 2);
+  const shown = text.length > MAX_EXAMPLE ? `${text.slice(0, MAX_EXAMPLE)}…` : JSON.stringify(value, null, 2);
   return element("pre", shown, { tabindex: "0" });
 }
 
@@ -73,7 +73,7 @@ async function show() {
     document.getElementById("operations").replaceChildren(...operations);
     state.textContent = `${description.info.title} ${description.info.version}: ${operations.length} operations`;
   } catch {
-    state.textContent = "The description cannot be loaded: is the service still there?";
+    state.textContent = "Cannot load openapi.json. Is the service still running?";
   }
 }
 

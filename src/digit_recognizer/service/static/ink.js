@@ -1,17 +1,17 @@
-// Strokes, the paper that shows them, and the picture of them that is sent.
+// Strokes: drawn on the paper, and on the picture that is sent.
 
-export const LONGEST = 600; // pixels of the longer side of what is sent
-const PRESSED = 0.5; // the pressure of a pen at its nominal width
-const LIGHTEST = 0.45; // of the nominal width, without any pressure
-const SHARPEST = 3; // device pixels for one of CSS, at most
+const SENT_SIDE_PX = 600; // longer side of the picture that is sent
+const NOMINAL_PRESSURE = 0.5; // of a pen at its nominal width
+const MIN_WIDTH_FRACTION = 0.45; // of the nominal width, without pressure
+const MAX_PIXEL_RATIO = 3; // device pixels per CSS pixel
 
-/** One stroke: points {x, y, width} in CSS pixels of the paper. */
+/** Return the width of a stroke at a pointer event; strokes are points {x, y, width} in CSS pixels of the paper. */
 export function widthOf(event, nominal) {
   if (event.pointerType !== "pen" || event.pressure === 0) return nominal;
-  return nominal * (LIGHTEST + ((1 - LIGHTEST) * event.pressure) / PRESSED);
+  return nominal * (MIN_WIDTH_FRACTION + ((1 - MIN_WIDTH_FRACTION) * event.pressure) / NOMINAL_PRESSURE);
 }
 
-/** A canvas that shows strokes, `scale` of its pixels for one of the paper. */
+/** A canvas with strokes, `scale` of its pixels per CSS pixel of the paper. */
 class Sheet {
   constructor(canvas, options) {
     this.canvas = canvas;
@@ -39,8 +39,8 @@ class Sheet {
   }
 
   /**
-   * Draw a stroke from its point `first` on: curves through the middles between points, and out to each point, so
-   * that it looks the same however many come at a time.
+   * Draw a stroke from its point `first` on: curves between the midpoints, and a line to each point, so that the
+   * result does not depend on how many points arrive at a time.
    */
   draw(points, first = 0) {
     const { context } = this;
@@ -67,7 +67,7 @@ function middle(one, other) {
   return { x: (one.x + other.x) / 2, y: (one.y + other.y) / 2 };
 }
 
-/** What is drawn: strokes with undo, on a sheet to look at and one to send. */
+/** The drawing: strokes with undo, on one sheet to show and one to send. */
 export class Ink {
   constructor(canvas) {
     this.shown = new Sheet(canvas);
@@ -85,14 +85,14 @@ export class Ink {
     return this.strokes.at(-1)?.at(-1) ?? null;
   }
 
-  /** Fit the sheets to the paper's size on the screen; what would fall off is made smaller. */
+  /** Fit the sheets to the size of the paper; shrink the drawing if it would not fit. */
   fit() {
     const { clientWidth, clientHeight } = this.shown.canvas;
     if (clientWidth === 0 || clientHeight === 0) return;
     [this.width, this.height] = [clientWidth, clientHeight];
     this.shrink();
-    this.shown.resize(this.width, this.height, Math.min(devicePixelRatio || 1, SHARPEST));
-    this.sent.resize(this.width, this.height, LONGEST / Math.max(this.width, this.height));
+    this.shown.resize(this.width, this.height, Math.min(devicePixelRatio || 1, MAX_PIXEL_RATIO));
+    this.sent.resize(this.width, this.height, SENT_SIDE_PX / Math.max(this.width, this.height));
     this.redraw();
   }
 
@@ -133,7 +133,7 @@ export class Ink {
     this.drawBoth(stroke, first);
   }
 
-  /** Forget the stroke that has just begun, as if the pen had not touched the paper. */
+  /** Discard the current stroke. */
   cancel() {
     this.undo();
   }
@@ -151,7 +151,7 @@ export class Ink {
     this.redraw();
   }
 
-  /** Give the drawing as PNG, black on white. */
+  /** Return the drawing as PNG, black on white. */
   png() {
     const address = this.sent.canvas.toDataURL("image/png");
     const bytes = Uint8Array.from(atob(address.slice(address.indexOf(",") + 1)), (letter) => letter.charCodeAt(0));

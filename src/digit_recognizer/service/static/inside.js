@@ -1,19 +1,19 @@
-// What the network makes of one digit: its image, its feature maps, its filters, where it looks.
+// The inside of the network for one digit: input, feature maps, filters, saliency.
 
 import { bytesOf } from "./service.js";
 
 const SIDE = 28; // pixels along each side of an image
-const GAP = 1; // pixel between two maps
-const MANY = 64; // maps, beyond which they stand closer together
-const FAINT = 0.7; // exponent that lifts the faint parts of maps out of the dark
-const AROUND = 8; // pixels that are shown around a digit's box, of the enlarged strokes
-const ZOOMED = 168; // CSS pixels of an enlarged map
-const ZOOMED_FILTER = 72; // CSS pixels of the filter beside it
-// Colours of a map from its darkest to its brightest, and of a filter from its lowest weight to its highest.
+const GAP_PX = 1; // between two maps
+const MAX_LARGE_MAPS = 64; // more maps are shown in 16 columns instead of 8
+const MAP_GAMMA = 0.7; // brightens the faint parts of maps
+const MARGIN_PX = 8; // around a digit's box in the enlarged strokes
+const ZOOMED_MAP_PX = 168;
+const ZOOMED_FILTER_PX = 72;
+// From the lowest to the highest value of a map, and from the lowest to the highest weight of a filter.
 const MAP_COLOURS = [[14, 18, 36], [28, 52, 110], [20, 116, 156], [78, 186, 160], [250, 236, 150]];
 const FILTER_COLOURS = [[40, 104, 190], [150, 186, 226], [246, 246, 244], [240, 178, 116], [204, 92, 10]];
 
-/** Give 256 colours as RGBA bytes between a few. */
+/** Interpolate 256 colours, as RGBA bytes, between a few. */
 function ramp(stops, exponent = 1) {
   const table = new Uint8ClampedArray(4 * 256);
   for (let level = 0; level < 256; level++) {
@@ -27,17 +27,17 @@ function ramp(stops, exponent = 1) {
   return table;
 }
 
-const MAP_RAMP = ramp(MAP_COLOURS, FAINT);
+const MAP_RAMP = ramp(MAP_COLOURS, MAP_GAMMA);
 const FILTER_RAMP = ramp(FILTER_COLOURS);
 
-/** Many small pictures on one canvas, in rows. */
-class Contact {
+/** A sheet sheet: many small pictures on one canvas, in rows. */
+class ContactSheet {
   constructor(canvas, number, height, width, colours) {
     Object.assign(this, { canvas, number, height, width, colours });
-    this.columns = Math.min(number, number > MANY ? 16 : 8);
+    this.columns = Math.min(number, number > MAX_LARGE_MAPS ? 16 : 8);
     this.rows = Math.ceil(number / this.columns);
-    canvas.width = this.columns * (width + GAP) - GAP;
-    canvas.height = this.rows * (height + GAP) - GAP;
+    canvas.width = this.columns * (width + GAP_PX) - GAP_PX;
+    canvas.height = this.rows * (height + GAP_PX) - GAP_PX;
     this.context = canvas.getContext("2d");
     this.pixels = this.context.createImageData(canvas.width, canvas.height);
     this.levels = new Uint8Array(number * height * width);
@@ -46,7 +46,7 @@ class Contact {
   show(levels) {
     this.levels = levels;
     for (let index = 0; index < this.number; index++) {
-      this.paint(this.pixels, index, (index % this.columns) * (this.width + GAP), Math.floor(index / this.columns) * (this.height + GAP));
+      this.paint(this.pixels, index, (index % this.columns) * (this.width + GAP_PX), Math.floor(index / this.columns) * (this.height + GAP_PX));
     }
     this.context.putImageData(this.pixels, 0, 0);
   }
@@ -74,7 +74,7 @@ class Contact {
     context.putImageData(pixels, 0, 0);
   }
 
-  /** Find the picture under a point of the screen, or null. */
+  /** Return the picture at a point of the screen, or null. */
   at(clientX, clientY) {
     const { left, top, width, height } = this.canvas.getBoundingClientRect();
     const column = Math.floor(((clientX - left) / width) * this.columns);
@@ -84,7 +84,7 @@ class Contact {
     return isInside && index < this.number ? index : null;
   }
 
-  /** Where a picture is on the screen. */
+  /** Return the place of a picture on the screen. */
   place(index) {
     const { left, top, width, height } = this.canvas.getBoundingClientRect();
     const [cellWidth, cellHeight] = [width / this.columns, height / this.rows];
@@ -93,7 +93,7 @@ class Contact {
   }
 }
 
-/** One convolution: its maps, and the filters that make them. */
+/** One convolution: its feature maps and its filters. */
 class Layer {
   constructor(parent, kernels, number, loupe) {
     this.name = kernels.name;
@@ -105,7 +105,7 @@ class Layer {
     const { canvases, size } = layerMarkup(parent, this.title, kernels);
     [this.mapCanvas, this.filterCanvas] = canvases;
     this.size = size;
-    this.filters = new Contact(this.filterCanvas, kernels.outputs, kernels.height, kernels.width, FILTER_RAMP);
+    this.filters = new ContactSheet(this.filterCanvas, kernels.outputs, kernels.height, kernels.width, FILTER_RAMP);
     this.filters.show(bytesOf(kernels.kernels));
     this.follow(this.mapCanvas, () => this.maps);
     this.follow(this.filterCanvas, () => this.filters);
@@ -116,28 +116,28 @@ class Layer {
 
   show({ height, width, channels, maps }) {
     if (this.maps?.height !== height || this.maps?.width !== width || this.maps?.number !== channels) {
-      this.maps = new Contact(this.mapCanvas, channels, height, width, MAP_RAMP);
+      this.maps = new ContactSheet(this.mapCanvas, channels, height, width, MAP_RAMP);
       this.size.textContent = `${channels} maps of ${width}×${height}`;
     }
     this.maps.show(maps === null ? new Uint8Array(channels * height * width) : bytesOf(maps));
     if (this.loupe.layer === this) this.loupe.refresh();
   }
 
-  follow(canvas, contact) {
+  follow(canvas, sheet) {
     const look = (event) => {
-      const index = contact()?.at(event.clientX, event.clientY) ?? null;
-      if (index !== null) this.look(index, contact());
+      const index = sheet()?.at(event.clientX, event.clientY) ?? null;
+      if (index !== null) this.look(index, sheet());
     };
     canvas.addEventListener("pointermove", look);
     canvas.addEventListener("pointerdown", look);
     canvas.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && this.loupe.close(this));
   }
 
-  look(index, contact = this.maps) {
+  look(index, sheet = this.maps) {
     this.at = index;
     this.mapCanvas.setAttribute("aria-valuenow", index + 1);
     this.mapCanvas.setAttribute("aria-valuetext", `${this.heading(index)} ${this.words(index)}`);
-    this.loupe.open(this, contact ?? this.filters);
+    this.loupe.open(this, sheet ?? this.filters);
   }
 
   step(event) {
@@ -155,11 +155,11 @@ class Layer {
   words(index) {
     const { inputs, width, height } = this.kernels;
     const size = this.maps ? `${this.maps.width}×${this.maps.height} values, bright` : "Bright";
-    const sees = inputs === 1 ? "the image" : `all ${inputs} maps before (shown: the mean)`;
-    const wants = inputs === 1 ? "ink" : "brightness";
+    const input = inputs === 1 ? "the image" : `the ${inputs} maps of the previous layer (shown: the mean)`;
+    const values = inputs === 1 ? "ink" : "bright values";
     return (
-      `${size} where its filter finds what it looks for.${this.strength(index)} ` +
-      `The filter, ${width}×${height}, slides over ${sees}: orange wants ${wants} there, blue wants none.`
+      `${size} where the filter responds.${this.strength(index)} The ${width}×${height} filter slides over ${input}: ` +
+      `${values} on orange strengthen the response, on blue they weaken it.`
     );
   }
 
@@ -168,7 +168,7 @@ class Layer {
     const length = this.maps.width * this.maps.height;
     const own = this.maps.levels.subarray(index * length, (index + 1) * length);
     const most = Math.round((100 * own.reduce((best, level) => Math.max(best, level), 0)) / 255);
-    return most === 0 ? " Now that is nowhere." : ` Now it reaches ${most} % of the layer’s brightest.`;
+    return most === 0 ? " It does not respond to this digit." : ` Its strongest response is ${most} % of the layer’s maximum.`;
   }
 }
 
@@ -190,12 +190,12 @@ function layerMarkup(parent, title, { outputs, width, height }) {
   filters.setAttribute("role", "img");
   filters.setAttribute("aria-label", `The ${outputs} filters of ${title.toLowerCase()}, ${width} by ${height}, in the same order`);
   caption.append(heading, size);
-  figure.append(caption, maps, make("p", "soft", `Their filters, ${width}×${height}, in the same order`), filters);
+  figure.append(caption, maps, make("p", "soft", `Filters, ${width}×${height}, in the same order`), filters);
   parent.append(figure);
   return { canvases: [maps, filters], size };
 }
 
-/** Enlarges the map that is pointed at, and says what it is. */
+/** Enlarges and explains the map under the pointer. */
 class Loupe {
   constructor() {
     this.box = document.getElementById("loupe");
@@ -215,8 +215,8 @@ class Loupe {
     addEventListener("scroll", () => this.layer && this.put(), { passive: true });
   }
 
-  open(layer, contact) {
-    Object.assign(this, { layer, contact });
+  open(layer, sheet) {
+    Object.assign(this, { layer, sheet });
     this.refresh();
     this.box.hidden = false;
     this.put();
@@ -225,15 +225,15 @@ class Loupe {
   refresh() {
     const { layer } = this;
     this.map.hidden = layer.maps === null;
-    layer.maps?.enlarge(layer.at, this.map, ZOOMED);
-    layer.filters.enlarge(layer.at, this.filter, ZOOMED_FILTER);
+    layer.maps?.enlarge(layer.at, this.map, ZOOMED_MAP_PX);
+    layer.filters.enlarge(layer.at, this.filter, ZOOMED_FILTER_PX);
     this.title.textContent = layer.heading(layer.at);
     this.text.textContent = layer.words(layer.at);
   }
 
-  /** Put the enlarged map beside the small one, wherever there is room. */
+  /** Place the enlarged map above the small one, or below if there is no room. */
   put() {
-    const cell = this.contact.place(this.layer.at);
+    const cell = this.sheet.place(this.layer.at);
     const { offsetWidth: width, offsetHeight: height } = this.box;
     const space = 10;
     const above = cell.top - height - space;
@@ -249,7 +249,7 @@ class Loupe {
   }
 }
 
-/** The part of the page that shows the inside of the network. */
+/** The section "Inside the network". */
 export class Inside {
   constructor() {
     this.image = document.getElementById("image");
@@ -260,7 +260,7 @@ export class Inside {
     this.glow = null;
   }
 
-  /** Lay out the layers that the service names. */
+  /** Build the layers from the answer of /v1/filters. */
   build(filters) {
     this.parent.replaceChildren();
     this.layers = filters.layers.map((kernels, index) => new Layer(this.parent, kernels, index + 1, this.loupe));
@@ -277,7 +277,7 @@ export class Inside {
     for (const layer of explained.layers) this.layers.find(({ name }) => name === layer.name)?.show(layer);
   }
 
-  /** Show nothing, in the shape that the layers have. */
+  /** Show empty maps in the right number and size. */
   empty() {
     this.showImage(new Uint8Array(SIDE * SIDE));
     for (const layer of this.layers) {
@@ -287,10 +287,10 @@ export class Inside {
   }
 
   /**
-   * Show a digit's strokes, and over them where the network looks.
+   * Show a digit's strokes, with the saliency over them.
    *
-   * `source` is a canvas or a picture, `box` the digit's place in it, `pixels` its 28×28 image and `saliency` as many
-   * levels, or null.
+   * `source` is a canvas or a picture, `box` the digit's place in it, `pixels` its 28×28 image, `saliency` 28×28
+   * levels or null.
    */
   showStrokes(source, box, pixels, saliency) {
     const { context, width, height } = contextOf(this.saliency);
@@ -301,7 +301,7 @@ export class Inside {
     const reach = { x: left / scale, y: top / scale };
     context.save();
     context.beginPath();
-    context.rect(left - AROUND, top - AROUND, box.width * scale + 2 * AROUND, box.height * scale + 2 * AROUND);
+    context.rect(left - MARGIN_PX, top - MARGIN_PX, box.width * scale + 2 * MARGIN_PX, box.height * scale + 2 * MARGIN_PX);
     context.clip();
     context.imageSmoothingQuality = "high";
     context.drawImage(source, box.x - reach.x, box.y - reach.y, width / scale, height / scale, 0, 0, width, height);
@@ -327,7 +327,7 @@ function contextOf(canvas) {
   return { context: canvas.getContext("2d"), width: canvas.width, height: canvas.height };
 }
 
-/** The rows and columns of an image that hold ink. */
+/** The bounding box of the ink in an image. */
 function extent(pixels) {
   let [left, top, right, bottom] = [SIDE, SIDE, 0, 0];
   pixels.forEach((level, place) => {
@@ -338,7 +338,7 @@ function extent(pixels) {
   return right > left ? { left, top, width: right - left, height: bottom - top } : { left: 4, top: 4, width: 20, height: 20 };
 }
 
-/** Saliency in orange: one sheet that tints paper, and one, `light`, that tints ink. */
+/** Saliency in orange: one canvas that tints paper, and one, `light`, that tints ink. */
 function heatmap(saliency) {
   const [sheet, light] = [document.createElement("canvas"), document.createElement("canvas")];
   for (const [canvas, colour, strength] of [[sheet, [255, 150, 40], 0.75], [light, [255, 120, 0], 1]]) {

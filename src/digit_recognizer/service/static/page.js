@@ -1,4 +1,4 @@
-// Puts the page together: what is drawn or opened is read, shown, explained and corrected.
+// The page: reads what is drawn or opened; shows, explains and corrects the reading.
 
 import { Corrections } from "./corrections.js";
 import { Ink } from "./ink.js";
@@ -6,31 +6,31 @@ import { Inside } from "./inside.js";
 import { drawWithKeys, drawWithPointers } from "./pen.js";
 import { copy, display, fitting, onPicture, placeOf } from "./picture.js";
 import { Reading, labelOf, percent } from "./reading.js";
-import { Gone, Newest, Patience, Refusal, ask, bytesOf, onTokenWanted } from "./service.js";
+import { NetworkError, Latest, Backoff, HttpError, ask, bytesOf, onTokenWanted } from "./service.js";
 import { remarkOn, showBoxes, showCards, showProbabilities } from "./view.js";
 
-const FRAME = 30; // milliseconds from one drawing that is sent to the next while the pen moves, at least
-const QUIET = 700; // milliseconds without a change until the reading is said aloud
+const MIN_REQUEST_INTERVAL_MS = 30; // while the pen moves
+const ANNOUNCE_DELAY_MS = 700; // without a change, until screen readers announce the reading
 const UNAVAILABLE = 503;
-const NOTHING = { lines: [], rejected: [], blank: true, width: 1, height: 1 };
+const BLANK = { lines: [], rejected: [], blank: true, width: 1, height: 1 };
 
 const at = (id) => document.getElementById(id);
 const [paper, picture, overlay, stage] = ["paper", "picture", "overlay", "stage"].map(at);
 
 const ink = new Ink(paper);
 const inside = new Inside();
-const patience = new Patience();
-const reader = new Newest(readNewest);
-const explainer = new Newest(explainNewest);
+const backoff = new Backoff();
+const reader = new Latest(readLatest);
+const explainer = new Latest(explainLatest);
 const corrections = new Corrections(() => show(), report);
 
 const state = {
-  reading: new Reading(NOTHING),
+  reading: new Reading(BLANK),
   chosen: null,
-  picked: null, // the digit that the user chose; else the one that the pen is at
+  picked: null, // the digit that the user selected; null: the one nearest to the pen
   isDrawing: false,
   opened: null, // the picture's file, where one is open
-  work: 0, // counts drawings and pictures: an answer to an earlier one is not shown
+  work: 0, // number of the drawing or picture; answers to earlier ones are ignored
   penUp: null, // when the pen left the paper, in milliseconds of performance.now()
   sentAt: 0,
   limits: { body_bytes: Infinity, pixels: Infinity },
@@ -42,7 +42,7 @@ let later = null;
 function wantReading() {
   at("text").setAttribute("aria-busy", "true");
   if (!state.isDrawing) return reader.offer(null);
-  const wait = state.sentAt + FRAME - performance.now();
+  const wait = state.sentAt + MIN_REQUEST_INTERVAL_MS - performance.now();
   if (wait <= 0) return reader.offer(null);
   later ??= setTimeout(() => {
     later = null;
@@ -50,9 +50,9 @@ function wantReading() {
   }, wait);
 }
 
-async function readNewest() {
+async function readLatest() {
   const { work, opened, penUp, isDrawing } = state;
-  if (!opened && ink.isBlank) return take(NOTHING, work);
+  if (!opened && ink.isBlank) return take(BLANK, work);
   state.sentAt = performance.now();
   try {
     const body = opened ? await fitting(opened, picture, state.limits) : ink.png();
@@ -66,7 +66,7 @@ async function readNewest() {
   }
 }
 
-/** Measure the time from pen-up to the answer's being on the screen. */
+/** Measure the time from pen-up until the answer is on the screen. */
 function measureFrom(penUp) {
   state.penUp = null;
   requestAnimationFrame(() =>
@@ -78,20 +78,20 @@ function take(answer, work) {
   if (work !== state.work) return;
   const before = state.reading;
   state.reading = new Reading(answer, before.corrections);
-  state.chosen = (state.picked && state.reading.sameAs(state.picked)) ?? byDefault(state.reading);
+  state.chosen = (state.picked && state.reading.sameAs(state.picked)) ?? defaultMark(state.reading);
   if (state.picked) state.picked = state.chosen;
   show();
-  settle();
+  markBusy();
   explain();
-  saySoon();
+  announceSoon();
 }
 
-/** Say whether what is shown is of all that is drawn. */
-function settle() {
+/** Mark the reading as busy while a newer one is on its way. */
+function markBusy() {
   at("text").setAttribute("aria-busy", String(reader.waiting !== null || later !== null));
 }
 
-function byDefault(reading) {
+function defaultMark(reading) {
   if (state.opened || ink.last === null) return reading.digits.at(-1) ?? reading.marks[0] ?? null;
   const scale = reading.answer.width / ink.width;
   return reading.nearest(ink.last.x * scale, ink.last.y * scale);
@@ -99,21 +99,21 @@ function byDefault(reading) {
 
 function failed(error) {
   report(error);
-  if (mayPass(error)) return setTimeout(() => reader.offer(null), patience.next());
+  if (isTemporary(error)) return setTimeout(() => reader.offer(null), backoff.next());
   if (!state.opened) return;
-  if (picture.naturalWidth === 0) return close(); // no picture at all: back to the drawing
-  settle();
+  if (picture.naturalWidth === 0) return close(); // not a picture: back to the drawing
+  markBusy();
   at("text").textContent = "Not read";
   at("text").dataset.state = "failed";
 }
 
-/** Whether the same request may go well a little later. */
-function mayPass(error) {
-  return error instanceof Gone || error.status === UNAVAILABLE;
+/** Whether the same request may succeed later. */
+function isTemporary(error) {
+  return error instanceof NetworkError || error.status === UNAVAILABLE;
 }
 
 function report(error) {
-  if (!(error instanceof Refusal || error instanceof Gone)) console.error(error);
+  if (!(error instanceof HttpError || error instanceof NetworkError)) console.error(error);
   notify(error.message);
 }
 
@@ -124,7 +124,7 @@ function notify(sentence) {
 }
 
 function recovered() {
-  patience.reset();
+  backoff.reset();
   at("notice").hidden = true;
 }
 
@@ -135,8 +135,8 @@ function show() {
   const text = at("text");
   text.dataset.state = reading.state;
   text.textContent = { blank: "Blank", rejected: "Not a digit" }[reading.state] ?? (reading.text || "No digit");
-  text.tabIndex = text.scrollHeight > text.clientHeight + 4 ? 0 : -1; // what scrolls is reached by keyboard
-  at("remark").textContent = ink.isBlank && !state.opened ? "There is nothing on the paper." : remarkOn(reading);
+  text.tabIndex = text.scrollHeight > text.clientHeight + 4 ? 0 : -1; // so that the keyboard can scroll it
+  at("remark").textContent = ink.isBlank && !state.opened ? "The paper is empty." : remarkOn(reading);
   at("copies").hidden = reading.state !== "digits";
   at("copied").textContent = "";
   place();
@@ -164,7 +164,7 @@ function choose(digit) {
   explain();
 }
 
-/** Choose the digit at a point of the screen; whether there is one. */
+/** Select the digit at a point of the screen; return whether there is one. */
 function chooseAt(clientX, clientY) {
   const { left, top } = overlay.getBoundingClientRect();
   const scale = Number(overlay.dataset.scale);
@@ -173,13 +173,13 @@ function chooseAt(clientX, clientY) {
   return digit !== null;
 }
 
-let saying = 0;
-function saySoon() {
-  clearTimeout(saying);
-  saying = setTimeout(() => {
+let announcing = 0;
+function announceSoon() {
+  clearTimeout(announcing);
+  announcing = setTimeout(() => {
     const words = ink.isBlank && !state.opened ? "Blank." : state.reading.spoken;
     if (at("said").textContent !== words) at("said").textContent = words;
-  }, QUIET);
+  }, ANNOUNCE_DELAY_MS);
 }
 
 // --- Inside
@@ -190,21 +190,21 @@ function explain() {
     explainer.drop();
     inside.empty();
     showProbabilities(at("probabilities"), new Array(10).fill(0));
-    at("is-digit").textContent = "How likely each digit is.";
-    at("inside-lead").textContent = "Write a digit, and see here what the network makes of it, step by step.";
+    at("is-digit").textContent = "The probability of each digit.";
+    at("inside-lead").textContent = "Write a digit to see, step by step, how the network reads it.";
     return;
   }
   explainer.offer({ digit: chosen, work: state.work, hasSaliency: !state.isDrawing });
 }
 
-async function explainNewest({ digit, work, hasSaliency }) {
+async function explainLatest({ digit, work, hasSaliency }) {
   const pixels = bytesOf(digit.image);
   const headers = { "Content-Type": "application/octet-stream" };
   try {
     const explained = await ask(`/v1/explain?saliency=${hasSaliency}`, { method: "POST", headers, body: pixels });
     if (work === state.work && state.chosen !== null) showInside(digit, pixels, explained);
   } catch (error) {
-    if (!mayPass(error)) report(error);
+    if (!isTemporary(error)) report(error);
   }
 }
 
@@ -220,9 +220,11 @@ function showInside(digit, pixels, explained) {
   showProbabilities(at("probabilities"), explained.probabilities);
   const is = explained.is_digit;
   at("is-digit").textContent =
-    is === null ? "How likely each digit is, from this image alone." : `That it is a digit at all: ${percent(is)}. From this image alone; the reading above also looks at what stands beside it.`;
-  const name = digit.isRejected && labelOf(digit) === null ? "mark that it takes for no digit" : (labelOf(digit) ?? digit.digit);
-  at("inside-lead").textContent = `What the network makes of the ${name}, step by step. Point at a map to enlarge it.`;
+    is === null
+      ? "The probability of each digit, for this image alone."
+      : `Probability that it is a digit at all: ${percent(is)}. These values are for this image alone; the reading above also considers its neighbours.`;
+  const name = digit.isRejected && labelOf(digit) === null ? "rejected mark" : (labelOf(digit) ?? digit.digit);
+  at("inside-lead").textContent = `How the network reads the ${name}, step by step. Point at a map to enlarge it.`;
   performance.clearMarks("maps");
   performance.mark("maps");
 }
@@ -263,7 +265,7 @@ function undo() {
   state.picked = null;
   if (ink.isBlank) state.work++;
   wantReading();
-  if (ink.isBlank) take(NOTHING, state.work);
+  if (ink.isBlank) take(BLANK, state.work);
 }
 
 function clear() {
@@ -271,7 +273,7 @@ function clear() {
   ink.clear();
   state.work++;
   state.picked = null;
-  take(NOTHING, state.work);
+  take(BLANK, state.work);
 }
 
 // --- Pictures
@@ -284,8 +286,8 @@ async function open(file) {
   state.opened = file;
   state.picked = null;
   setMode();
-  take(NOTHING, work);
-  at("text").textContent = "Reading …";
+  take(BLANK, work);
+  at("text").textContent = "Reading…";
   at("text").dataset.state = "busy";
   at("remark").textContent = "";
   wantReading();
@@ -295,7 +297,7 @@ function close() {
   state.work++;
   state.opened = state.picked = null;
   setMode();
-  take(NOTHING, state.work);
+  take(BLANK, state.work);
   wantReading();
 }
 
@@ -322,7 +324,7 @@ at("close").addEventListener("click", () => {
 });
 for (const [id, what] of [["copy-text", "text"], ["copy-csv", "csv"]]) {
   at(id).addEventListener("click", async () => {
-    at("copied").textContent = (await copy(state.reading[what])) ? "Copied." : "The browser does not let this page copy.";
+    at("copied").textContent = (await copy(state.reading[what])) ? "Copied." : "The browser did not allow copying.";
   });
 }
 
@@ -347,7 +349,7 @@ document.addEventListener("keydown", (event) => {
 
 onTokenWanted((isAgain) => {
   const [dialog, field] = [at("token"), at("token-field")];
-  if (isAgain) at("token-words").textContent = "The service did not take that token.";
+  if (isAgain) at("token-words").textContent = "The service did not accept that token.";
   if (dialog.open) return new Promise((resolve) => dialog.addEventListener("close", () => resolve(field.value || null), { once: true }));
   dialog.returnValue = "";
   field.value = "";
@@ -358,7 +360,7 @@ onTokenWanted((isAgain) => {
   });
 });
 
-// --- Beginning
+// --- Start
 
 new ResizeObserver(() => {
   if (state.opened === null && (ink.width !== paper.clientWidth || ink.height !== paper.clientHeight)) {
@@ -369,7 +371,7 @@ new ResizeObserver(() => {
 }).observe(stage);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => ink.redraw());
 
-async function learn() {
+async function loadModel() {
   try {
     const model = await ask("/v1/model");
     const filters = await ask("/v1/filters");
@@ -380,7 +382,7 @@ async function learn() {
     explain();
   } catch (error) {
     report(error);
-    if (mayPass(error)) setTimeout(learn, patience.next());
+    if (isTemporary(error)) setTimeout(loadModel, backoff.next());
   }
 }
 
@@ -388,4 +390,4 @@ at("host").textContent = location.host;
 ink.fit();
 show();
 explain();
-learn();
+loadModel();

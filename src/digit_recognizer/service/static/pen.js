@@ -1,17 +1,17 @@
-// A mouse, a finger, a pen or the arrow keys ► strokes.
+// Draws strokes with a mouse, a finger, a pen or the arrow keys.
 
 import { widthOf } from "./ink.js";
 
-const TAP = 5; // pixels that a pointer may move and still be said to tap
-const STEP = 8; // pixels of one press of an arrow key
-const HELD = 180; // milliseconds until a key that is held moves the pen on
-const SPEED = 0.28; // pixels a millisecond, of a held key
+const MAX_TAP_PX = 5; // that a pointer may move during a tap
+const STEP_PX = 8; // for one press of an arrow key
+const HOLD_MS = 180; // until a held arrow key moves the pen continuously
+const SPEED_PX_PER_MS = 0.28; // of a held arrow key
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 /**
- * Let strokes be drawn with any pointer.
+ * Draw strokes with any pointer.
  *
- * `hooks.taps(x, y)` is asked whether a tap is meant for something else than a dot; `moved` is called while the
+ * `hooks.taps(x, y)` returns whether a tap selects something, so that it draws no dot; `moved` is called while the
  * pen draws, `rested` when it leaves the paper.
  */
 export function drawWithPointers(canvas, ink, nominal, hooks) {
@@ -40,7 +40,7 @@ export function drawWithPointers(canvas, ink, nominal, hooks) {
     if (event.pointerId !== drawing?.id) return;
     const further = points(event);
     const { x, y } = further.at(-1);
-    if (Math.hypot(x - drawing.start.x, y - drawing.start.y) > TAP) drawing.isTap = false;
+    if (Math.hypot(x - drawing.start.x, y - drawing.start.y) > MAX_TAP_PX) drawing.isTap = false;
     ink.extend(further);
     hooks.moved();
   });
@@ -49,8 +49,8 @@ export function drawWithPointers(canvas, ink, nominal, hooks) {
     if (event.pointerId !== drawing?.id) return;
     const { start, isTap } = drawing;
     drawing = null;
-    const wasForOther = isTap && hooks.taps(start.x, start.y);
-    if (wasForOther || event.type === "pointercancel") ink.cancel();
+    const hasSelected = isTap && hooks.taps(start.x, start.y);
+    if (hasSelected || event.type === "pointercancel") ink.cancel();
     hooks.rested();
   };
   canvas.addEventListener("pointerup", end);
@@ -58,9 +58,9 @@ export function drawWithPointers(canvas, ink, nominal, hooks) {
   canvas.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
 }
 
-/** Let strokes be drawn with arrow keys and Space while the paper has the focus; `nib` shows where the pen is. */
+/** Draw strokes with arrow keys and Space while the paper has the focus; `nib` shows the pen. */
 export function drawWithKeys(canvas, ink, nominal, nib, hooks) {
-  const held = new Map(); // key ► when it was pressed, in milliseconds
+  const held = new Map(); // key → time of the press, in milliseconds
   let place = null;
   let isDown = false;
   let before = 0;
@@ -84,9 +84,9 @@ export function drawWithKeys(canvas, ink, nominal, nib, hooks) {
 
   const glide = (now) => {
     if (held.size === 0) return;
-    const reach = SPEED * Math.min(now - before, 50);
+    const reach = SPEED_PX_PER_MS * Math.min(now - before, 50);
     before = now;
-    const going = [...held].filter(([, since]) => now - since > HELD).map(([key]) => ARROWS[key]);
+    const going = [...held].filter(([, since]) => now - since > HOLD_MS).map(([key]) => ARROWS[key]);
     if (going.length) move(...[0, 1].map((axis) => going.reduce((sum, arrow) => sum + arrow[axis] * reach, 0)));
     requestAnimationFrame(glide);
   };
@@ -115,7 +115,7 @@ export function drawWithKeys(canvas, ink, nominal, nib, hooks) {
     place ??= { x: ink.width / 2, y: ink.height / 3, width: nominal() };
     if (event.key === " ") return event.repeat ? undefined : toggle();
     if (event.repeat) return;
-    move(arrow[0] * STEP, arrow[1] * STEP);
+    move(arrow[0] * STEP_PX, arrow[1] * STEP_PX);
     before = performance.now();
     held.set(event.key, before);
     if (held.size === 1) requestAnimationFrame(glide);

@@ -1,10 +1,10 @@
-// A picture that is dropped, pasted, chosen or photographed.
+// Pictures that are dropped, pasted, chosen or photographed.
 
-const LONGEST = 2400; // pixels of the longer side of a picture that is too large to be sent as it is
-const SHORTEST = 300; // likewise; below that nothing can be read
-const QUALITY = 0.9; // of its JPEG
+const MAX_SIDE_PX = 2400; // longer side of a picture that had to be reduced
+const MIN_SIDE_PX = 300; // likewise; nothing smaller can be read
+const JPEG_QUALITY = 0.9; // of a reduced picture
 
-/** Call `open(file)` for each picture that the user brings, by any of the ways there are. */
+/** Call `open(file)` for each picture that the user chooses, pastes or drops. */
 export function onPicture(inputs, stage, open) {
   for (const input of inputs) {
     input.addEventListener("change", () => {
@@ -37,21 +37,21 @@ export function onPicture(inputs, stage, open) {
   });
 }
 
-/** Give the picture as it is, or smaller where it is beyond the service's limits. */
+/** Return the picture as it is, or reduced if it exceeds the service's limits. */
 export async function fitting(file, image, limits) {
   const isLoaded = image.naturalWidth > 0;
   const pixels = image.naturalWidth * image.naturalHeight;
   if (!isLoaded || (file.size <= limits.body_bytes && pixels <= limits.pixels)) return file;
   const longest = Math.max(image.naturalWidth, image.naturalHeight);
   let smaller = null;
-  for (let side = Math.min(longest, LONGEST); side >= SHORTEST; side *= 0.7) {
+  for (let side = Math.min(longest, MAX_SIDE_PX); side >= MIN_SIDE_PX; side *= 0.7) {
     smaller = await redrawn(image, side / longest);
     if (smaller === null || smaller.size <= limits.body_bytes) break;
   }
   return smaller ?? file;
 }
 
-/** Give a picture as JPEG, `scale` times as large, on white where it is transparent. */
+/** Return a picture scaled by `scale` as JPEG, on a white background. */
 function redrawn(image, scale) {
   const canvas = document.createElement("canvas");
   canvas.width = Math.round(image.naturalWidth * scale);
@@ -60,24 +60,24 @@ function redrawn(image, scale) {
   context.fillStyle = "#fff";
   context.fillRect(0, 0, canvas.width, canvas.height);
   context.drawImage(image, 0, 0, canvas.width, canvas.height);
-  return new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", QUALITY));
+  return new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", JPEG_QUALITY));
 }
 
-/** Show a file in an `img`, and wait until it is there or turns out to be no picture. */
+/** Show a file in an `img`; wait until it is decoded or turns out not to be a picture. */
 export async function display(image, file) {
   if (image.src) URL.revokeObjectURL(image.src);
   image.src = URL.createObjectURL(file);
   await image.decode().catch(() => null);
 }
 
-/** Where a picture lies in its element, for `object-fit: contain`: CSS pixels. */
+/** Return the place of a picture in its element, for `object-fit: contain`, in CSS pixels. */
 export function placeOf(image, width, height) {
   const { clientWidth, clientHeight } = image;
   const scale = Math.min(clientWidth / width, clientHeight / height);
   return { left: (clientWidth - width * scale) / 2, top: (clientHeight - height * scale) / 2, width: width * scale, height: height * scale, scale };
 }
 
-/** Put text on the clipboard, on pages without the newer interface too; whether that went well. */
+/** Copy text, also without the clipboard API, which needs HTTPS or localhost; return whether it worked. */
 export async function copy(text) {
   try {
     await navigator.clipboard.writeText(text);

@@ -1,34 +1,34 @@
-// What the service read, with what the user put right.
+// A reading of the service, with the user's corrections.
 
 import { bytesOf } from "./service.js";
 
-export const SURE = 0.9; // confidence from which a digit is shown as read without doubt
-const SAME_BOX = 0.85; // share of two boxes' common area, and
-const SAME_IMAGE = 6; // mean difference of two images' levels, up to which both are of one digit
-const SPACE = 0.9; // of a line's height: numbers are as far apart
-const ALONGSIDE = 0.5; // of the lower of two marks that must be common to both heights: they are in one line
+export const SURE = 0.9; // confidence; digits below it are shown in orange
+const SAME_BOX_IOU = 0.85; // a correction holds if the box overlaps at least as much (intersection over union)
+const SAME_IMAGE_DIFFERENCE = 6; // and the pixels differ by less than this on average
+const NUMBER_GAP_FRACTION = 0.9; // of the line's height; a wider gap separates two numbers
+const SAME_LINE_FRACTION = 0.5; // of the lower mark's height; marks of one line overlap at least as much
 
-/** Count the ways in which words go with a number: `count(2, "mark")` is "2 marks". */
+/** Return a number with its noun: `count(2, "mark")` is "2 marks". */
 export function count(number, word) {
   return `${number} ${word}${number === 1 ? "" : "s"}`;
 }
 
-/** Give a share as whole percents, never 100 % or 0 % where something is left. */
-export function percent(share) {
-  const whole = Math.round(100 * share);
-  if (whole === 100 && share < 0.9995) return "99 %";
-  return whole === 0 && share > 0.0005 ? "<1 %" : `${whole} %`;
+/** Return a fraction as a whole percentage; 100 % and 0 % only if nothing is missing. */
+export function percent(fraction) {
+  const whole = Math.round(100 * fraction);
+  if (whole === 100 && fraction < 0.9995) return "99 %";
+  return whole === 0 && fraction > 0.0005 ? "<1 %" : `${whole} %`;
 }
 
-/** The ten chances of one digit, likeliest first: {digit, share} of all that the mark may be. */
-export function chances(digit) {
+/** Return the ten probabilities of a mark, most likely first: {digit, probability}; they sum to P(digit). */
+export function ranked(digit) {
   return digit.probabilities
-    .map((probability, value) => ({ digit: value, share: probability * digit.is_digit }))
-    .sort((one, other) => other.share - one.share);
+    .map((probability, value) => ({ digit: value, probability: probability * digit.is_digit }))
+    .sort((one, other) => other.probability - one.probability);
 }
 
 export class Reading {
-  /** `corrections` are {box, image, label, id} of readings before: they hold where the same digit still stands. */
+  /** `corrections`, {box, image, label, id}, of earlier readings apply to digits that have not changed. */
   constructor(answer, corrections = []) {
     this.answer = answer;
     this.marks = answer.lines.flatMap((line, row) =>
@@ -45,22 +45,22 @@ export class Reading {
     this.waiting = corrections.filter((each) => !this.marks.some(({ correction }) => correction === each));
   }
 
-  /** What was read as a digit, and what the user says is one, in reading order. */
+  /** Marks read as digits or corrected to digits, in reading order. */
   get digits() {
     return this.marks.filter((mark) => !mark.isRejected || labelOf(mark) !== null);
   }
 
-  /** What is no digit, and of which the user does not say otherwise: marks, and what has nothing but a box. */
+  /** Marks that are not digits, and specks, of which only the box is known. */
   get rejected() {
     return [...this.marks.filter((mark) => mark.isRejected && labelOf(mark) === null), ...this.specks];
   }
 
-  /** All corrections, also those of marks that are not there now, such as while one is written over. */
+  /** All corrections, also of marks that are missing now, such as one that is being written over. */
   get corrections() {
     return [...this.marks.flatMap(({ correction }) => correction ?? []), ...this.waiting];
   }
 
-  /** Text as the service gives it, corrected: numbers of a line parted by spaces, lines by newlines. */
+  /** The corrected text: spaces between the numbers of a line, newlines between lines. */
   get text() {
     return this.lines.map((line) => line.map(({ text }) => text).join(" ")).join("\n");
   }
@@ -68,11 +68,11 @@ export class Reading {
   /** Lines of numbers: {digits, text} each. */
   get lines() {
     const valid = this.digits.filter((digit) => labelOf(digit) !== null);
-    const lines = parts(valid, (one, other) => one.row !== other.row);
+    const lines = split(valid, (one, other) => one.row !== other.row);
     return lines.map((line) => numbers(line).map((digits) => ({ digits, text: digits.map(labelOf).join("") })));
   }
 
-  /** Give a table as `digits read --csv` writes it, without the picture's name. */
+  /** The table that `digits read --csv` writes, without the picture's name. */
   get csv() {
     const rows = this.lines.flatMap((line, row) => line.map((number) => [row + 1, number.text, ...place(number.digits)]));
     return [["line", "text", "confidence", "x", "y", "width", "height"], ...rows].map((row) => `${row.join(",")}\n`).join("");
@@ -83,16 +83,16 @@ export class Reading {
     return this.rejected.length ? "rejected" : "blank";
   }
 
-  /** Say the reading in a sentence, for those who hear it. */
+  /** The reading as a sentence for screen readers. */
   get spoken() {
-    if (this.state === "blank") return "Blank: there is no ink.";
+    if (this.state === "blank") return "Blank.";
     if (this.state === "rejected") return "Not a digit.";
     const each = this.digits.map((digit) => `${labelOf(digit) ?? "no digit"}, ${percent(confidenceOf(digit))}`).join("; ");
     const rest = this.rejected.length ? ` ${count(this.rejected.length, "mark")} not read as digits.` : "";
     return `Read: ${this.text.replaceAll("\n", ", then ") || "no digit"}. ${each}.${rest}`;
   }
 
-  /** Find the mark that a point of the picture is in, or null; the smallest where several are. */
+  /** Return the mark at a point of the picture, or null; the smallest if there are several. */
   at(x, y, margin = 0) {
     const inside = this.marks.filter(
       ({ box }) =>
@@ -101,28 +101,28 @@ export class Reading {
     return inside.sort((one, other) => area(one.box) - area(other.box))[0] ?? null;
   }
 
-  /** Find the mark whose box is nearest to a point. */
+  /** Return the mark whose box is nearest to a point. */
   nearest(x, y) {
     const distance = ({ box }) =>
       Math.hypot(Math.max(box.x - x, 0, x - box.x - box.width), Math.max(box.y - y, 0, y - box.y - box.height));
     return this.marks.reduce((best, mark) => (best && distance(best) <= distance(mark) ? best : mark), null);
   }
 
-  /** Find the mark that stands where one of an earlier reading stood. */
+  /** Return the mark in the place of one of an earlier reading. */
   sameAs(mark) {
     const [best] = this.marks
-      .map((each) => ({ each, share: mark ? overlap(each.box, mark.box) : 0 }))
-      .sort((one, other) => other.share - one.share);
-    return best?.share > 0.3 ? best.each : null;
+      .map((each) => ({ each, iou: mark ? overlap(each.box, mark.box) : 0 }))
+      .sort((one, other) => other.iou - one.iou);
+    return best?.iou > 0.3 ? best.each : null;
   }
 }
 
-/** What a mark was read as: 0 to 9, or null for no digit. */
+/** What a mark was read as: 0 to 9, or null for a non-digit. */
 export function readAs(mark) {
   return mark.isRejected ? null : mark.digit;
 }
 
-/** What a mark counts as: what it was read as, unless the user said otherwise. */
+/** The label of a mark: the user's correction, else what it was read as. */
 export function labelOf(mark) {
   return mark.correction ? mark.correction.label : readAs(mark);
 }
@@ -131,27 +131,27 @@ export function confidenceOf(digit) {
   return digit.correction ? 1 : digit.confidence;
 }
 
-/** Part an array between any two that a function parts. */
-function parts(marks, isParted) {
+/** Split an array between any two neighbours for which a function returns true. */
+function split(marks, isBoundary) {
   return marks.reduce((found, mark) => {
     const last = found.at(-1);
-    if (last && !isParted(last.at(-1), mark)) last.push(mark);
+    if (last && !isBoundary(last.at(-1), mark)) last.push(mark);
     else found.push([mark]);
     return found;
   }, []);
 }
 
-/** Part a line into numbers: as the service did, or by the spaces where the user put a digit into it. */
+/** Split a line into numbers: as the service did, or by gaps if the user turned a rejected mark into a digit. */
 function numbers(line) {
-  if (!line.some(({ isRejected }) => isRejected)) return parts(line, (one, other) => one.column !== other.column);
-  const space = SPACE * Math.max(...line.map(({ box }) => box.height));
-  return parts(line, (one, other) => other.box.x - one.box.x - one.box.width > space);
+  if (!line.some(({ isRejected }) => isRejected)) return split(line, (one, other) => one.column !== other.column);
+  const space = NUMBER_GAP_FRACTION * Math.max(...line.map(({ box }) => box.height));
+  return split(line, (one, other) => other.box.x - one.box.x - one.box.width > space);
 }
 
-/** Say which line a box would be in; one between those of the marks where it is in none. */
+/** Return the line of a rejected mark; a fraction between two lines if it is in neither. */
 function rowOf(box, marks, pageHeight) {
   const common = (mark) => Math.min(box.y + box.height, mark.box.y + mark.box.height) - Math.max(box.y, mark.box.y);
-  const beside = marks.find((mark) => common(mark) > ALONGSIDE * Math.min(box.height, mark.box.height));
+  const beside = marks.find((mark) => common(mark) > SAME_LINE_FRACTION * Math.min(box.height, mark.box.height));
   if (beside) return beside.row;
   const above = marks.filter((mark) => mark.box.y < box.y).map(({ row }) => Math.floor(row));
   return Math.max(...above, -1) + (box.y + 1) / (pageHeight + 1);
@@ -171,7 +171,7 @@ function place(digits) {
 }
 
 function isSame(one, other) {
-  return overlap(one.box, other.box) > SAME_BOX && difference(bytesOf(one.image), bytesOf(other.image)) < SAME_IMAGE;
+  return overlap(one.box, other.box) > SAME_BOX_IOU && difference(bytesOf(one.image), bytesOf(other.image)) < SAME_IMAGE_DIFFERENCE;
 }
 
 function difference(one, other) {
@@ -182,7 +182,7 @@ function area(box) {
   return box.width * box.height;
 }
 
-/** The share of two boxes' common area in the area of both. */
+/** The intersection over union of two boxes. */
 function overlap(one, other) {
   const width = Math.min(one.x + one.width, other.x + other.width) - Math.max(one.x, other.x);
   const height = Math.min(one.y + one.height, other.y + other.height) - Math.max(one.y, other.y);

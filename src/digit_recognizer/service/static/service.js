@@ -1,10 +1,10 @@
-// What the service is asked, and how: one token for all requests, and its own sentences where it refuses.
+// Requests to the service: the token, errors and retries.
 
-const TOKEN = "digits-token"; // the key in sessionStorage
-const RETRIES = [500, 1000, 2000, 4000]; // milliseconds until the service is asked again, the last one for ever
+const TOKEN_KEY = "digits-token"; // in sessionStorage
+const RETRY_DELAYS_MS = [500, 1000, 2000, 4000]; // the last one repeats
 
-/** The service answered, and refused: `message` is its sentence. */
-export class Refusal extends Error {
+/** The service answered with an error; `message` is its sentence. */
+export class HttpError extends Error {
   constructor(status, sentence) {
     super(sentence);
     this.status = status;
@@ -12,24 +12,24 @@ export class Refusal extends Error {
 }
 
 /** The service did not answer. */
-export class Gone extends Error {}
+export class NetworkError extends Error {}
 
 let askForToken = async () => null;
 
-/** Say how a user is asked for the token: `ask(again)` gives it, or null. */
+/** Set how the user is asked for the token: `ask(isAgain)` returns it, or null. */
 export function onTokenWanted(ask) {
   askForToken = ask;
 }
 
-/** Ask the service, with the token where one is wanted; give its answer's JSON, null where it has none. */
+/** Send a request, with the token if needed; return the JSON of the answer, or null if it has none. */
 export async function ask(path, options = {}) {
-  let token = sessionStorage.getItem(TOKEN);
+  let token = sessionStorage.getItem(TOKEN_KEY);
   for (let again = token !== null; ; again = true) {
     const response = await send(path, options, token);
     if (response.status !== 401) return answer(response);
-    token = sessionStorage.getItem(TOKEN) === token ? await askForToken(again) : sessionStorage.getItem(TOKEN);
+    token = sessionStorage.getItem(TOKEN_KEY) === token ? await askForToken(again) : sessionStorage.getItem(TOKEN_KEY);
     if (token === null) return answer(response);
-    sessionStorage.setItem(TOKEN, token);
+    sessionStorage.setItem(TOKEN_KEY, token);
   }
 }
 
@@ -38,7 +38,7 @@ async function send(path, options, token) {
   try {
     return await fetch(path, { ...options, headers });
   } catch {
-    throw new Gone("The service does not answer. Trying again …");
+    throw new NetworkError("The service does not answer. Retrying…");
   }
 }
 
@@ -46,7 +46,7 @@ async function answer(response) {
   if (response.status === 204) return null;
   const text = await response.text();
   if (response.ok) return JSON.parse(text);
-  throw new Refusal(response.status, sentence(text) ?? `The service answered with status ${response.status}.`);
+  throw new HttpError(response.status, sentence(text) ?? `The service answered with status ${response.status}.`);
 }
 
 function sentence(text) {
@@ -59,12 +59,12 @@ function sentence(text) {
 }
 
 /**
- * Runs a job for the newest of many values, one at a time.
+ * Runs a job for the latest value, one at a time.
  *
- * A value that comes while the job runs waits; one that waits already is dropped. So a slow service slows the
- * pictures down and never lags behind.
+ * A value that arrives while the job runs waits and replaces one that is already waiting. So with a slow service,
+ * readings are fewer but never out of date.
  */
-export class Newest {
+export class Latest {
   constructor(job) {
     this.job = job;
     this.waiting = null;
@@ -91,14 +91,14 @@ export class Newest {
   }
 }
 
-/** Counts failures in a row and says how long to wait after each. */
-export class Patience {
+/** Counts consecutive failures; `next` returns the delay before the next attempt. */
+export class Backoff {
   constructor() {
     this.failures = 0;
   }
 
   next() {
-    return RETRIES[Math.min(this.failures++, RETRIES.length - 1)];
+    return RETRY_DELAYS_MS[Math.min(this.failures++, RETRY_DELAYS_MS.length - 1)];
   }
 
   reset() {
@@ -106,7 +106,7 @@ export class Patience {
   }
 }
 
-/** Give bytes for base64. */
+/** Decode base64. */
 export function bytesOf(base64) {
   return Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
 }

@@ -1,9 +1,9 @@
-// A reading ► boxes over the paper, cards beside it, words.
+// Shows a reading: boxes over the paper, cards and a remark beside it.
 
-import { SURE, chances, confidenceOf, count, labelOf, percent } from "./reading.js";
+import { SURE, ranked, confidenceOf, count, labelOf, percent } from "./reading.js";
 
-const LIKELIEST = 3; // digits that a card names
-const CHIP = 26; // pixels above a box that its label needs
+const CARD_DIGITS = 3; // the most likely ones
+const LABEL_PX = 26; // height of the label above a box
 
 /** Give `parent` exactly `number` children, made by `make`. */
 function match(parent, number, make) {
@@ -26,17 +26,17 @@ function bar() {
   return made;
 }
 
-function fillBar(made, name, share) {
+function fillBar(made, name, fraction) {
   const [label, track, figure] = made.children;
   label.textContent = name;
-  track.firstElementChild.style.transform = `scaleX(${share.toFixed(4)})`;
-  figure.textContent = percent(share);
+  track.firstElementChild.style.transform = `scaleX(${fraction.toFixed(4)})`;
+  figure.textContent = percent(fraction);
 }
 
-/** Draw a box over each digit and each mark that is none; `scale` is pixels on the screen for one of the picture. */
+/** Draw a box over each digit and each rejected mark; `scale` is CSS pixels per pixel of the picture. */
 export function showBoxes(overlay, reading, chosen, scale) {
   const marks = [
-    ...reading.digits.map((digit) => ({ box: digit.box, text: labelOf(digit) ?? "no digit", kind: kindOf(digit, chosen) })),
+    ...reading.digits.map((digit) => ({ box: digit.box, text: labelOf(digit) ?? "not a digit", kind: kindOf(digit, chosen) })),
     ...reading.rejected.map((mark) => ({ box: mark.box, text: "not a digit", kind: kindOf(mark, chosen) })),
   ];
   match(overlay, marks.length, () => {
@@ -46,7 +46,7 @@ export function showBoxes(overlay, reading, chosen, scale) {
   });
   marks.forEach(({ box, text, kind }, index) => {
     const made = overlay.children[index];
-    made.className = `box ${kind}${box.y * scale < CHIP ? " low" : ""}`;
+    made.className = `box ${kind}${box.y * scale < LABEL_PX ? " low" : ""}`;
     made.firstElementChild.textContent = text;
     const margin = 5;
     made.style.transform = `translate(${box.x * scale - margin}px, ${box.y * scale - margin}px)`;
@@ -60,7 +60,7 @@ function kindOf(digit, chosen) {
   return digit === chosen ? `${sure} chosen` : sure;
 }
 
-/** Show a card for each digit, and for a chosen mark that is none: what it is, and its likeliest answers. */
+/** Show a card with the most likely answers for each digit, and for a rejected mark if it is selected. */
 export function showCards(cards, reading, chosen, choose) {
   const { digits } = reading;
   const shown = chosen === null || digits.includes(chosen) ? digits : [...digits, chosen];
@@ -68,7 +68,7 @@ export function showCards(cards, reading, chosen, choose) {
     const [item, button, bars] = [element("li"), element("button"), element("span", "bars")];
     button.type = "button";
     button.addEventListener("click", () => choose(item.mark));
-    for (let i = 0; i < LIKELIEST; i++) bars.append(bar());
+    for (let i = 0; i < CARD_DIGITS; i++) bars.append(bar());
     button.append(element("b"), bars);
     item.append(button);
     return item;
@@ -80,7 +80,7 @@ export function showCards(cards, reading, chosen, choose) {
     button.className = `card ${kindOf(digit, chosen)}`;
     button.setAttribute("aria-pressed", digit === chosen);
     name.textContent = labelOf(digit) ?? "–";
-    chances(digit).slice(0, LIKELIEST).forEach(({ digit: value, share }, place) => fillBar(bars.children[place], value, share));
+    ranked(digit).slice(0, CARD_DIGITS).forEach(({ digit: value, probability }, place) => fillBar(bars.children[place], value, probability));
   });
 }
 
@@ -92,29 +92,29 @@ export function showProbabilities(list, probabilities) {
     return item;
   });
   const best = probabilities.indexOf(Math.max(...probabilities));
-  probabilities.forEach((share, value) => {
+  probabilities.forEach((probability, value) => {
     const item = list.children[value];
-    item.classList.toggle("best", value === best && share > 0);
-    fillBar(item.firstElementChild, value, share);
+    item.classList.toggle("best", value === best && probability > 0);
+    fillBar(item.firstElementChild, value, probability);
   });
 }
 
-/** Say under the text how sure the reading is, and what was no digit. */
+/** Say how confident the reading is, and what was rejected. */
 export function remarkOn(reading) {
   const rejected = reading.rejected.length;
-  if (reading.state === "blank") return "There is no ink.";
-  if (reading.state === "rejected") return `${rejected === 1 ? "This mark is" : `These ${rejected} marks are`} none that the network knows.`;
+  if (reading.state === "blank") return "The picture is empty.";
+  if (reading.state === "rejected") return `The network recognises ${rejected === 1 ? "no digit in this mark" : `no digits in these ${rejected} marks`}.`;
   const unsure = reading.digits.filter((digit) => confidenceOf(digit) < SURE);
   const parts = [];
   if (unsure.length === 1) parts.push(doubt(unsure[0]));
-  else if (unsure.length) parts.push(`Not sure of ${count(unsure.length, "digit")}: those in orange.`);
-  else parts.push(reading.marks.some(({ correction }) => correction) ? "With your corrections." : "Sure of every digit.");
+  else if (unsure.length) parts.push(`Not sure about ${count(unsure.length, "digit")}, shown in orange.`);
+  else parts.push(reading.marks.some(({ correction }) => correction) ? "Includes your corrections." : "Sure about every digit.");
   if (rejected) parts.push(`${count(rejected, "mark")} ${rejected === 1 ? "is" : "are"} not a digit.`);
   return parts.join(" ");
 }
 
 function doubt(digit) {
-  const [first, second] = chances(digit);
-  const other = second.share > 0.02 ? ` it may be a ${second.digit}.` : " it may be none.";
-  return `Not sure of the ${first.digit}:${other}`;
+  const [first, second] = ranked(digit);
+  const other = second.probability > 0.02 ? ` it may be a ${second.digit}.` : " it may not be a digit.";
+  return `Not sure about the ${first.digit}:${other}`;
 }
