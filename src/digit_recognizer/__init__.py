@@ -1,4 +1,4 @@
-"""Reads handwritten digits: trains small convolutional networks, and predicts with them.
+"""Read handwritten digits: train small convolutional networks, and predict with them.
 
 >>> from digit_recognizer import Recognizer, load_digits, train
 >>> for record in train(load_digits("bundled"), "five-layer", "runs/mine"):
@@ -13,7 +13,7 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # ONNX Runtime looks when it is imported
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before ONNX Runtime is imported
 
 if TYPE_CHECKING:
     from digit_recognizer.digits import Digits, Predictions
@@ -49,23 +49,29 @@ __all__ = [
     "write_submission",
 ]
 
-_HOMES = {
-    "digits": ("Digits", "Predictions"),
-    "errors": ("DigitsError",),
-    "evaluation": ("Evaluation", "evaluate"),
-    "reading": ("Reading", "SingleDigit"),
-    "recipes": ("Recipe", "load_recipe"),
-    "recognition": ("Recognizer",),
-    "report": ("write_comparison", "write_report"),
-    "runs": ("EpochRecord",),
-    "sources": ("load_digits", "write_submission"),
-    "training": ("resume", "train"),
+_MODULES = {
+    "Digits": "digits",
+    "DigitsError": "errors",
+    "EpochRecord": "runs",
+    "Evaluation": "evaluation",
+    "Predictions": "digits",
+    "Reading": "reading",
+    "Recipe": "recipes",
+    "Recognizer": "recognition",
+    "SingleDigit": "reading",
+    "evaluate": "evaluation",
+    "load_digits": "sources",
+    "load_recipe": "recipes",
+    "resume": "training",
+    "train": "training",
+    "write_comparison": "report",
+    "write_report": "report",
+    "write_submission": "sources",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used: nobody waits for torch who only reads."""
-    for module, names in _HOMES.items():
-        if name in names:
-            return getattr(import_module(f"{__name__}.{module}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    """Import a public name when it is first used, so that reading does not wait for torch."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

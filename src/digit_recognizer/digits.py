@@ -1,4 +1,4 @@
-"""The plain values that join every room: `Digits` go in, `Predictions` come out."""
+"""The plain values that connect all packages: `Digits` and `Samples` go in, `Predictions` come out."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CLASSES = 10  # the digits 0 to 9
 NON_DIGIT = CLASSES  # the class of an image that shows no digit
 SIDE = 28  # pixels along each side of an image
 PIXELS = SIDE * SIDE
-INK = 255  # a pixel's value where the ink is full; the background is 0
+INK = 255  # the value of a pixel with full ink; the background is 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,7 +27,7 @@ class Digits:
     images
         uint8, shape (N, 28, 28): 0 is the background, 255 full ink.
     labels
-        int64, shape (N,), each 0 to 9; None where nobody knows them.
+        int64, shape (N,), each 0 to 9; None if they are unknown.
 
     Raises
     ------
@@ -51,12 +51,12 @@ class Digits:
         return Digits(self.images[rows], None if self.labels is None else self.labels[rows])
 
     def counts(self) -> NDArray[np.int64]:
-        """Return how many images each digit 0 to 9 has: int64, shape (10,); zeros without labels."""
+        """Return the number of images of each digit 0 to 9: int64, shape (10,); zeros without labels."""
         labels = np.empty(0, np.int64) if self.labels is None else self.labels
         return np.bincount(labels, minlength=CLASSES)
 
     def sha256(self) -> str:
-        """Return a checksum of images and labels, the same whatever file they came from."""
+        """Return a checksum of images and labels; the format of their file does not change it."""
         digest = hashlib.sha256(self.images.tobytes())
         if self.labels is not None:
             digest.update(self.labels.astype("<i8").tobytes())
@@ -113,14 +113,15 @@ class Samples:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Predictions:
-    """What a network makes of N images.
+    """A model's answers for N images.
 
     Attributes
     ----------
     probabilities
-        float32, shape (N, 10): each row sums to 1. They say which digit it is, given that it is one.
+        float32, shape (N, 10): the probability of each digit, given that the image is one. Rows sum to 1.
     is_digit
-        float32, shape (N,), 0 to 1: the probability that it is one; None where the model cannot say.
+        float32, shape (N,), 0 to 1: the probability that the image is a digit; None if the model does not
+        know non-digits.
     """
 
     probabilities: NDArray[np.float32]
@@ -139,7 +140,7 @@ class Predictions:
 
     @property
     def labels(self) -> NDArray[np.int64]:
-        """The likeliest digit of each image: int64, shape (N,)."""
+        """The most probable digit of each image: int64, shape (N,)."""
         labels: NDArray[np.int64] = self.probabilities.argmax(axis=1)
         return labels
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from digit_recognizer.corrections import save_corrections
 from digit_recognizer.digits import Samples
 from digit_recognizer.errors import DigitsError
-from digit_recognizer.files import PARTIAL, write_text
+from digit_recognizer.files import PARTIAL_SUFFIX, write_text
 from digit_recognizer.recipes import Recipe, load_recipe, recipe_to_toml
 from digit_recognizer.runs.environment import Environment, read_environment
 from digit_recognizer.runs.history import EpochRecord, read_history
@@ -111,7 +111,7 @@ def create_run(
         The folder exists and is not empty, or cannot be written.
     """
     check_free(folder)
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}{PARTIAL}")
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}{PARTIAL_SUFFIX}")
     try:
         partial.mkdir(parents=True)
         write_text(partial / RECIPE, recipe_to_toml(recipe))
