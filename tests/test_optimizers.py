@@ -55,11 +55,8 @@ def test_orthogonalising_changes_no_direction(shape):
     assert found.diag().min() > 0
 
 
-def test_a_matrix_of_zeros_stays_one():
+def test_a_matrix_of_zeros_stays_one_and_a_row_is_scaled_to_about_length_one():
     assert not orthogonalise(torch.zeros(4, 6)).any()
-
-
-def test_a_row_is_scaled_to_about_length_one():
     row = torch.tensor([[3.0, 4.0]])
     found = orthogonalise(row)
     assert 0.5 < found.norm() < 1.5
@@ -67,7 +64,7 @@ def test_a_row_is_scaled_to_about_length_one():
 
 
 def moved(start: torch.Tensor, gradients: list[torch.Tensor], **changes: float) -> torch.Tensor:
-    """Return a parameter behind steps of Muon with these gradients."""
+    """Return a parameter after steps of Muon with these gradients."""
     parameter = nn.Parameter(start.clone())
     options = {"learning_rate": 0.1, "momentum": 0.5, "weight_decay": 0.0, "vectors": 0.2}
     optimizer = Muon([parameter], **(options | changes))
@@ -94,16 +91,12 @@ def test_a_matrix_moves_by_an_orthogonal_one_and_a_tall_one_further(shape, stret
     torch.testing.assert_close(found, start - 0.1 * stretch * sum(map(orthogonalise, ahead)))
 
 
-def test_a_convolution_is_a_matrix_of_one_row_a_filter():
+def test_a_convolution_is_a_matrix_of_one_row_a_filter_however_it_lies_in_memory():
     start, gradient = random_matrix(6, 18, 0), random_matrix(6, 18, 1)
-    found = moved(start.reshape(6, 2, 3, 3), [gradient.reshape(6, 2, 3, 3)])
-    assert torch.equal(found, moved(start, [gradient]).reshape(6, 2, 3, 3))
-
-
-def test_a_convolution_moves_the_same_however_it_lies_in_memory():
-    start, gradient = (random_matrix(6, 18, seed).reshape(6, 2, 3, 3) for seed in range(2))
-    found = moved(start.to(memory_format=torch.channels_last), [gradient])
-    assert torch.equal(found, moved(start, [gradient]))
+    expected = moved(start, [gradient]).reshape(6, 2, 3, 3)
+    start, gradient = start.reshape(6, 2, 3, 3), gradient.reshape(6, 2, 3, 3)
+    assert torch.equal(moved(start, [gradient]), expected)
+    assert torch.equal(moved(start.to(memory_format=torch.channels_last), [gradient]), expected)
 
 
 def test_weights_decay_and_vectors_do_not():
@@ -156,14 +149,10 @@ def test_adamw_is_torchs(choice):
 
 
 def test_adamw_has_the_defaults_of_torch():
-    theirs = torch.optim.AdamW([nn.Parameter(torch.ones(1))]).defaults
-    mine = AdamW("adamw")
-    assert (mine.learning_rate, mine.epsilon, mine.weight_decay) == (
-        theirs["lr"],
-        theirs["eps"],
-        theirs["weight_decay"],
-    )
+    theirs, mine = torch.optim.AdamW([nn.Parameter(torch.ones(1))]).defaults, AdamW("adamw")
+    assert mine.learning_rate == theirs["lr"]
     assert (mine.beta_1, mine.beta_2) == theirs["betas"]
+    assert (mine.epsilon, mine.weight_decay) == (theirs["eps"], theirs["weight_decay"])
 
 
 def test_muon_takes_its_numbers_from_the_recipe():
@@ -181,6 +170,7 @@ def test_muon_takes_its_numbers_from_the_recipe():
     [MuonSettings("muon", 0.06), AdamW("adamw", 0.01), Adam("adam", 0.01), RMSprop("rmsprop", 0.01)],
     ids=lambda choice: choice.name,
 )
+@pytest.mark.usefixtures("without_export")
 def test_every_optimizer_learns(optimizer, precision, tmp_path):
     recipe = tiny(f"precision={precision}", "epochs=5", optimizer=optimizer)
     first, *_, last = train(make_digits(), recipe, tmp_path / "run")
@@ -189,7 +179,7 @@ def test_every_optimizer_learns(optimizer, precision, tmp_path):
 
 
 def test_muon_does_not_import_the_compiler_of_torch():
-    """It takes a second of each start; in a process of its own, because the tests import it elsewhere."""
+    """The import takes a second of each start; in its own process, because other tests import it."""
     program = (
         "import sys, torch\n"
         "from digit_recognizer.networks.build import build_network\n"

@@ -1,4 +1,4 @@
-"""Learning rate and early stopping: Keras's callbacks, written down again, are the oracle."""
+"""Learning rate and early stopping: Keras's callbacks, written again, are the oracle."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MONITORS = ["loss", "accuracy", "validation_loss", "validation_accuracy"]
 
 
 def history(monitor: str, values: list[float]) -> list[EpochRecord]:
-    """Return epochs of which one column alone says anything."""
+    """Return epochs in which only one column varies."""
     columns = dict.fromkeys(MONITORS, 0.5)
     return [
         EpochRecord(
@@ -109,7 +109,7 @@ def test_the_learning_rate_falls_when_keras_lets_it_fall(values, schedule):
     stopping=st.builds(Stopping, st.sampled_from(MONITORS), st.integers(1, 5), deltas),
 )
 def test_a_training_stops_when_keras_stops_it(values, stopping):
-    """The training asks behind each epoch, and ends with the first yes."""
+    """The training asks after each epoch, and ends at the first yes."""
     keras = EarlyStopping(stopping)
     for number, value in enumerate(values, start=1):
         keras.on_epoch_end(value)
@@ -119,7 +119,7 @@ def test_a_training_stops_when_keras_stops_it(values, stopping):
 
 
 def rates(schedule: Plateau | Constant, start: float, values: list[float]) -> list[float]:
-    """Return the learning rate of each epoch, that behind the last one included."""
+    """Return the learning rate of each epoch, and of the one after the last."""
     monitor = getattr(schedule, "monitor", "loss")
     return [
         learning_rate(schedule, start, history(monitor, values[:count]), 0.5)
@@ -131,11 +131,8 @@ def test_five_layer_halves_the_rate_after_three_epochs_without_a_better_accuracy
     accuracies = [0.90, 0.95, 0.95, 0.94, 0.95005, 0.96, 0.96, 0.96, 0.96]
     whole, half, quarter = 1e-3, 5e-4, 2.5e-4  # 0.95005 is no progress: less than 1e-4 more
     assert rates(HALVE, 1e-3, accuracies) == pytest.approx([*[whole] * 5, *[half] * 4, quarter])
-
-
-def test_five_layer_never_goes_below_its_floor():
-    assert rates(HALVE, 1e-3, [0.9] * 40)[-1] == 1e-5
-    assert min(rates(HALVE, 1e-3, [0.9] * 40)) == 1e-5
+    floor = rates(HALVE, 1e-3, [0.9] * 40)
+    assert floor[-1] == min(floor) == 1e-5
 
 
 def test_alexnet28_takes_a_tenth_after_two_epochs_without_a_lower_loss():
@@ -151,36 +148,26 @@ def test_three_blocks_stops_after_five_epochs_without_a_lower_loss():
     assert not has_stopped(EARLY, history("validation_loss", [*losses, 0.4]))
 
 
-def test_a_floor_above_the_rate_does_not_raise_it():
-    schedule = Plateau("plateau", "loss", 0.5, 1, floor=1.0)
-    assert rates(schedule, 1e-3, [1.0] * 5) == [1e-3] * 6
-
-
-def test_a_constant_rate_stays():
+def test_a_constant_rate_stays_and_a_floor_above_the_rate_does_not_raise_it():
+    assert rates(Plateau("plateau", "loss", 0.5, 1, floor=1.0), 1e-3, [1.0] * 5) == [1e-3] * 6
     assert rates(Constant(), 0.02, [1.0] * 5) == [0.02] * 6
 
 
 @pytest.mark.parametrize(
-    ("share", "expected"),
-    [(0.05, 0.25), (0.1, 0.5), (0.2, 1.0), (0.25, 0.9375), (0.4, 0.75), (0.6, 0.5), (0.9, 0.125), (1.0, 0.0)],
+    ("warmup", "fraction", "expected"),
+    [
+        *((0.2, *each) for each in [(0.05, 0.25), (0.1, 0.5), (0.2, 1.0), (0.25, 0.9375), (0.4, 0.75)]),
+        *((0.2, *each) for each in [(0.6, 0.5), (0.9, 0.125), (1.0, 0.0)]),
+        *((0.0, *each) for each in [(1e-9, 1.0), (0.25, 0.75), (0.5, 0.5), (0.999, 0.001)]),
+    ],
 )
-def test_one_cycle_rises_to_the_rate_and_falls_to_nothing_in_straight_lines(share, expected):
-    assert learning_rate(OneCycle("one-cycle", warmup=0.2), 0.03, [], share) == pytest.approx(0.03 * expected)
+def test_one_cycle_rises_to_the_rate_and_falls_to_zero_in_straight_lines(warmup, fraction, expected):
+    """Whatever the losses are."""
+    schedule, losses = OneCycle("one-cycle", warmup=warmup), history("loss", [9.0] * 20)
+    for records in ([], losses):
+        assert learning_rate(schedule, 0.03, records, fraction) == pytest.approx(0.03 * expected)
 
 
-@pytest.mark.parametrize(("share", "expected"), [(1e-9, 1.0), (0.25, 0.75), (0.5, 0.5), (0.999, 0.001)])
-def test_one_cycle_without_warmup_falls_from_the_start(share, expected):
-    assert learning_rate(OneCycle("one-cycle", warmup=0.0), 2.0, [], share) == pytest.approx(2 * expected)
-
-
-def test_one_cycle_looks_at_no_loss():
-    schedule = OneCycle("one-cycle")
-    assert learning_rate(schedule, 1.0, history("loss", [9.0] * 20), 0.2) == 1.0
-
-
-def test_a_training_without_early_stopping_goes_on():
+def test_a_training_without_early_stopping_or_epochs_goes_on():
     assert not has_stopped(None, history("loss", [1.0] * 100))
-
-
-def test_a_training_that_has_not_begun_has_not_stopped():
     assert not has_stopped(EARLY, [])

@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 from scipy.ndimage import affine_transform
 
 from digit_recognizer.recipes.schema import Augmentation
+from digit_recognizer.training import preview_augmentation
 from digit_recognizer.training.augmentation import augment, draw_transforms, warp
+from digit_recognizer.training.randomness import draws_from
+from helpers import make_digits
 
 CENTRE = np.array([13.5, 13.5])  # of 28 pixels that are counted from 0
 TEN = Augmentation(rotation=10, zoom=0.1, shift=0.1)
@@ -103,13 +106,10 @@ def test_a_draw_is_uniform_over_its_whole_range(column, middle, reach):
     assert np.abs(shares - 0.1).max() < 0.02
 
 
-def test_no_two_of_the_six_draws_are_the_same():
+def test_no_two_of_the_six_draws_are_correlated():
     correlation = np.corrcoef(draws(SLANTED).T)
     assert np.abs(correlation - np.eye(6)).max() < 0.05
-
-
-def test_without_shear_upright_writing_stays_upright():
-    assert np.abs(draws(TEN, 100)[:, 5]).max() < 1e-6
+    assert np.abs(draws(TEN, 100)[:, 5]).max() < 1e-6  # no shear unless the recipe has some
 
 
 def test_a_shear_moves_each_row_by_its_distance_from_the_middle():
@@ -129,12 +129,6 @@ def test_shear_alone_draws_matrices_that_move_rows_sideways_and_nothing_else():
     assert 0.28 < slants.abs().max() <= 0.3
     transforms[:, 1, 0] = 0
     assert torch.equal(transforms, torch.eye(2, 3).expand(200, 2, 3))
-
-
-def test_each_image_is_moved_by_draws_of_its_own():
-    image = random_images(1).expand(8, 1, 28, 28)
-    moved = augment(image, TEN)
-    assert len({each.numpy().tobytes() for each in moved}) == 8
 
 
 def test_a_shift_of_a_whole_pixel_repeats_the_edge():
@@ -163,10 +157,57 @@ def test_a_moved_image_stays_within_the_range_of_what_it_was():
     assert moved.max() <= 1
 
 
-def test_the_same_seed_draws_the_same():
-    def once(seed):
+def test_a_seed_decides_the_draws_and_each_image_has_its_own():
+    images = random_images(1).expand(8, 1, 28, 28)
+    moved = []
+    for seed in (1, 1, 2):
         torch.manual_seed(seed)
-        return augment(random_images(10), TEN)
+        moved.append(augment(images, TEN))
+    assert torch.equal(moved[0], moved[1])
+    assert not torch.equal(moved[0], moved[2])
+    assert len({each.numpy().tobytes() for each in moved[0]}) == 8
 
-    assert torch.equal(once(1), once(1))
-    assert not torch.equal(once(1), once(2))
+
+# The preview: the draws of a training, on one image
+
+
+IMAGE = make_digits(1).images[0]
+MOVED = Augmentation(rotation=15, zoom=0.1, shift=0.1)
+
+
+def test_a_preview_is_images_of_their_own_that_a_seed_decides():
+    first, again, other = (preview_augmentation(IMAGE, MOVED, 12, seed) for seed in (3, 3, 4))
+    assert (first.shape, first.dtype) == ((12, 28, 28), np.uint8)
+    assert len({image.tobytes() for image in [IMAGE, *first]}) == 13
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_a_preview_shows_the_first_step_of_a_training_rounded_to_whole_ink():
+    floats = torch.from_numpy(IMAGE.astype(np.float32) / 255).repeat(4, 1, 1, 1)
+    with draws_from(seed=7, epoch=1, step=1):
+        moved = augment(floats, MOVED)[:, 0].numpy()
+    assert np.array_equal(preview_augmentation(IMAGE, MOVED, 4, seed=7), np.rint(255 * moved))
+
+
+def test_a_preview_leaves_random_numbers_and_image_alone():
+    image = IMAGE.copy()
+    image.setflags(write=False)
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    assert np.array_equal(preview_augmentation(image, MOVED, 3), preview_augmentation(IMAGE, MOVED, 3))
+    assert torch.equal(torch.rand(3), expected)
+    assert np.array_equal(image, IMAGE)
+
+
+def test_an_augmentation_that_moves_nothing_gives_the_image_again():
+    """To the last of its 256 values, whatever they are."""
+    image = np.arange(784, dtype=np.int64).reshape(28, 28).astype(np.uint8)
+    assert (preview_augmentation(image, Augmentation(), 3) == image).all()
+
+
+@pytest.mark.parametrize("value", [0, 1, 127, 254, 255])
+def test_a_plain_image_stays_plain_however_it_is_moved(value):
+    plain = np.full((28, 28), value, np.uint8)
+    assert (preview_augmentation(plain, MOVED, 6) == value).all()

@@ -1,4 +1,4 @@
-"""Each kind of operation computes in what was chosen for it, and the choice is what measures as faster."""
+"""Each kind of operation computes in the precision chosen for it; `auto` chooses the faster one."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from digit_recognizer.networks.build import build_network
 from digit_recognizer.networks.predictor import channels_last
+from digit_recognizer.recipes import load_recipe
 from digit_recognizer.recipes.schema import Muon, Precision
-from digit_recognizer.training import precision as arithmetic
-from digit_recognizer.training import train
-from digit_recognizer.training.optimizers import build_optimizer
-from digit_recognizer.training.precision import (
+from digit_recognizer.training import device as arithmetic
+from digit_recognizer.training.device import (
     Timing,
     autocast,
     describe_arithmetic,
     measure_arithmetic,
     with_precision,
 )
-from helpers import make_digits, tiny
+from digit_recognizer.training.optimizers import build_optimizer
+from helpers import tiny
+from runs import resume_to_the_end, run_to_the_end
 
 CPU = torch.device("cpu")
 FASTER_IN = {"bfloat16": Timing(2.0, 1.0), "float32": Timing(1.0, 2.0)}
@@ -30,13 +31,13 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def measured_as(monkeypatch: pytest.MonkeyPatch, **faster: str) -> None:
-    """Let the measurement find another arithmetic to be faster for each kind of operation."""
+    """Have each kind of operation measured as faster in a precision."""
     timings = {kind: FASTER_IN[name] for kind, name in faster.items()}
     monkeypatch.setattr(arithmetic, "measure_arithmetic", lambda _device: timings)
 
 
 class Products(TorchDispatchMode):
-    """Notes the dtype of each product that torch computes meanwhile."""
+    """Records the dtype of each product that torch computes meanwhile."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,7 +54,7 @@ class Products(TorchDispatchMode):
 
 @pytest.mark.parametrize("convolution", ["float32", "bfloat16"])
 @pytest.mark.parametrize("dense", ["float32", "bfloat16"])
-def test_each_kind_of_layer_computes_in_its_own_arithmetic(convolution, dense):
+def test_each_kind_of_layer_computes_in_its_own_precision(convolution, dense):
     recipe = tiny(network=LINES, precision=Precision(convolution, dense, "float32"))
     network = build_network(recipe)
     with Products() as products:
@@ -66,7 +67,7 @@ def test_each_kind_of_layer_computes_in_its_own_arithmetic(convolution, dense):
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_the_iteration_of_muon_computes_in_its_own_arithmetic(precision):
+def test_the_iteration_of_muon_computes_in_its_own_precision(precision):
     recipe = tiny(
         network=LINES, optimizer=Muon("muon", 0.1), precision=Precision("float32", "float32", precision)
     )
@@ -95,17 +96,14 @@ def test_auto_becomes_what_measures_as_faster(convolution, dense, muon, monkeypa
     assert {each["float32_ms"] for each in described.values()} <= {1.0, 2.0}
 
 
-def test_what_the_recipe_sets_is_not_measured(monkeypatch):
+def test_only_what_the_recipe_leaves_open_is_measured(monkeypatch):
+    measured_as(monkeypatch, convolution="bfloat16", dense="bfloat16", muon="bfloat16")
+    recipe = tiny(precision={"muon": "float32"})
+    assert with_precision(recipe, CPU).precision == Precision("bfloat16", "bfloat16", "float32")
     monkeypatch.setattr(arithmetic, "measure_arithmetic", None)
     recipe = tiny(precision="bfloat16")
     assert with_precision(recipe, CPU) == recipe
     assert {each["reason"] for each in describe_arithmetic(recipe, CPU).values()} == {"set in the recipe"}
-
-
-def test_one_kind_may_be_set_and_the_others_measured(monkeypatch):
-    measured_as(monkeypatch, convolution="bfloat16", dense="bfloat16", muon="bfloat16")
-    recipe = tiny(precision={"muon": "float32"})
-    assert with_precision(recipe, CPU).precision == Precision("bfloat16", "bfloat16", "float32")
 
 
 @pytest.mark.parametrize(
@@ -145,17 +143,13 @@ def test_the_measurement_leaves_threads_and_draws_alone():
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_a_run_resumes_in_the_arithmetic_that_it_was_begun_in(monkeypatch, tmp_path):
-    from digit_recognizer.recipes import load_recipe
-    from digit_recognizer.training import resume
-
+@pytest.mark.usefixtures("without_export")
+def test_a_run_resumes_in_the_precision_that_it_was_begun_in(monkeypatch, tmp_path):
     measured_as(monkeypatch, convolution="float32", dense="bfloat16", muon="float32")
-    digits = make_digits()
-    list(train(digits, tiny(precision="auto", epochs=1), tmp_path / "run"))
+    run = run_to_the_end(tmp_path / "run", tiny(precision="auto", epochs=1))
     measured_as(monkeypatch, convolution="bfloat16", dense="float32", muon="bfloat16")
-    list(resume(tmp_path / "run", digits, epochs=2))
-    kept = load_recipe(tmp_path / "run/recipe.toml").precision
-    assert kept == Precision("float32", "bfloat16", "float32")
+    resume_to_the_end(run, epochs=2)
+    assert load_recipe(run / "recipe.toml").precision == Precision("float32", "bfloat16", "float32")
 
 
 def test_one_channel_is_laid_out_as_channels_last():
