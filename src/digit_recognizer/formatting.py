@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from math import isnan
+from typing import Any
 
-from digit_recognizer.evaluation import Evaluation
+from digit_recognizer.evaluation import Evaluation, wilson_interval
 
 
 def percent(fraction: float, places: int = 2) -> str:
@@ -38,6 +39,44 @@ def bytes_in_words(size: int) -> str:
 def accuracy_in_words(evaluation: Evaluation) -> str:
     """Return an accuracy and its 95 % interval as ``99.40 % (99.12 to 99.60 %)``."""
     return f"{percent(evaluation.accuracy)} ({percent_range(*evaluation.accuracy_interval)})"
+
+
+def score_in_words(images: int, errors: int) -> str:
+    """Return ``99.40 %  (95 % interval 99.12 to 99.60 %; 25 errors in 4,200 images)``."""
+    interval = percent_range(*wilson_interval(images - errors, images))
+    counts = f"{count(errors, 'error')} in {count(images, 'image')}"
+    return f"{percent(1 - errors / images)}  (95 % interval {interval}; {counts})"
+
+
+def corrections_in_words(values: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """Return names and texts of what a run gained from corrections and lost on the validation images.
+
+    `values` are the ``corrections`` of its ``metrics.json``.
+    """
+    if values is None:
+        return []
+    corrections = count(values["images"], "correction")
+    learned = f"{values['after']['right']:,} of {corrections} right, all of them in the training data"
+    if "kept" not in values:
+        return [("Corrections", f"{learned}; to measure gain and cost, use --from RUN")]
+    gain = f"{values['before']['right']:,} of {values['images']:,} right before"
+    if values["unseen"] is None:
+        gain += "; too few to hold some out for evaluation"
+    else:
+        gain += f", {values['unseen']['right']:,} after, each by a network that was not trained on it"
+    rows = [("Corrections", gain), ("Learned", learned)]
+    validation, kept = values["validation"], values["kept"]
+    if validation is None:
+        return [*rows, ("Cost", "unknown: the original run holds no images out")]
+    before = score_in_words(validation["before"]["images"], validation["before"]["errors"])
+    changes = f"{validation['newly_right']:,} now right, {validation['newly_wrong']:,} now wrong"
+    rows.append(("Cost", f"validation before {before}: {changes}"))
+    more = f"more than {count(validation['allowed'], 'additional error')} on the validation images"
+    if not kept:
+        rows.append(("Kept", f"nothing: every change tried cost {more}, so the weights are unchanged"))
+    elif kept < 1:
+        rows.append(("Kept", f"{percent(kept, 0)} of the change of the weights; all would cost {more}"))
+    return rows
 
 
 def spelled(words: list[str]) -> str:

@@ -1,41 +1,43 @@
-"""The commands of the file of corrections: list, export, clear."""
+"""`digits corrections`: list, export or clear the corrections made on the page."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from digit_recognizer.cli.options import CorrectionsFile, Json
+from digit_recognizer.cli.terminal import make_console, print_json, say
 from digit_recognizer.errors import DigitsError
 
-NO_DIGIT = "no digit"
+if TYPE_CHECKING:
+    from digit_recognizer.corrections import Correction, CorrectionStore
 
 corrections = typer.Typer(
     name="corrections",
-    help="Show, export or clear what users corrected on the page; 'digits train --with-corrections' "
-    "learns from it.",
+    help="List, export or clear the corrections made on the page. "
+    "'digits train --with-corrections' trains on them.",
     no_args_is_help=True,
 )
 
 
 @corrections.command("list")
 def list_corrections(file: CorrectionsFile = None, json: Json = False) -> None:
-    """List the corrections, the oldest first."""
-    from digit_recognizer.cli.phrases import make_console, print_json
-
-    store = _opened(file)
+    """List the corrections, oldest first."""
+    store = _open(file)
     found = store.all()
     if json:
         for each in found:
-            named = {"read_as": each.read_as, "label": each.label, "model": each.model}
-            print_json({"id": each.id, "time": each.time, **named})
-        return
-    console = make_console()
-    if not found:
-        console.print(f"{store.path} holds no corrections.", highlight=False, markup=False, soft_wrap=True)
-        return
+            values = {"read_as": each.read_as, "label": each.label, "model": each.model}
+            print_json({"id": each.id, "time": each.time, **values})
+    elif found:
+        _show_table(found)
+    else:
+        say(f"{store.path} has no corrections.")
+
+
+def _show_table(found: list[Correction]) -> None:
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -44,41 +46,39 @@ def list_corrections(file: CorrectionsFile = None, json: Json = False) -> None:
     for heading in ("id", "time", "read as", "label", "model"):
         table.add_column(heading, justify="right" if heading == "id" else "left")
     for each in found:
-        cells = (str(each.id), each.time, _in_words(each.read_as), _in_words(each.label), each.model)
-        table.add_row(*(Text(cell) for cell in cells))
-    console.print(table)
+        read_as, label = ("no digit" if digit is None else str(digit) for digit in (each.read_as, each.label))
+        table.add_row(*map(Text, (str(each.id), each.time, read_as, label, each.model)))
+    make_console().print(table)
 
 
 @corrections.command()
 def export(
     target: Annotated[
         Path,
-        typer.Argument(
-            metavar="TARGET", help="The file to write, .npz or .csv: a source of digits like any other."
-        ),
+        typer.Argument(metavar="TARGET", help="The file to write, .npz or .csv. Both are sources of digits."),
     ],
     file: CorrectionsFile = None,
 ) -> None:
-    """Write the corrections as an .npz, or as a .csv in the form of the competition's train.csv."""
-    from digit_recognizer.cli.phrases import corrections_in_words
+    """Write the corrections as an .npz file, or as a .csv file like the competition's train.csv."""
     from digit_recognizer.corrections import save_corrections
+    from digit_recognizer.formatting import count
     from digit_recognizer.sources import write_training_csv
 
     ending = target.suffix.lower()
     if ending not in (".npz", ".csv"):
-        raise DigitsError(f"{target} is neither .npz nor .csv: name one of these, such as corrections.csv")
-    store = _opened(file)
+        raise DigitsError(f"cannot write {target}; expected a name that ends in .npz or .csv")
+    store = _open(file)
     samples = store.samples()
-    digits, others = int(samples.is_digit.sum()), int((~samples.is_digit).sum())
+    digits, non_digits = int(samples.is_digit.sum()), int((~samples.is_digit).sum())
     if not len(samples) or (ending == ".csv" and not digits):
-        raise DigitsError(f"{store.path} holds no corrections that can be written to {target}")
+        raise DigitsError(f"{store.path} has no corrections that can be written to {target}")
     if ending == ".csv":
         write_training_csv(samples.digits(), target)
-        apart = f"; {others} of no digit left out: write an .npz to keep them" if others else ""
+        rest = f"; {count(non_digits, 'non-digit')} left out, use .npz to keep them" if non_digits else ""
     else:
         save_corrections(target, samples)
-        apart = f", and {others} of no digit in an array of their own" if others else ""
-    _say(f"Wrote {target}: {corrections_in_words(digits)}{apart}.")
+        rest = f", and {count(non_digits, 'non-digit')} in a separate array" if non_digits else ""
+    say(f"Wrote {target}: {count(digits, 'correction')}{rest}.")
 
 
 @corrections.command()
@@ -86,30 +86,20 @@ def clear(
     file: CorrectionsFile = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Delete all corrections, and their images off the disk."""
-    from digit_recognizer.cli.phrases import corrections_in_words
+    """Delete all corrections and their images from the disk."""
+    from digit_recognizer.formatting import count
 
-    store = _opened(file)
-    count = store.count()
-    if not count:
-        _say(f"{store.path} holds no corrections.")
+    store = _open(file)
+    number = store.count()
+    if not number:
+        say(f"{store.path} has no corrections.")
         return
     if not yes:
-        typer.confirm(f"Delete {corrections_in_words(count)} in {store.path}?", abort=True)
-    _say(f"Deleted {corrections_in_words(store.clear())}.")
+        typer.confirm(f"Delete {count(number, 'correction')} in {store.path}?", abort=True)
+    say(f"Deleted {count(store.clear(), 'correction')}.")
 
 
-def _opened(file: Path | None) -> Any:
-    from digit_recognizer.corrections import Corrections, corrections_path
+def _open(file: Path | None) -> CorrectionStore:
+    from digit_recognizer.corrections import CorrectionStore, corrections_path
 
-    return Corrections(corrections_path(file), create=False)
-
-
-def _in_words(label: int | None) -> str:
-    return NO_DIGIT if label is None else str(label)
-
-
-def _say(sentence: str) -> None:
-    from digit_recognizer.cli.phrases import make_console
-
-    make_console().print(sentence, highlight=False, markup=False, soft_wrap=True)
+    return CorrectionStore(corrections_path(file), create=False)

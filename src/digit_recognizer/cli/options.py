@@ -8,11 +8,18 @@ from typing import Annotated
 
 import typer
 
-SOURCE_HELP = (
-    "The competition's archive, train.csv (also .gz), an IDX file, an .npz, a folder of these or of pictures "
-    "by class, or one of the words bundled, mnist. Nothing named: $DIGITS_DATA, then data/, then bundled."
+from digit_recognizer.errors import DigitsError
+
+DEFAULT_RECIPE = "standard"
+
+# Titles of groups of options in the help
+OUTPUT = "Output"
+CORRECTIONS = "Corrections"
+
+DIGITS = (
+    "The digits: the competition's archive, a train.csv (also .gz), an IDX file, an .npz file, a folder with "
+    "one of these or with pictures by class, or the word bundled or mnist."
 )
-OF_RUN_HELP = f"{SOURCE_HELP.partition(' Nothing')[0]} Nothing named: what the run was trained on."
 
 
 class Part(StrEnum):
@@ -22,28 +29,45 @@ class Part(StrEnum):
     TEST = "test"
 
 
-OfRun = Annotated[str | None, typer.Argument(metavar="SOURCE", help=OF_RUN_HELP, show_default=False)]
-Source = Annotated[str | None, typer.Argument(metavar="SOURCE", help=SOURCE_HELP, show_default=False)]
-OfPart = Annotated[Part, typer.Option(help="Which part of the source.")]
-Model = Annotated[
+Source = Annotated[
     str | None,
     typer.Argument(
-        metavar="[RUN]",
-        help="A run folder, or a model.onnx. None named: the model that comes with the package.",
+        metavar="SOURCE",
+        help=f"{DIGITS} Default: $DIGITS_DATA, then data/, then bundled.",
         show_default=False,
     ),
 ]
-NamedModel = Annotated[
+SourceOfRun = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="SOURCE",
+        help=f"{DIGITS} Default: the digits that the run was trained on.",
+        show_default=False,
+    ),
+]
+PartOfSource = Annotated[Part, typer.Option(help="Which part of the source to use.")]
+ModelArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[RUN]",
+        help="A run folder or a model.onnx. Default: the model that comes with the package.",
+        show_default=False,
+    ),
+]
+ModelOption = Annotated[
     Path | None,
     typer.Option(
         "--model",
         metavar="RUN",
-        help=r"A run folder, or a model.onnx.  \[default: the model that comes with the package]",
+        help=r"A run folder or a model.onnx.  \[default: the model that comes with the package]",
     ),
+]
+RecipeArgument = Annotated[
+    str, typer.Argument(help="A name from 'digits recipes', or a .toml file.", show_default=False)
 ]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe; may be repeated."),
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe. Repeatable."),
 ]
 CorrectionsFile = Annotated[
     Path | None,
@@ -51,7 +75,17 @@ CorrectionsFile = Annotated[
         "--corrections-file",
         metavar="FILE",
         help=r"The file of corrections.  \[default: $DIGITS_CORRECTIONS_FILE, or runs/corrections.sqlite]",
+        rich_help_panel=CORRECTIONS,
     ),
 ]
-Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:1; auto takes a GPU if there is one.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+Device = Annotated[
+    str, typer.Option(help="Where to compute: cpu, cuda, cuda:1, or auto, which uses a GPU if there is one.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.", rich_help_panel=OUTPUT)]
+
+
+def refuse(*conflicts: tuple[object, str]) -> None:
+    """Raise `DigitsError` with the sentence of the first conflict that is true."""
+    for conflict, sentence in conflicts:
+        if conflict:
+            raise DigitsError(sentence)

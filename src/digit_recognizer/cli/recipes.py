@@ -1,0 +1,94 @@
+"""`digits recipes` and `digits summary`: what can be trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from digit_recognizer.cli.terminal import make_console, say
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from digit_recognizer.networks.summary import NetworkSummary
+
+BYTES_PER_PARAMETER = 4  # float32
+
+
+def recipes(
+    name: Annotated[
+        str | None, typer.Argument(help="A recipe whose TOML file to print.", show_default=False)
+    ] = None,
+) -> None:
+    """List the recipes, or print one as a file to copy and change."""
+    from rich import box
+    from rich.table import Table
+
+    from digit_recognizer.networks.summary import summarise_recipe
+    from digit_recognizer.recipes import load_recipe, recipe_names, recipe_text
+
+    if name is not None:
+        typer.echo(recipe_text(name), nl=False)
+        return
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("recipe", no_wrap=True, style="bold")
+    table.add_column("what it is")
+    table.add_column("parameters", justify="right", no_wrap=True)
+    table.add_column("epochs", justify="right")
+    table.add_column("reached")
+    for recipe in map(load_recipe, recipe_names()):
+        parameters = f"{summarise_recipe(recipe).parameters:,}"
+        table.add_row(recipe.name, recipe.summary, parameters, str(recipe.epochs), recipe.reached)
+    make_console().print(table)
+
+
+def summary(
+    recipe: Annotated[
+        str, typer.Argument(help="A name from 'digits recipes', a .toml file, or a run folder.")
+    ],
+) -> None:
+    """Show a network's layers, their output shapes and parameters."""
+    from digit_recognizer.networks.summary import summarise_recipe
+    from digit_recognizer.recipes import load_recipe
+    from digit_recognizer.runs.environment import read_environment
+    from digit_recognizer.runs.run_folder import RECIPE
+
+    path = Path(recipe)
+    if path.is_dir():
+        read_environment(path)
+    loaded = load_recipe(path / RECIPE if path.is_dir() else recipe)
+    network = summarise_recipe(loaded)
+    say(f"{loaded.name}: {loaded.summary}")
+    make_console().print(_layers_table(network))
+    if network.members > 1:
+        _show_count("Members, averaged", network.members)
+    fixed = network.parameters - network.trained_parameters
+    _show_count("Total parameters", network.parameters, BYTES_PER_PARAMETER)
+    _show_count("Trained parameters", network.trained_parameters, BYTES_PER_PARAMETER)
+    _show_count("Not trained parameters", fixed, BYTES_PER_PARAMETER)
+    _show_count("Multiply-adds an image", network.multiply_adds)
+
+
+def _layers_table(network: NetworkSummary) -> Table:
+    """Return the layers as Keras's `summary` shows them."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("layer", no_wrap=True)
+    table.add_column("output shape", no_wrap=True)
+    table.add_column("parameters", justify="right", no_wrap=True)
+    table.add_column("multiply-adds", justify="right", no_wrap=True)
+    for layer in network.layers:
+        shape = ", ".join(map(str, (None, *layer.output_shape)))
+        table.add_row(
+            f"{layer.name} ({layer.kind})", f"({shape})", f"{layer.parameters:,}", f"{layer.multiply_adds:,}"
+        )
+    return table
+
+
+def _show_count(name: str, count: int, bytes_each: int = 0) -> None:
+    size = f"  ({count * bytes_each / 2**20:,.2f} MB)" if bytes_each else ""
+    say(f" {name:<24}{count:>14,}{size}")

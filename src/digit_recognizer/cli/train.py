@@ -1,0 +1,275 @@
+"""`digits train`: a run, a cross-validation, or one of these resumed."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from digit_recognizer.cli.options import (
+    CORRECTIONS,
+    DEFAULT_RECIPE,
+    OUTPUT,
+    CorrectionsFile,
+    Device,
+    Json,
+    Settings,
+    Source,
+    refuse,
+)
+from digit_recognizer.cli.terminal import INTERRUPTED, as_argument, command_line
+from digit_recognizer.errors import DigitsError
+
+if TYPE_CHECKING:
+    from threading import Event as Flag
+
+    from digit_recognizer.cli.events import Show
+    from digit_recognizer.digits import Digits
+    from digit_recognizer.recipes import Recipe
+    from digit_recognizer.runs.environment import Environment
+    from digit_recognizer.runs.history import EpochRecord
+    from digit_recognizer.runs.metrics import Metrics
+    from digit_recognizer.training import FoldRun
+
+RUN_FOLDER = "Run folder"  # title of a group of options
+
+
+def train(
+    source: Source = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            "--recipe",
+            "-r",
+            help=rf"A name from 'digits recipes', or a .toml file.  \[default: {DEFAULT_RECIPE}]",
+        ),
+    ] = None,
+    settings: Settings = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help=r"Determines all random draws.  \[default: 0]")
+    ] = None,
+    device: Device = "auto",
+    folds: Annotated[int | None, typer.Option(min=2, help="Number of cross-validation folds.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help=r"The run folder to create.  \[default: runs/<time>-<recipe>]",
+            rich_help_panel=RUN_FOLDER,
+        ),
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN", help="Resume this run after the last completed step.", rich_help_panel=RUN_FOLDER
+        ),
+    ] = None,
+    with_corrections: Annotated[
+        bool,
+        typer.Option(
+            "--with-corrections",
+            help="Also train on the corrections made on the page.",
+            rich_help_panel=CORRECTIONS,
+        ),
+    ] = False,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="RUN",
+            help="Fine-tune this finished run, which takes seconds. Its recipe, split and source are kept.",
+            rich_help_panel=CORRECTIONS,
+        ),
+    ] = None,
+    corrections_file: CorrectionsFile = None,
+    report: Annotated[
+        bool,
+        typer.Option(
+            "--report", help="Write report.html into the run folder at the end.", rich_help_panel=OUTPUT
+        ),
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Train a network and write a run folder."""
+    from digit_recognizer.runs.run_folder import is_cross_validation
+
+    changes = settings or []
+    resumes_folds = resume is not None and is_cross_validation(resume)
+    sets_corrections = any(each.partition("=")[0].strip() == "corrections.file" for each in changes)
+    refuse(
+        (
+            report and (folds or resumes_folds),
+            "--report needs a single run; use 'digits report RUN' for a fold",
+        ),
+        (start and not with_corrections, "--from requires --with-corrections"),
+        (corrections_file and not with_corrections, "--corrections-file requires --with-corrections"),
+        (with_corrections and folds, "--with-corrections trains a single run; remove --folds"),
+        (with_corrections and resume, "--with-corrections starts a new run; remove --resume"),
+        (
+            with_corrections and sets_corrections,
+            "--with-corrections reads the file named by --corrections-file; remove --set corrections.file",
+        ),
+        (
+            start and recipe,
+            f"--from keeps the recipe of {start}; remove --recipe, or change the recipe with --set",
+        ),
+        (
+            resume and (recipe or out or folds or seed is not None),
+            "--resume keeps the run's recipe, seed, folds and folder; "
+            "remove --recipe, --seed, --folds and --out",
+        ),
+        (resumes_folds and changes, "--resume changes nothing in a cross-validation; remove --set"),
+    )
+    epochs = _epochs_in(changes) if resume else None
+
+    from digit_recognizer import training
+    from digit_recognizer.cli.events import Finished, Step
+    from digit_recognizer.cli.inputs import absolute_source
+    from digit_recognizer.cli.render import showing
+    from digit_recognizer.cli.report import write_run_report
+    from digit_recognizer.corrections import corrections_path
+    from digit_recognizer.runs.metrics import read_metrics
+    from digit_recognizer.runs.run_folder import free_folder
+    from digit_recognizer.sources import load_digits
+
+    if resume is None:
+        corrections = corrections_path(corrections_file) if with_corrections else None
+        loaded = _load_recipe(recipe, changes, corrections, start)
+        folder = out or free_folder(f"{loaded.name}-folds" if folds else loaded.name)
+    else:
+        folder = resume
+    with showing(as_json=json) as (show, stop):
+        named = _choose_source(source, resume, start, show, resumes_folds=resumes_folds)
+        digits = load_digits(named, "train")
+        follow = _Follower(folder, digits, show, stop)
+        new: dict[str, Any] = {"seed": seed or 0, "source": absolute_source(named)}
+        control: dict[str, Any] = {
+            "device": device,
+            "on_step": lambda progress: show(Step(progress)),
+            "stop": stop,
+        }
+        if resumes_folds:
+            follow.folds(training.resume_folds(folder, digits, **control))
+        elif folds:
+            follow.folds(training.cross_validate(digits, loaded, folder, folds=folds, **new, **control))
+        else:
+            if resume:
+                records = training.resume(folder, digits, epochs=epochs, **control)
+            else:
+                records = training.train(digits, loaded, folder, **new, **control)
+            used, environment = follow.run(records, folder, is_new=resume is None)
+            metrics = read_metrics(folder)
+            show(Finished(folder, used, metrics, _next_command(folder, environment, metrics)))
+    if report:
+        write_run_report(folder, digits, named, as_json=json)
+
+
+def _epochs_in(changes: list[str]) -> int | None:
+    """Return the number of epochs, the only setting that ``--resume`` changes."""
+    if not changes:
+        return None
+    key, _, value = changes[-1].partition("=")
+    if len(changes) > 1 or key.strip() != "epochs" or not value.strip().isdecimal():
+        raise DigitsError(
+            f"--resume changes only the epochs, such as --set epochs=40; got {', '.join(changes)}"
+        )
+    return int(value)
+
+
+def _load_recipe(
+    name: str | None, changes: list[str], corrections: Path | None, start: Path | None
+) -> Recipe:
+    """Return the recipe of a new run."""
+    from digit_recognizer import training
+    from digit_recognizer.recipes import load_recipe
+
+    if start is not None and corrections is not None:
+        return training.fine_tuning(start, corrections, changes)
+    recipe = load_recipe(name or DEFAULT_RECIPE, changes)
+    return recipe if corrections is None else training.with_corrections(recipe, corrections)
+
+
+def _choose_source(
+    source: str | None, resume: Path | None, start: Path | None, show: Show, *, resumes_folds: bool
+) -> str:
+    """Return the source named, or that of the run to resume or to start from, or the one that is found."""
+    from digit_recognizer import training
+    from digit_recognizer.cli.inputs import choose_source, source_or_default
+    from digit_recognizer.runs.environment import read_environment
+    from digit_recognizer.runs.run_folder import holds_training
+    from digit_recognizer.sources import find_source
+
+    if source is not None and holds_training(Path(source)):
+        raise DigitsError(
+            f"{source} is a run folder, not a source of digits; to resume it, use --resume {source}"
+        )
+    if resume is not None and resumes_folds:
+        return find_source(source or training.read_plan(resume)["source"] or None)
+    run = resume or start
+    return choose_source(source, show) if run is None else source_or_default(source, read_environment(run))
+
+
+class _Follower:
+    """Shows trainings until they end or are stopped; `folder` is that of the run or the cross-validation."""
+
+    def __init__(self, folder: Path, digits: Digits, show: Show, stop: Flag) -> None:
+        self._folder = folder
+        self._digits = digits
+        self._show = show
+        self._stop = stop
+
+    def run(self, records: Generator[EpochRecord], run: Path, *, is_new: bool) -> tuple[Recipe, Environment]:
+        """Show a run until it is finished, or exit."""
+        from digit_recognizer.cli.events import CorrectionsChosen, EpochDone, Started, Stopped
+        from digit_recognizer.recipes import load_recipe
+        from digit_recognizer.runs.environment import read_environment
+        from digit_recognizer.runs.run_folder import RECIPE, is_finished
+        from digit_recognizer.runs.split import read_split
+
+        environment = read_environment(run)
+        recipe = load_recipe(run / RECIPE)
+        fold = read_split(run, environment, len(self._digits)).fold
+        self._show(Started(run, recipe, len(self._digits) - (0 if fold is None else len(fold))))
+        if is_new and environment.corrections is not None:
+            self._show(CorrectionsChosen(environment.corrections))
+        try:
+            for record in records:
+                self._show(EpochDone(record, recipe))
+        except BaseException:
+            self._stop.set()  # if output fails, stop without finishing the run
+            records.close()
+            raise
+        if not is_finished(run):
+            command = command_line("train", "--resume", as_argument(self._folder))
+            self._show(Stopped(self._folder, command))
+            raise typer.Exit(INTERRUPTED)
+        return recipe, environment
+
+    def folds(self, runs: Generator[FoldRun]) -> None:
+        """Show the runs of a cross-validation until all are finished, or exit."""
+        from digit_recognizer import training
+        from digit_recognizer.cli.events import CrossValidated, FoldDone
+        from digit_recognizer.runs.metrics import read_metrics
+
+        with closing(runs):
+            for run in runs:
+                self.run(run.records, run.folder, is_new=False)
+                metrics = read_metrics(run.folder)
+                assert metrics.fold is not None
+                self._show(FoldDone(run.number, metrics.seconds, metrics.fold))
+        self._show(CrossValidated(self._folder, training.read_plan(self._folder)))
+
+
+def _next_command(folder: Path, environment: Environment, metrics: Metrics) -> str:
+    """Return what to type after a training: a submission if there is something to submit."""
+    from digit_recognizer.cli.inputs import recorded_source
+    from digit_recognizer.sources import has_test_csv
+
+    source = recorded_source(environment)
+    if has_test_csv(source):
+        return command_line("submit", as_argument(folder), source, "-o", "submission.csv")
+    return command_line("report" if metrics.validation is None else "evaluate", as_argument(folder))

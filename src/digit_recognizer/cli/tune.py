@@ -1,0 +1,83 @@
+"""`digits tune`: a search for better settings."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from digit_recognizer.cli.options import Device, Json, RecipeArgument, Settings, Source
+from digit_recognizer.cli.terminal import INTERRUPTED, command_line
+
+
+def tune(
+    recipe: RecipeArgument,
+    source: Source = None,
+    settings: Settings = None,
+    trials: Annotated[
+        int, typer.Option(min=1, help="The number of trials, including those of earlier searches.")
+    ] = 20,
+    search: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=LOW..HIGH",
+            help="Search this setting; whole numbers search whole numbers. Repeatable.  "
+            r"\[default: ranges around the recipe's values, except those of --set]",
+        ),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Determines the split, the first weights and the search.")
+    ] = 0,
+    device: Device = "auto",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", help=r"The folder of the study, new or existing.  \[default: runs/tune-<recipe>]"
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Search for better settings of a recipe.
+
+    The best settings are written to best.toml. The same command resumes a search.
+    """
+    from digit_recognizer.cli.events import Searched, SearchStarted, SearchStopped, Step, TrialDone
+    from digit_recognizer.cli.inputs import choose_source
+    from digit_recognizer.cli.render import showing
+    from digit_recognizer.recipes import load_recipe
+    from digit_recognizer.search import search as searching
+    from digit_recognizer.search.space import parse_ranges
+    from digit_recognizer.search.study import BEST
+    from digit_recognizer.sources import load_digits
+
+    changes = settings or []
+    loaded = load_recipe(recipe, changes)
+    folder = out or Path("runs") / f"tune-{loaded.name}"
+    with showing(as_json=json) as (show, stop):
+        found = choose_source(source, show)
+        digits = load_digits(found, "train")
+        named = None if search is None else parse_ranges(search)
+        fixed = {change.partition("=")[0].strip() for change in changes}
+        ranges = searching.choose_ranges(digits, loaded, named, fixed=fixed, seed=seed)
+        done = searching.tune(
+            digits,
+            loaded,
+            folder,
+            trials=trials,
+            ranges=ranges,
+            seed=seed,
+            device=device,
+            on_step=lambda progress: show(Step(progress)),
+            stop=stop,
+        )
+        show(SearchStarted(folder, trials, ranges))
+        for trial in done:
+            show(TrialDone(trial))
+        if stop.is_set():
+            show(SearchStopped(folder, command_line(*sys.argv[1:])))
+            raise typer.Exit(INTERRUPTED)
+        best = folder / BEST
+        command = command_line("train", found, "--recipe", str(best))
+        show(Searched(best if best.exists() else None, command))
