@@ -1,4 +1,4 @@
-"""What a training run reports: a record each epoch, and where it is within one."""
+"""The record of an epoch, the progress within an epoch, and ``history.csv``."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ class EpochRecord:
     Attributes
     ----------
     epoch
-        Counted from 1, for each member anew.
+        Counted from 1 for each member.
     learning_rate
         That of its first step.
     loss, accuracy
-        Mean cross-entropy in nats and share of right answers over the training images, each as the
-        network stood when it met the image, augmentation and dropout included (as Keras reports them).
+        Mean cross-entropy in nats, and fraction of correct answers, over the training images, computed during
+        the epoch with augmentation and dropout, as Keras reports them.
     validation_loss, validation_accuracy, validation_errors
-        The same after the epoch on the validation images, without augmentation and dropout, and how many
-        were wrong; None without validation images.
+        The same after the epoch on the validation images, without augmentation and dropout, and the number of
+        errors; None without validation images.
     seconds
-        Time taken, validation included.
+        Duration, validation included.
     images_per_second
-        Training images over the time they took, validation excluded.
+        Training images per second, validation excluded.
     member
         Which of the recipe's networks was trained, counted from 1.
     """
@@ -51,16 +51,16 @@ class EpochRecord:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a run is within an epoch.
+    """Progress within an epoch.
 
     Attributes
     ----------
     epoch, epochs
-        The epoch at work, counted from 1, and how many there are at most, those of all members together.
+        The current epoch, counted from 1, and the maximum number of epochs of all members together.
     images, total
-        Training images of this epoch done, and all of them.
+        Training images of this epoch so far, and in all.
     loss
-        Mean cross-entropy in nats over those done.
+        Mean cross-entropy in nats so far.
     images_per_second
         Of this epoch so far.
     """

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from digit_recognizer.digits import Digits
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.files import replacing
-from digit_recognizer.runs.environment import Environment
+from digit_recognizer.runs.environment import DataDescription, Environment
 from digit_recognizer.runs.run_folder import FOLD, VALIDATION
 
 Rows = NDArray[np.int64]
@@ -67,6 +67,19 @@ def held_out_rows(folder: Path, environment: Environment, digits: Digits) -> Row
         return None
     split = read_split(folder, environment, len(digits))
     return split.validation if split.fold is None else split.fold
+
+
+def describe_data(digits: Digits, split: DataSplit, source: str) -> DataDescription:
+    """Return the entry ``data`` of ``environment.json``."""
+    return DataDescription(
+        source=source,
+        sha256=digits.sha256(),
+        held_out_sha256=checksum_of_rows(split.validation),
+        images=len(digits),
+        held_out=len(split.validation),
+        images_per_digit=tuple(digits.counts().tolist()),
+        fold_sha256=None if split.fold is None else checksum_of_rows(split.fold),
+    )
 
 
 def checksum_of_rows(rows: Rows) -> str:

@@ -31,12 +31,12 @@ from digit_recognizer.networks.predictor import Predictor
 from digit_recognizer.networks.summary import count_parameters
 from digit_recognizer.recipes import Recipe, as_recipe
 from digit_recognizer.recipes.schema import Split
-from digit_recognizer.runs.environment import DataDescription, Environment, read_environment
+from digit_recognizer.runs.environment import Environment, read_environment
 from digit_recognizer.runs.history import EpochRecord, history_to_csv
 from digit_recognizer.runs.metrics import Metrics, Score
 from digit_recognizer.runs.run import create_run, lock_folder
 from digit_recognizer.runs.run_folder import CHECKPOINT, CORRECTIONS, HISTORY, MODEL, WEIGHTS, free_folder
-from digit_recognizer.runs.split import DataSplit, checksum_of_rows, read_split
+from digit_recognizer.runs.split import DataSplit, describe_data, read_split
 from digit_recognizer.training.checkpoint import save_tensors
 from digit_recognizer.training.data import prepare_data
 from digit_recognizer.training.device import (
@@ -69,7 +69,7 @@ PROBE_IMAGES = 64  # on which model.onnx is compared with the network
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Job:
-    """What a training run works on besides its state."""
+    """The files and data of a training run."""
 
     folder: Path
     lock: FileLock
@@ -189,23 +189,16 @@ def resume(
 def finish(folder: str | Path, digits: Digits) -> None:
     """Complete an unfinished run as it is after its last completed epoch: write weights, model and metrics.
 
-    Parameters
-    ----------
-    folder
-        The run folder; its recipe learns from no corrections.
-    digits
-        The digits that the run was started with.
-
     Raises
     ------
     DigitsError
-        No run folder, or a damaged one; other digits; no epoch is completed; the run is finished; another
-        process trains it.
+        As `resume`; or the run is in the middle of an epoch, or learns from corrections.
     """
     with ExitStack() as stack:
         job, seed = _open(Path(folder), digits, stack)
-        stack.callback(job.lock.release)
         state = load_state(job.folder, seed, torch.device("cpu"), None)
+        if state.recipe.corrections is not None:
+            raise DigitsError(f"{job.folder} learns from corrections, which takes whole epochs: resume it")
         if not state.history or state.position.step:
             raise DigitsError(f"{job.folder} is in the middle of an epoch: resume it first")
         write_run(job.folder, state, digits, job.split)
@@ -316,15 +309,7 @@ def _describe_environment(
 ) -> Environment:
     return Environment(
         seed,
-        DataDescription(
-            source=source,
-            sha256=digits.sha256(),
-            held_out_sha256=checksum_of_rows(split.validation),
-            images=len(digits),
-            held_out=len(split.validation),
-            images_per_digit=tuple(digits.counts().tolist()),
-            fold_sha256=None if split.fold is None else checksum_of_rows(split.fold),
-        ),
+        describe_data(digits, split, source),
         begun=datetime.now().astimezone().isoformat(timespec="seconds"),
         versions={
             "digit_recognizer": __version__,
