@@ -69,6 +69,12 @@ def without_export(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trainer, "export_onnx", lambda *_, **__: None)
 
 
+@pytest.fixture
+def with_export(without_export: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001
+    """Write model.onnx in one test of a module that otherwise runs `without_export`."""
+    monkeypatch.undo()
+
+
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory) -> Callable[[str], Path]:
     """Return a function that gives the folder of one of `RUNS`, trained once: copy it to change it.

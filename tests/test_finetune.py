@@ -32,7 +32,7 @@ from helpers import (
 )
 from runs import metrics_of, run_to_the_end, train_until, weights_of
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "without_export")
 
 DIGITS = make_digits(400)
 LEARNING = ("epochs=6", 'network=["maxpool 2", "dense 24 relu", "dense 10"]')
@@ -62,6 +62,7 @@ def fill(path: Path, digits: Digits, others=()) -> Path:
 
 
 CORRECTED = mirrored(make_digits(67, seed=9))[:20]
+BLOTS = np.random.default_rng(0).integers(0, 256, (6, 28, 28), np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +94,7 @@ def tune(start: Path, file: Path, target: Path, *settings: str, **options) -> di
 # What it learns
 
 
+@pytest.mark.usefixtures("with_export")
 def test_handwriting_that_was_corrected_is_read_afterwards_and_nothing_is_forgotten(tmp_path):
     """On real digits: of mirrored ones 30 are corrected, and others are read."""
     digits, before, after = load_digits("bundled"), tmp_path / "before", tmp_path / "after"
@@ -130,7 +132,6 @@ def test_the_metrics_give_the_gain_and_its_cost(start, tuned):
     assert errors == before["errors"] - compared["newly_right"] + compared["newly_wrong"]
 
 
-@pytest.mark.usefixtures("without_export")
 def test_each_correction_is_evaluated_by_a_network_that_had_not_seen_it(start, file, tmp_path, monkeypatch):
     """Each network learns every image except the fifth that it is evaluated on."""
     pools = []
@@ -148,14 +149,7 @@ def test_each_correction_is_evaluated_by_a_network_that_had_not_seen_it(start, f
     assert set().union(*held_back) == everything
 
 
-@pytest.mark.usefixtures("without_export")
-def test_fewer_than_five_are_learned_from_but_not_held_back(start, tmp_path):
-    file = fill(tmp_path / "few.sqlite", mirrored(make_digits(20))[:4])
-    said = tune(start, file, tmp_path / "run")["corrections"]
-    assert said["images"] == 4
-    assert said["unseen"] is None
-
-
+@pytest.mark.usefixtures("with_export")
 def test_without_a_run_to_start_from_they_are_mixed_in_from_first_weights(file, tmp_path):
     run_to_the_end(tmp_path / "run", with_corrections(tiny(*LEARNING), file), DIGITS)
     assert set(metrics_of(tmp_path / "run")["corrections"]) == {"images", "classes", "after"}
@@ -164,7 +158,6 @@ def test_without_a_run_to_start_from_they_are_mixed_in_from_first_weights(file, 
     assert right(tmp_path / "run", hand) > right(tmp_path / "without", hand)
 
 
-@pytest.mark.usefixtures("without_export")
 def test_an_ensemble_is_fine_tuned_member_by_member(file, tmp_path):
     run_to_the_end(tmp_path / "two", tiny(*LEARNING, "members=2"), DIGITS)
     assert tune(tmp_path / "two", file, tmp_path / "run")["members"] == 2
@@ -176,7 +169,6 @@ def test_an_ensemble_is_fine_tuned_member_by_member(file, tmp_path):
 # What it must not do
 
 
-@pytest.mark.usefixtures("without_export")
 def test_what_the_run_held_out_stays_held_out(start, file, tmp_path, monkeypatch):
     seen = set()
     make_batch = fit.make_batch
@@ -193,18 +185,6 @@ def test_what_the_run_held_out_stays_held_out(start, file, tmp_path, monkeypatch
     assert not seen & {image.tobytes() for image in DIGITS.images[rows]}
 
 
-@pytest.mark.usefixtures("without_export")
-def test_a_corrected_image_that_is_held_out_is_left_out(start, tmp_path):
-    rows = read_validation_rows(start)[:3]
-    file = fill(tmp_path / "some.sqlite", Digits(DIGITS.images[rows], (DIGITS.labels[rows] + 1) % 10))
-    fill(file, mirrored(make_digits(20)))
-    tune(start, file, tmp_path / "run")
-    said = environment_of(tmp_path / "run")["corrections"]
-    assert said["left_out"] == {"no_digit": 0, "held_out": 3}
-    assert said["digits"] == 6
-
-
-@pytest.mark.usefixtures("without_export")
 @pytest.mark.parametrize("cost", ["0", "0.03"])
 def test_no_more_is_kept_than_the_validation_images_allow(start, file, tmp_path, cost):
     """Steps that are far too large destroy a network: what is kept of them costs no more than allowed."""
@@ -217,11 +197,10 @@ def test_no_more_is_kept_than_the_validation_images_allow(start, file, tmp_path,
     assert metrics["validation"]["errors"] - said["validation"]["before"]["errors"] <= allowed
 
 
-@pytest.mark.usefixtures("without_export")
-def test_where_nothing_can_be_kept_the_weights_are_those_it_started_from(start, tmp_path, monkeypatch):
-    monkeypatch.setattr("digit_recognizer.training.finetune.INTERPOLATION_WEIGHTS", (0.0,))
-    file = fill(tmp_path / "few.sqlite", mirrored(make_digits(20)))
-    assert tune(start, file, tmp_path / "run")["corrections"]["kept"] == 0
+def test_fewer_than_five_are_not_held_back_and_what_cannot_be_kept_is_not(start, tmp_path, monkeypatch):
+    monkeypatch.setattr(finetune, "INTERPOLATION_WEIGHTS", (0.0,))
+    said = tune(start, fill(tmp_path / "few.sqlite", CORRECTED[:4]), tmp_path / "run")["corrections"]
+    assert (said["images"], said["unseen"], said["kept"]) == (4, None, 0)
     assert weights_of(start) == weights_of(tmp_path / "run")
 
 
@@ -236,25 +215,23 @@ def test_the_cost_is_unknown_where_the_run_held_nothing_out(file, tmp_path):
 # Non-digits
 
 
-@pytest.mark.usefixtures("without_export")
-def test_what_is_no_digit_is_left_out_where_the_recipe_knows_no_such_class(start, tmp_path):
-    blots = np.random.default_rng(0).integers(0, 256, (6, 28, 28), np.uint8)
-    file = fill(tmp_path / "some.sqlite", mirrored(make_digits(20)), blots)
-    tune(start, file, tmp_path / "run")
+def test_what_is_held_out_or_no_digit_for_the_recipe_is_left_out(start, tmp_path):
+    rows = read_validation_rows(start)[:3]
+    file = fill(tmp_path / "some.sqlite", Digits(DIGITS.images[rows], (DIGITS.labels[rows] + 1) % 10))
+    tune(start, fill(file, CORRECTED[:6], BLOTS), tmp_path / "run")
     said = environment_of(tmp_path / "run")["corrections"]
     assert (said["digits"], said["others"]) == (6, 0)
-    assert said["left_out"] == {"no_digit": 6, "held_out": 0}
+    assert said["left_out"] == {"no_digit": 6, "held_out": 3}
 
 
+@pytest.mark.usefixtures("with_export")
 def test_what_is_no_digit_is_learned_where_the_recipe_knows_outliers(tmp_path):
     run_to_the_end(tmp_path / "start", tiny("epochs=4", network=ELEVEN, outliers=FEW), DIGITS)
-    blots = np.random.default_rng(0).integers(0, 256, (6, 28, 28), np.uint8)
-    file = fill(tmp_path / "some.sqlite", mirrored(make_digits(20)), blots)
-    metrics = tune(tmp_path / "start", file, tmp_path / "run")
-    said = metrics["corrections"]
+    file = fill(tmp_path / "some.sqlite", CORRECTED[:6], BLOTS)
+    said = tune(tmp_path / "start", file, tmp_path / "run")["corrections"]
     assert said["classes"][-6:] == [None] * 6
     assert environment_of(tmp_path / "run")["corrections"]["others"] == 6
-    is_digit = Recognizer(tmp_path / "run").predict(blots).is_digit
+    is_digit = Recognizer(tmp_path / "run").predict(BLOTS).is_digit
     assert [answer is None for answer in said["after"]["answers"][-6:]] == (is_digit < 0.5).tolist()
 
 
@@ -271,9 +248,12 @@ def test_the_run_names_where_it_came_from_and_what_it_learned(start, tuned):
     np.testing.assert_array_equal(load_corrections(tuned / "corrections.npz").images, CORRECTED.images)
 
 
-@pytest.mark.usefixtures("without_export")
 def test_the_same_again_is_the_same_to_the_bit_and_needs_the_users_file_no_more(start, tuned, file, tmp_path):
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
     tune(start, file, tmp_path / "again")
+    assert torch.equal(torch.rand(3), expected)  # the caller's draws are left alone
     CorrectionStore(file).clear()
     run_to_the_end(tmp_path / "by recipe", tmp_path / "again/recipe.toml", DIGITS)
     for run in (tmp_path / "again", tmp_path / "by recipe"):
@@ -282,7 +262,6 @@ def test_the_same_again_is_the_same_to_the_bit_and_needs_the_users_file_no_more(
         assert metrics_of(run)["corrections"] == metrics_of(tuned)["corrections"]
 
 
-@pytest.mark.usefixtures("without_export")
 def test_interrupted_anywhere_it_ends_the_same(start, tuned, file, tmp_path):
     recipe = fine_tuning(start, file, list(QUICK))
     folders = [train_until(step, tmp_path / f"after-{step}", recipe, DIGITS) for step in (1, 7, 15)]
@@ -295,7 +274,6 @@ def test_interrupted_anywhere_it_ends_the_same(start, tuned, file, tmp_path):
         assert metrics_of(folder)["corrections"] == metrics_of(tuned)["corrections"]
 
 
-@pytest.mark.usefixtures("without_export")
 def test_a_fine_tuned_run_is_fine_tuned_further(tuned, file, tmp_path):
     tune(tuned, file, tmp_path / "two")
     recipe = load_recipe(tmp_path / "two/recipe.toml")
@@ -370,12 +348,3 @@ def test_a_file_without_corrections_to_learn_from_is_refused(start, tmp_path):
         recipe = fine_tuning(start, file, list(QUICK))
         assert says(refusal(lambda recipe=recipe: train(DIGITS, recipe, tmp_path / "run")), file, *facts)
         assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.usefixtures("without_export")
-def test_torch_draws_for_the_caller_as_if_nothing_had_happened(start, file, tmp_path):
-    torch.manual_seed(1)
-    expected = torch.rand(3)
-    torch.manual_seed(1)
-    tune(start, file, tmp_path / "run")
-    assert torch.equal(torch.rand(3), expected)

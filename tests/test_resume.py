@@ -37,7 +37,7 @@ from runs import (
     train_until,
 )
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "without_export")
 
 ADAM = "optimizer={name='adam', learning_rate=0.01}"
 RMSPROP = "optimizer={name='rmsprop', learning_rate=0.003}"
@@ -50,7 +50,6 @@ def uninterrupted(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("without_export")
 @pytest.mark.parametrize(
     ("optimizer", "precision", "threads"),
     [
@@ -75,7 +74,6 @@ def test_a_run_stopped_after_every_step_ends_with_the_same_weights(optimizer, pr
     assert_same_weights(tmp_path / "run", tmp_path / "uninterrupted")
 
 
-@pytest.mark.usefixtures("without_export")
 @pytest.mark.parametrize("step", [1, 3, STEPS, STEPS + 1, 2 * STEPS - 1, 3 * STEPS - 1, 3 * STEPS])
 def test_a_run_stopped_once_ends_with_the_same_weights(step, tmp_path, uninterrupted):
     train_until(step, tmp_path / "run", ALL, seed=5)
@@ -84,6 +82,7 @@ def test_a_run_stopped_once_ends_with_the_same_weights(step, tmp_path, uninterru
     assert_same_weights(tmp_path / "run", uninterrupted)
 
 
+@pytest.mark.usefixtures("with_export")
 def test_a_resumed_run_leaves_the_same_model(tmp_path, uninterrupted):
     train_until(STEPS + 2, tmp_path / "run", ALL, seed=5)
     resume_to_the_end(tmp_path / "run")
@@ -97,7 +96,6 @@ def test_a_run_is_stopped_after_the_very_step(tmp_path):
     assert [(progress.epoch, progress.images) for progress in seen] == [(2, 3 * 32)]
 
 
-@pytest.mark.usefixtures("without_export")
 def test_a_resumed_run_yields_the_records_that_were_missing(tmp_path):
     whole = list(train(DIGITS, tiny("epochs=4"), tmp_path / "uninterrupted"))
     train_until(2 * STEPS + 1, tmp_path / "run", tiny("epochs=4"))
@@ -106,7 +104,6 @@ def test_a_resumed_run_yields_the_records_that_were_missing(tmp_path):
     assert [record.loss for record in rest] == [record.loss for record in whole[2:]]
 
 
-@pytest.mark.usefixtures("without_export")
 def test_early_stopping_remembers_what_was_before_the_interruption(tmp_path):
     recipe = tiny("epochs=50", "stopping={monitor='loss', patience=4, min_delta=100.0}")
     run_to_the_end(tmp_path / "uninterrupted", recipe)
@@ -116,14 +113,12 @@ def test_early_stopping_remembers_what_was_before_the_interruption(tmp_path):
     assert_same_weights(tmp_path / "run", tmp_path / "uninterrupted")
 
 
-@pytest.mark.usefixtures("without_export")
 def test_a_run_whose_generator_was_dropped_unused_can_be_resumed(tmp_path, uninterrupted):
     train(DIGITS, ALL, tmp_path / "run", seed=5)
     resume_to_the_end(tmp_path / "run")
     assert_same_weights(tmp_path / "run", uninterrupted)
 
 
-@pytest.mark.usefixtures("without_export")
 def test_an_exception_of_the_callers_leaves_a_run_that_can_be_resumed(tmp_path, uninterrupted):
     def on_step(progress):
         if progress.epoch == 2:
@@ -223,7 +218,6 @@ def killed(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("without_export")
 @pytest.mark.parametrize("kill", KILLS, ids=lambda kill: " ".join(map(str, kill)))
 def test_a_run_killed_at_any_instant_ends_with_the_same_weights(kill, killed, uninterrupted):
     resume_to_the_end(killed[kill])
@@ -255,6 +249,7 @@ def test_a_finished_run_is_told_how_to_train_it_longer(epochs, uninterrupted):
     assert says(refused(uninterrupted, epochs=epochs), uninterrupted, "3 epochs", "--set epochs=8")
 
 
+@pytest.mark.usefixtures("with_export")
 def test_a_finished_run_that_gets_more_epochs_is_as_one_that_had_them_from_the_start(tmp_path):
     run_to_the_end(tmp_path / "long", tiny(*EVERYTHING, "epochs=4"))
     run_to_the_end(tmp_path / "run", tiny(*EVERYTHING, "epochs=2"))
@@ -263,7 +258,6 @@ def test_a_finished_run_that_gets_more_epochs_is_as_one_that_had_them_from_the_s
     assert load_recipe(tmp_path / "run/recipe.toml") == load_recipe(tmp_path / "long/recipe.toml")
 
 
-@pytest.mark.usefixtures("without_export")
 def test_a_run_that_its_caller_broke_off_goes_on_to_its_last_epoch(tmp_path, uninterrupted):
     records = train(DIGITS, ALL, tmp_path / "run", seed=5)
     next(records)
@@ -272,7 +266,6 @@ def test_a_run_that_its_caller_broke_off_goes_on_to_its_last_epoch(tmp_path, uni
     assert_same_weights(tmp_path / "run", uninterrupted)
 
 
-@pytest.mark.usefixtures("without_export")
 def test_a_run_that_stopped_early_does_not_advise_what_cannot_help(tmp_path):
     recipe = tiny("epochs=50", "stopping={monitor='loss', patience=1, min_delta=100.0}")
     message = refused(run_to_the_end(tmp_path / "run", recipe))
@@ -280,7 +273,6 @@ def test_a_run_that_stopped_early_does_not_advise_what_cannot_help(tmp_path):
     assert "epochs=" not in message
 
 
-@pytest.mark.usefixtures("without_export")
 def test_while_a_run_goes_on_it_is_not_finished(tmp_path):
     run_to_the_end(tmp_path / "run", tiny("epochs=1"))
     list(resume(tmp_path / "run", DIGITS, epochs=2, stop=stop_now()))

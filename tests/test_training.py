@@ -35,7 +35,7 @@ from helpers import (
 )
 from runs import DIGITS, LINEAR, metrics_of, note_steps, run_to_the_end, stop_now, weights_of
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "without_export")
 
 DIVERGING = "optimizer.learning_rate=1e30"
 NORMALISED = 'network=["maxpool 4", "dense 8", "batchnorm", "dense 10"]'
@@ -93,6 +93,7 @@ def test_metrics_say_what_the_last_record_said(finished):
     assert last.validation_accuracy == right / 40
 
 
+@pytest.mark.usefixtures("with_export")
 def test_a_recognizer_makes_the_errors_that_the_training_counted(tmp_path):
     digits = make_digits(noise=255)  # 255 wraps around: hard to read
     (record,) = train(digits, tiny("epochs=1"), tmp_path / "run")
@@ -121,7 +122,6 @@ def test_the_files_of_a_run_say_how_to_do_it_again(finished):
     assert environment["machine"]["processor"]
 
 
-@pytest.mark.usefixtures("without_export")
 def test_without_validation_all_images_are_trained_on(tmp_path):
     (record,) = train(DIGITS, tiny("split.validation=0", "epochs=1"), tmp_path / "run")
     assert (record.validation_loss, record.validation_accuracy, record.validation_errors) == (None,) * 3
@@ -181,7 +181,6 @@ def test_the_split_holds_the_same_fraction_of_each_digit_out(count, fraction):
     assert not np.array_equal(other.validation, held_out)
 
 
-@pytest.mark.usefixtures("without_export")
 def test_validation_images_are_never_trained_on(tmp_path, monkeypatch):
     """Every image bears its number, and the training is asked which ones it met."""
     images = DIGITS.images.copy()
@@ -197,7 +196,6 @@ def test_validation_images_are_never_trained_on(tmp_path, monkeypatch):
 # Random numbers
 
 
-@pytest.mark.usefixtures("without_export")
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tmp_path):
     recipe = tiny("augmentation.shift=0.1")
     a, b, c = (
@@ -208,7 +206,6 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tmp_path):
     assert read_validation_rows(a).tolist() != read_validation_rows(c).tolist()
 
 
-@pytest.mark.usefixtures("without_export")
 def test_a_training_and_its_caller_leave_each_others_random_numbers_alone(tmp_path):
     recipe = tiny("augmentation.rotation=5")
     run_to_the_end(tmp_path / "quiet", recipe)
@@ -227,6 +224,7 @@ def test_a_training_and_its_caller_leave_each_others_random_numbers_alone(tmp_pa
 # How it runs
 
 
+@pytest.mark.usefixtures("with_export")
 def test_a_caller_who_closes_the_generator_leaves_a_run_that_can_be_finished(tmp_path):
     records = train(DIGITS, tiny("epochs=50"), tmp_path / "run")
     first = next(records)
@@ -238,7 +236,6 @@ def test_a_caller_who_closes_the_generator_leaves_a_run_that_can_be_finished(tmp
     assert len(Recognizer(tmp_path / "run").predict(DIGITS.images)) == 200
 
 
-@pytest.mark.usefixtures("without_export")
 def test_a_caller_who_breaks_out_of_the_loop_can_resume_or_finish_the_run(tmp_path):
     for folder in ("run", "whole"):
         for record in train(DIGITS, tiny("epochs=3"), tmp_path / folder):
@@ -250,12 +247,13 @@ def test_a_caller_who_breaks_out_of_the_loop_can_resume_or_finish_the_run(tmp_pa
     assert says(refusal(lambda: finish(tmp_path / "whole", DIGITS)), tmp_path / "whole", "finished")
 
 
-def test_a_run_in_the_middle_of_an_epoch_cannot_be_finished(tmp_path):
+def test_a_stopped_run_is_not_finished_and_cannot_be_in_the_middle_of_an_epoch(tmp_path):
     assert not list(train(DIGITS, tiny(), tmp_path / "run", stop=stop_now()))
+    assert "checkpoint/state.safetensors" in files_in(tmp_path / "run")
+    assert not {"model.onnx", "metrics.json"} & set(files_in(tmp_path / "run"))
     assert says(refusal(lambda: finish(tmp_path / "run", DIGITS)), tmp_path / "run", "resume")
 
 
-@pytest.mark.usefixtures("without_export")
 def test_training_happens_while_the_records_are_taken(tmp_path):
     records = train(DIGITS, tiny(), tmp_path / "run")
     assert files_in(tmp_path / "run") == [".lock", "environment.json", "recipe.toml", "validation.npy"]
@@ -267,7 +265,6 @@ def test_training_happens_while_the_records_are_taken(tmp_path):
     assert "metrics.json" in files_in(tmp_path / "run")
 
 
-@pytest.mark.usefixtures("without_export")
 def test_every_step_is_reported(tmp_path):
     steps: list[Progress] = []
     run_to_the_end(tmp_path / "run", tiny(), on_step=steps.append)
@@ -278,32 +275,28 @@ def test_every_step_is_reported(tmp_path):
     assert all(step.loss > 0 and step.images_per_second > 0 for step in steps)
 
 
-def test_a_stopped_run_is_not_finished(tmp_path):
-    assert list(train(DIGITS, tiny(), tmp_path / "run", stop=stop_now())) == []
-    assert "model.onnx" not in files_in(tmp_path / "run")
-    assert "checkpoint/state.safetensors" in files_in(tmp_path / "run")
-
-
-@pytest.mark.usefixtures("without_export")
 def test_early_stopping_ends_a_run_before_its_last_epoch(tmp_path):
     recipe = tiny("epochs=50", "stopping={monitor='loss', patience=2, min_delta=100.0}")
     assert len(list(train(DIGITS, recipe, tmp_path / "run"))) == 3
     assert metrics_of(tmp_path / "run")["epochs"] == 3
 
 
-@pytest.mark.usefixtures("without_export")
 def test_a_plateau_lowers_the_rate_that_the_optimizer_uses(tmp_path):
     plateau = "schedule={name='plateau', monitor='loss', factor=0.5, patience=1, min_delta=100.0}"
     records = list(train(DIGITS, tiny("epochs=4", plateau), tmp_path / "run"))
     assert [record.learning_rate for record in records] == [0.01, 0.01, 0.005, 0.0025]
 
 
-@pytest.mark.usefixtures("without_export")
 @pytest.mark.parametrize(("warmup", "first", "last"), [(0.2, 0.25, 0.0625), (0.0, 0.95, 0.05)])
 def test_one_cycle_changes_the_rate_from_step_to_step(warmup, first, last, tmp_path, monkeypatch):
     """Ten steps, of which each takes the rate of its middle; a record has that of its first."""
     rates: list[float] = []
-    note_steps(monkeypatch, lambda state, *_: rates.append(state.optimizer.param_groups[0]["lr"]))
+
+    def note(state, *_):
+        assert state.network.training  # dropout is on, in the second epoch too
+        rates.append(state.optimizer.param_groups[0]["lr"])
+
+    note_steps(monkeypatch, note)
     recipe = tiny(f"schedule={{name='one-cycle', warmup={warmup}}}")
     records = list(train(DIGITS, recipe, tmp_path / "run"))
     assert [record.learning_rate for record in records] == [rates[0], rates[5]]
@@ -312,7 +305,6 @@ def test_one_cycle_changes_the_rate_from_step_to_step(warmup, first, last, tmp_p
     np.testing.assert_allclose(np.diff(rates[2:]), -0.001 / (1 - warmup))
 
 
-@pytest.mark.usefixtures("without_export")
 def test_a_rate_that_is_all_but_zero_changes_all_but_nothing(tmp_path):
     """The schedule's rate is the one that is applied: with 1e-30 the loss stays where it began."""
     recipe = tiny("optimizer.learning_rate=1e-30", 'network=["dense 10"]')
@@ -320,7 +312,6 @@ def test_a_rate_that_is_all_but_zero_changes_all_but_nothing(tmp_path):
     assert second.validation_loss == first.validation_loss
 
 
-@pytest.mark.usefixtures("without_export")
 def test_label_smoothing_changes_the_weights_and_not_what_is_recorded(tmp_path):
     """The first step finds the same network, so the only epoch of one step records the same loss."""
     settings = ("batch_size=160", "epochs=1")
@@ -331,7 +322,6 @@ def test_label_smoothing_changes_the_weights_and_not_what_is_recorded(tmp_path):
     assert weights_of(tmp_path / "smoothed") != weights_of(tmp_path / "plain")
 
 
-@pytest.mark.usefixtures("without_export")
 def test_a_record_is_the_mean_over_the_images_of_its_epoch(tmp_path, monkeypatch):
     """Batches of 50, 50, 50 and 10 images: a mean of their means would be another number."""
     steps: list[tuple[int, float, int]] = []
@@ -350,15 +340,6 @@ def test_a_record_is_the_mean_over_the_images_of_its_epoch(tmp_path, monkeypatch
         assert record.accuracy == sum(right for _, _, right in of_epoch) / 160
 
 
-@pytest.mark.usefixtures("without_export")
-def test_dropout_works_in_every_epoch(tmp_path, monkeypatch):
-    modes: list[bool] = []
-    note_steps(monkeypatch, lambda state, *_: modes.append(state.network.training))
-    run_to_the_end(tmp_path / "run", tiny())
-    assert modes == [True] * 10
-
-
-@pytest.mark.usefixtures("without_export")
 @pytest.mark.parametrize("smoothing", [0.0, 0.3])
 def test_a_step_is_that_of_the_optimizer_on_the_cross_entropy(smoothing, tmp_path):
     """One step of RMSprop on a single layer, worked out with numpy; what is recorded is never smoothed."""
@@ -385,7 +366,6 @@ def test_a_step_is_that_of_the_optimizer_on_the_cross_entropy(smoothing, tmp_pat
     assert record.loss == pytest.approx(-np.log(probabilities[wanted == 1]).mean(), abs=1e-5)
 
 
-@pytest.mark.usefixtures("without_export")
 @pytest.mark.parametrize(
     ("count", "settings", "sizes"),
     [
@@ -405,7 +385,6 @@ def test_all_images_are_trained_on_in_batches(count, settings, sizes, tmp_path):
     assert found == sizes
 
 
-@pytest.mark.usefixtures("without_export")
 def test_lowered_precision_trains_as_well(tmp_path):
     *_, last = train(DIGITS, tiny("precision=bfloat16", "epochs=5"), tmp_path / "run")
     assert last.validation_accuracy > 0.95
@@ -476,8 +455,9 @@ def test_a_loss_that_is_no_number_ends_the_run_with_advice(tmp_path):
     assert not {"model.onnx", "metrics.json"} & set(files_in(tmp_path / "run"))
 
 
+@pytest.mark.usefixtures("with_export")
 def test_weights_that_are_no_numbers_after_the_last_step_are_not_made_a_model(tmp_path):
-    """A single step: its own loss is fine, what it leaves behind is not."""
+    """A single step: its own loss is fine, what the step leads to is not."""
     recipe = tiny("optimizer.learning_rate=1e38", "batch_size=160", "epochs=1")
     with pytest.raises(DigitsError):
         run_to_the_end(tmp_path / "run", recipe)
