@@ -11,6 +11,7 @@ import io
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from digit_recognizer.networks.predictor import Predictor, split_outputs
 from digit_recognizer.runs.run_folder import FORMAT
 
 OUTPUTS = ("probabilities", "is_digit")  # the second only with a non-digit class
+TRACED_OPSET = 17  # the latest that torch 2.4 writes
 TOLERANCE = 1e-4  # of a probability, between torch and ONNX Runtime in float32
 
 
@@ -112,20 +114,43 @@ def to_onnx(
 ) -> onnx.ModelProto:
     """Return a network with one input, given by its name and dynamic axes, as torch exports it."""
     with _quiet():
-        program = torch.onnx.export(
-            network,
-            (example,),
-            input_names=list(inputs),
-            output_names=outputs,
-            dynamic_shapes=tuple(inputs.values()),
-            external_data=False,
-            verbose=False,
-        )
-    proto = program.model_proto  # type: ignore[union-attr]
+        if signature(torch.onnx.export).parameters["dynamo"].default:
+            program = torch.onnx.export(
+                network,
+                (example,),
+                input_names=list(inputs),
+                output_names=outputs,
+                dynamic_shapes=tuple(inputs.values()),
+                external_data=False,
+                verbose=False,
+            )
+            proto = program.model_proto  # type: ignore[union-attr]
+        else:  # before torch 2.9
+            proto = _trace(network, example, inputs, outputs)
     for part in (proto.graph, *proto.graph.node, *proto.graph.value_info, *proto.graph.initializer):
         del part.metadata_props[:]  # paths and line numbers of the user's source files
         part.doc_string = ""
     return proto
+
+
+def _trace(
+    network: nn.Module, example: Tensor, inputs: dict[str, dict[int, Any]], outputs: Sequence[str]
+) -> onnx.ModelProto:
+    """Export by tracing; raise where the trace depends on the example's values."""
+    warnings.simplefilter("error", torch.jit.TracerWarning)  # type: ignore[attr-defined]
+    axes = {name: {axis: dim.__name__ for axis, dim in dims.items()} for name, dims in inputs.items()}
+    batch = next(iter(axes.values()))[0]
+    file = io.BytesIO()
+    torch.onnx.export(
+        network,
+        (example,),
+        file,  # type: ignore[arg-type]
+        input_names=list(inputs),
+        output_names=outputs,
+        dynamic_axes=axes | {name: {0: batch} for name in outputs},
+        opset_version=TRACED_OPSET,
+    )
+    return onnx.load_from_string(file.getvalue())
 
 
 @contextlib.contextmanager
