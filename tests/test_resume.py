@@ -157,10 +157,12 @@ DRIVER = """
 import os, signal, sys
 from pathlib import Path
 
-import onnxscript, sklearn.model_selection, torch._dynamo, torch.onnx  # once, not in each child
-from digit_recognizer.training import train
+import sklearn.model_selection, torch._dynamo  # once, not in each child
+from digit_recognizer.files import write_text
+from digit_recognizer.training import train, trainer
 from helpers import EVERYTHING, make_digits, tiny
 
+trainer.export_onnx = lambda _, path, *__, **___: write_text(path, "a file as any other")
 torch.set_num_threads(1)
 replace, fsync, met = os.replace, os.fsync, 0
 
