@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -12,9 +13,9 @@ from digit_recognizer.errors import DigitsError
 
 DEFAULT_RECIPE = "standard"
 
-# Titles of groups of options in the help
-OUTPUT = "Output"
-CORRECTIONS = "Corrections"
+# Options under titles of their own in the help
+output_option = partial(typer.Option, rich_help_panel="Output")
+corrections_option = partial(typer.Option, rich_help_panel="Corrections")
 
 DIGITS = (
     "The digits: the competition's archive, a train.csv (also .gz), an IDX file, an .npz file, a folder with "
@@ -71,17 +72,16 @@ Settings = Annotated[
 ]
 CorrectionsFile = Annotated[
     Path | None,
-    typer.Option(
+    corrections_option(
         "--corrections-file",
         metavar="FILE",
         help=r"The file of corrections.  \[default: $DIGITS_CORRECTIONS_FILE, or runs/corrections.sqlite]",
-        rich_help_panel=CORRECTIONS,
     ),
 ]
 Device = Annotated[
     str, typer.Option(help="Where to compute: cpu, cuda, cuda:1, or auto, which uses a GPU if there is one.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.", rich_help_panel=OUTPUT)]
+Json = Annotated[bool, output_option("--json", help="Print JSON instead of text.")]
 
 
 def refuse(*conflicts: tuple[object, str]) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from digit_recognizer.cli.options import OUTPUT, ModelOption, refuse
+from digit_recognizer.cli.options import ModelOption, output_option, refuse
 from digit_recognizer.cli.terminal import USER_ERROR, print_json, printable
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.files import replacing
@@ -79,26 +79,16 @@ def read(
     page: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Read only this page of each PDF, from 1.")
     ] = None,
-    json: Annotated[
-        bool,
-        typer.Option("--json", help="Print a JSON object for each picture.", rich_help_panel=OUTPUT),
-    ] = False,
+    json: Annotated[bool, output_option("--json", help="Print a JSON object for each picture.")] = False,
     show: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Write the picture as .png or .jpg, with boxes and digits drawn over it.",
-            rich_help_panel=OUTPUT,
+        output_option(
+            metavar="FILE", help="Write the picture as .png or .jpg, with boxes and digits drawn over it."
         ),
     ] = None,
     table: Annotated[
         Path | None,
-        typer.Option(
-            "--csv",
-            metavar="FILE",
-            help="Write the numbers and their places as a CSV table.",
-            rich_help_panel=OUTPUT,
-        ),
+        output_option("--csv", metavar="FILE", help="Write the numbers and their places as a CSV table."),
     ] = None,
 ) -> None:
     """Read the numbers in pictures, line by line.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Event as Flag
-from typing import Any, Protocol
+from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -27,16 +27,6 @@ from digit_recognizer.formatting import percent
 BAR_COLUMNS = 10  # so that the line fits into 80
 
 
-class Renderer(Protocol):
-    """Shows events."""
-
-    def show(self, event: Event) -> None:
-        """Show an event."""
-
-    def close(self) -> None:
-        """Leave the terminal as it was."""
-
-
 @contextmanager
 def showing(*, as_json: bool) -> Iterator[tuple[Show, Flag]]:
     """Give a function that shows events, and a flag that Ctrl+C or SIGTERM sets."""
@@ -48,7 +38,7 @@ def showing(*, as_json: bool) -> Iterator[tuple[Show, Flag]]:
             renderer.close()
 
 
-def make_renderer(*, as_json: bool, stop: Flag | None = None) -> Renderer:
+def make_renderer(*, as_json: bool, stop: Flag | None = None) -> JsonRenderer | PlainRenderer:
     """Return the renderer for JSON, for a terminal, or for a file or pipe."""
     if as_json:
         return JsonRenderer()
@@ -65,7 +55,7 @@ class JsonRenderer:
             print_json(event.as_json())
 
     def close(self) -> None:
-        """Do nothing."""
+        """Leave the terminal as it was."""
 
 
 class PlainRenderer:
@@ -83,7 +73,7 @@ class PlainRenderer:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def close(self) -> None:
-        """Do nothing."""
+        """Leave the terminal as it was."""
 
 
 class LiveRenderer(PlainRenderer):
@@ -139,5 +129,5 @@ class LiveRenderer(PlainRenderer):
             self._print("Stopping: saving a checkpoint …")
 
     def close(self) -> None:
-        """Remove the bar."""
+        """Leave the terminal as it was."""
         self._bar.stop()

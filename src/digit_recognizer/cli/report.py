@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +17,9 @@ from digit_recognizer.cli.terminal import make_console
 if TYPE_CHECKING:
     from digit_recognizer.digits import Digits
 
-INSIDE = "Inside the network"  # title of a group of options
+Tell = Callable[[str], None]  # takes what is being done
+
+_inside_option = partial(typer.Option, rich_help_panel="Inside the network")
 
 
 def report(
@@ -33,34 +35,20 @@ def report(
     part: PartOfSource = Part.TRAIN,
     digit: Annotated[
         int | None,
-        typer.Option(
-            min=0,
-            max=9,
-            help=r"Show the feature maps of an image of this digit.  \[default: 7]",
-            rich_help_panel=INSIDE,
-        ),
+        _inside_option(min=0, max=9, help=r"Show the feature maps of an image of this digit.  \[default: 7]"),
     ] = None,
     index: Annotated[
         int | None,
-        typer.Option(
-            min=0, help="Show those of the image in this row of the source, from 0.", rich_help_panel=INSIDE
-        ),
+        _inside_option(min=0, help="Show those of the image in this row of the source, from 0."),
     ] = None,
     filters: Annotated[
         int | None,
-        typer.Option(
-            min=1,
-            help=r"Show this many filters of the second convolution.  \[default: 8]",
-            rich_help_panel=INSIDE,
-        ),
+        _inside_option(min=1, help=r"Show this many filters of the second convolution.  \[default: 8]"),
     ] = None,
     filter_: Annotated[
         int | None,
-        typer.Option(
-            "--filter",
-            min=0,
-            help=r"Enlarge this filter of the first convolution, from 0.  \[default: 0]",
-            rich_help_panel=INSIDE,
+        _inside_option(
+            "--filter", min=0, help=r"Enlarge this filter of the first convolution, from 0.  \[default: 0]"
         ),
     ] = None,
     out: Annotated[
@@ -84,15 +72,17 @@ def report(
     choices = {"digit": digit, "index": index, "filters": filters, "filter": filter_}
     chosen = {name: value for name, value in choices.items() if value is not None}
     runs, source = _split_names(names)
-    refuse((digit is not None and index is not None, "--digit and --index both choose the image; remove one"))
+    refuse(
+        (digit is not None and index is not None, "--digit and --index both choose the image; remove one"),
+        (chosen and len(runs) > 1, f"--{next(iter(chosen), '')} needs a single run; remove it"),
+    )
     first, *_ = [read_environment(run) for run in runs]
-    refuse((chosen and len(runs) > 1, f"--{next(iter(chosen), '')} needs a single run; remove it"))
     named = source_or_default(source, first)
     if len(runs) > 1:
-        write_runs_comparison(runs, named, part, out)
+        _compare_runs(runs, named, part, out)
         return
     shown = named if part is Part.TRAIN else f"{named}, {part} part"
-    write_run_report(runs[0], load_digits(named, part.value), shown, out=out, chosen=chosen)
+    report_run(runs[0], load_digits(named, part.value), shown, out=out, chosen=chosen)
 
 
 def _split_names(names: list[str]) -> tuple[list[Path], str | None]:
@@ -104,7 +94,7 @@ def _split_names(names: list[str]) -> tuple[list[Path], str | None]:
     return [Path(name) for name in (others if has_source else names)], last if has_source else None
 
 
-def write_run_report(
+def report_run(
     run: Path,
     digits: Digits,
     source: str,
@@ -113,21 +103,26 @@ def write_run_report(
     chosen: Mapping[str, int] | None = None,
     as_json: bool = False,
 ) -> None:
-    """Write the report of a run and say where it is; `chosen` are attributes of `Choice`."""
-    started = time.perf_counter()
-    with _status("Report", as_json=as_json) as tell, _without_garbage_collection():
+    """Write the report of a run and show where it is; `chosen` are attributes of `Choice`."""
+
+    def write(tell: Tell) -> Path:
         from digit_recognizer.report import write_report
         from digit_recognizer.report.sections import Choice
 
-        choice = Choice(**chosen or {})
-        page = write_report(run, digits, source=source, out=out, choice=choice, on_section=tell)
-    _show_page(page, started, as_json=as_json)
+        gc.disable()  # looking for reference cycles among torch's objects takes a tenth of a report
+        try:
+            choice = Choice(**chosen or {})
+            return write_report(run, digits, source=source, out=out, choice=choice, on_section=tell)
+        finally:
+            gc.enable()
+
+    _show_page("Report", write, as_json=as_json)
 
 
-def write_runs_comparison(runs: list[Path], source: str, part: Part, out: Path | None) -> None:
-    """Write a page that compares runs and say where it is."""
-    started = time.perf_counter()
-    with _status("Comparison", as_json=False) as tell:
+def _compare_runs(runs: list[Path], source: str, part: Part, out: Path | None) -> None:
+    """Write a page that compares runs and show where it is."""
+
+    def write(tell: Tell) -> Path:
         from digit_recognizer.report import write_comparison
         from digit_recognizer.runs.run_folder import free_folder
         from digit_recognizer.sources import load_digits
@@ -135,33 +130,21 @@ def write_runs_comparison(runs: list[Path], source: str, part: Part, out: Path |
         tell("reading the digits")
         digits = load_digits(source, part.value)
         tell("predictions, figures and page")
-        page = write_comparison(runs, digits, source=source, out=out or free_folder("comparison"))
-    _show_page(page, started, as_json=False)
+        return write_comparison(runs, digits, source=source, out=out or free_folder("comparison"))
+
+    _show_page("Comparison", write)
 
 
-@contextmanager
-def _status(what: str, *, as_json: bool) -> Iterator[Callable[[str], None]]:
-    """Give a function that shows what is being done, on a terminal and only meanwhile."""
-    console = make_console()
-    if as_json or not console.is_terminal:
-        yield lambda _doing: None
-        return
-    with console.status(f"{what} …") as status:
-        yield lambda doing: status.update(f"{what}: {doing} …")
-
-
-@contextmanager
-def _without_garbage_collection() -> Iterator[None]:
-    """Switch off the search for reference cycles: among torch's objects it takes a tenth of a report."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-
-
-def _show_page(page: Path, started: float, *, as_json: bool) -> None:
+def _show_page(what: str, write: Callable[[Tell], Path], *, as_json: bool = False) -> None:
+    """Write a page, and meanwhile show on a terminal what is being done."""
     from digit_recognizer.cli.events import ReportWritten
     from digit_recognizer.cli.render import make_renderer
 
+    started = time.perf_counter()
+    console = make_console()
+    if as_json or not console.is_terminal:
+        page = write(lambda _doing: None)
+    else:
+        with console.status(f"{what} …") as status:
+            page = write(lambda doing: status.update(f"{what}: {doing} …"))
     make_renderer(as_json=as_json).show(ReportWritten(page, time.perf_counter() - started))

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any
 
 import typer
 
-from digit_recognizer.cli.options import CORRECTIONS, CorrectionsFile, ModelOption, refuse
+from digit_recognizer.cli.options import CorrectionsFile, ModelOption, corrections_option, refuse
 from digit_recognizer.cli.terminal import exit_on_interrupt
 
-ACCESS, LIMITS = "Access", "Limits"  # titles of groups of options
+_access_option = partial(typer.Option, rich_help_panel="Access")
+
+
+def _limit(help_: str, default: float) -> Any:
+    return typer.Option(help=rf"{help_}  \[default: {default}]", rich_help_panel="Limits")
 
 
 def serve(
@@ -26,85 +31,43 @@ def serve(
     ] = None,
     token: Annotated[
         str | None,
-        typer.Option(
-            help="Require the header 'Authorization: Bearer TOKEN'. DIGITS_TOKEN keeps it out of 'ps'.",
-            rich_help_panel=ACCESS,
+        _access_option(
+            help="Require the header 'Authorization: Bearer TOKEN'. DIGITS_TOKEN keeps it out of 'ps'."
         ),
     ] = None,
     no_token: Annotated[
-        bool | None,
-        typer.Option("--no-token", help="Answer other machines without a token.", rich_help_panel=ACCESS),
+        bool | None, _access_option("--no-token", help="Answer other machines without a token.")
     ] = None,
     allow_origin: Annotated[
         str | None,
-        typer.Option(
+        _access_option(
             metavar="ORIGINS",
             help="Allow pages of these origins to send requests (CORS), separated by commas.",
-            rich_help_panel=ACCESS,
         ),
     ] = None,
     allow_host: Annotated[
         str | None,
-        typer.Option(
+        _access_option(
             metavar="NAMES",
             help="Further names of this machine to accept in requests, separated by commas.",
-            rich_help_panel=ACCESS,
         ),
     ] = None,
     corrections: Annotated[
-        bool | None,
-        typer.Option(
-            "--corrections", help="Store the corrections made on the page.", rich_help_panel=CORRECTIONS
-        ),
+        bool | None, corrections_option("--corrections", help="Store the corrections made on the page.")
     ] = None,
     corrections_file: CorrectionsFile = None,
-    body_bytes: Annotated[
-        int | None,
-        typer.Option(help=r"The largest request.  \[default: 5000000]", rich_help_panel=LIMITS),
-    ] = None,
-    pixels: Annotated[
-        int | None,
-        typer.Option(help=r"The largest picture.  \[default: 25000000]", rich_help_panel=LIMITS),
-    ] = None,
-    images: Annotated[
-        int | None,
-        typer.Option(
-            help=r"The largest number of 28x28 images in a request.  \[default: 1024]", rich_help_panel=LIMITS
-        ),
-    ] = None,
+    body_bytes: Annotated[int | None, _limit("The largest request.", 5_000_000)] = None,
+    pixels: Annotated[int | None, _limit("The largest picture.", 25_000_000)] = None,
+    images: Annotated[int | None, _limit("The most 28x28 images in a request.", 1024)] = None,
     in_flight: Annotated[
-        int | None,
-        typer.Option(
-            help=r"The largest number of requests in progress; more get status 503.  \[default: 64]",
-            rich_help_panel=LIMITS,
-        ),
+        int | None, _limit("The most requests in progress; more get status 503.", 64)
     ] = None,
-    connections: Annotated[
-        int | None,
-        typer.Option(
-            help=r"The largest number of open connections.  \[default: 1000]", rich_help_panel=LIMITS
-        ),
-    ] = None,
-    request_seconds: Annotated[
-        float | None,
-        typer.Option(help=r"The time to answer a request.  \[default: 5]", rich_help_panel=LIMITS),
-    ] = None,
-    body_seconds: Annotated[
-        float | None,
-        typer.Option(
-            help=r"The time for a client to send a request.  \[default: 20]", rich_help_panel=LIMITS
-        ),
-    ] = None,
-    header_seconds: Annotated[
-        float | None,
-        typer.Option(help=r"The time for a client to send headers.  \[default: 5]", rich_help_panel=LIMITS),
-    ] = None,
+    connections: Annotated[int | None, _limit("The most open connections.", 1000)] = None,
+    request_seconds: Annotated[float | None, _limit("The time to answer a request.", 5)] = None,
+    body_seconds: Annotated[float | None, _limit("The time for a client to send a request.", 20)] = None,
+    header_seconds: Annotated[float | None, _limit("The time for a client to send headers.", 5)] = None,
     drain_seconds: Annotated[
-        float | None,
-        typer.Option(
-            help=r"The time to answer requests after SIGTERM, while not ready.  \[default: 0.5]",
-            rich_help_panel=LIMITS,
-        ),
+        float | None, _limit("The time to answer requests after SIGTERM, while not ready.", 0.5)
     ] = None,
 ) -> None:
     """Serve the page and the HTTP interface, by default to this machine only.

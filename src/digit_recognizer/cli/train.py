@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from digit_recognizer.cli.options import (
-    CORRECTIONS,
     DEFAULT_RECIPE,
-    OUTPUT,
     CorrectionsFile,
     Device,
     Json,
     Settings,
     Source,
+    corrections_option,
+    output_option,
     refuse,
 )
 from digit_recognizer.cli.terminal import INTERRUPTED, as_argument, command_line
@@ -32,9 +33,8 @@ if TYPE_CHECKING:
     from digit_recognizer.runs.environment import Environment
     from digit_recognizer.runs.history import EpochRecord
     from digit_recognizer.runs.metrics import Metrics
-    from digit_recognizer.training import FoldRun
 
-RUN_FOLDER = "Run folder"  # title of a group of options
+_folder_option = partial(typer.Option, rich_help_panel="Run folder")
 
 
 def train(
@@ -55,42 +55,26 @@ def train(
     folds: Annotated[int | None, typer.Option(min=2, help="Number of cross-validation folds.")] = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out",
-            "-o",
-            help=r"The run folder to create.  \[default: runs/<time>-<recipe>]",
-            rich_help_panel=RUN_FOLDER,
-        ),
+        _folder_option("--out", "-o", help=r"The run folder to create.  \[default: runs/<time>-<recipe>]"),
     ] = None,
     resume: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="RUN", help="Resume this run after the last completed step.", rich_help_panel=RUN_FOLDER
-        ),
+        Path | None, _folder_option(metavar="RUN", help="Resume this run after the last completed step.")
     ] = None,
     with_corrections: Annotated[
         bool,
-        typer.Option(
-            "--with-corrections",
-            help="Also train on the corrections made on the page.",
-            rich_help_panel=CORRECTIONS,
-        ),
+        corrections_option("--with-corrections", help="Also train on the corrections made on the page."),
     ] = False,
     start: Annotated[
         Path | None,
-        typer.Option(
+        corrections_option(
             "--from",
             metavar="RUN",
             help="Fine-tune this finished run, which takes seconds. Its recipe, split and source are kept.",
-            rich_help_panel=CORRECTIONS,
         ),
     ] = None,
     corrections_file: CorrectionsFile = None,
     report: Annotated[
-        bool,
-        typer.Option(
-            "--report", help="Write report.html into the run folder at the end.", rich_help_panel=OUTPUT
-        ),
+        bool, output_option("--report", help="Write report.html into the run folder at the end.")
     ] = False,
     json: Json = False,
 ) -> None:
@@ -127,10 +111,10 @@ def train(
     epochs = _epochs_in(changes) if resume else None
 
     from digit_recognizer import training
-    from digit_recognizer.cli.events import Finished, Step
+    from digit_recognizer.cli.events import CrossValidated, Finished, FoldDone, Step
     from digit_recognizer.cli.inputs import absolute_source
     from digit_recognizer.cli.render import showing
-    from digit_recognizer.cli.report import write_run_report
+    from digit_recognizer.cli.report import report_run
     from digit_recognizer.corrections import corrections_path
     from digit_recognizer.runs.metrics import read_metrics
     from digit_recognizer.runs.run_folder import free_folder
@@ -145,27 +129,36 @@ def train(
     with showing(as_json=json) as (show, stop):
         named = _choose_source(source, resume, start, show, resumes_folds=resumes_folds)
         digits = load_digits(named, "train")
-        follow = _Follower(folder, digits, show, stop)
         new: dict[str, Any] = {"seed": seed or 0, "source": absolute_source(named)}
         control: dict[str, Any] = {
             "device": device,
             "on_step": lambda progress: show(Step(progress)),
             "stop": stop,
         }
-        if resumes_folds:
-            follow.folds(training.resume_folds(folder, digits, **control))
-        elif folds:
-            follow.folds(training.cross_validate(digits, loaded, folder, folds=folds, **new, **control))
+        if folds or resumes_folds:
+            if folds is None:
+                runs = training.resume_folds(folder, digits, **control)
+            else:
+                runs = training.cross_validate(digits, loaded, folder, folds=folds, **new, **control)
+            with closing(runs):
+                for run in runs:
+                    _show_run(run.records, run.folder, digits, show, stop, resume=folder)
+                    metrics = read_metrics(run.folder)
+                    assert metrics.fold is not None
+                    show(FoldDone(run.number, metrics.seconds, metrics.fold))
+            show(CrossValidated(folder, training.read_plan(folder)))
         else:
             if resume:
                 records = training.resume(folder, digits, epochs=epochs, **control)
             else:
                 records = training.train(digits, loaded, folder, **new, **control)
-            used, environment = follow.run(records, folder, is_new=resume is None)
+            used, environment = _show_run(
+                records, folder, digits, show, stop, resume=folder, shows_corrections=not resume
+            )
             metrics = read_metrics(folder)
             show(Finished(folder, used, metrics, _next_command(folder, environment, metrics)))
     if report:
-        write_run_report(folder, digits, named, as_json=json)
+        report_run(folder, digits, named, as_json=json)
 
 
 def _epochs_in(changes: list[str]) -> int | None:
@@ -213,55 +206,40 @@ def _choose_source(
     return choose_source(source, show) if run is None else source_or_default(source, read_environment(run))
 
 
-class _Follower:
-    """Shows trainings until they end or are stopped; `folder` is that of the run or the cross-validation."""
+def _show_run(
+    records: Generator[EpochRecord],
+    run: Path,
+    digits: Digits,
+    show: Show,
+    stop: Flag,
+    *,
+    resume: Path,
+    shows_corrections: bool = False,
+) -> tuple[Recipe, Environment]:
+    """Show a run until it is finished; if it is stopped, say how to `resume` it, and exit."""
+    from digit_recognizer.cli.events import CorrectionsChosen, EpochDone, Started, Stopped
+    from digit_recognizer.recipes import load_recipe
+    from digit_recognizer.runs.environment import read_environment
+    from digit_recognizer.runs.run_folder import RECIPE, is_finished
+    from digit_recognizer.runs.split import read_split
 
-    def __init__(self, folder: Path, digits: Digits, show: Show, stop: Flag) -> None:
-        self._folder = folder
-        self._digits = digits
-        self._show = show
-        self._stop = stop
-
-    def run(self, records: Generator[EpochRecord], run: Path, *, is_new: bool) -> tuple[Recipe, Environment]:
-        """Show a run until it is finished, or exit."""
-        from digit_recognizer.cli.events import CorrectionsChosen, EpochDone, Started, Stopped
-        from digit_recognizer.recipes import load_recipe
-        from digit_recognizer.runs.environment import read_environment
-        from digit_recognizer.runs.run_folder import RECIPE, is_finished
-        from digit_recognizer.runs.split import read_split
-
-        environment = read_environment(run)
-        recipe = load_recipe(run / RECIPE)
-        fold = read_split(run, environment, len(self._digits)).fold
-        self._show(Started(run, recipe, len(self._digits) - (0 if fold is None else len(fold))))
-        if is_new and environment.corrections is not None:
-            self._show(CorrectionsChosen(environment.corrections))
-        try:
-            for record in records:
-                self._show(EpochDone(record, recipe))
-        except BaseException:
-            self._stop.set()  # if output fails, stop without finishing the run
-            records.close()
-            raise
-        if not is_finished(run):
-            command = command_line("train", "--resume", as_argument(self._folder))
-            self._show(Stopped(self._folder, command))
-            raise typer.Exit(INTERRUPTED)
-        return recipe, environment
-
-    def folds(self, runs: Generator[FoldRun]) -> None:
-        """Show the runs of a cross-validation until all are finished, or exit."""
-        from digit_recognizer import training
-        from digit_recognizer.cli.events import CrossValidated, FoldDone
-        from digit_recognizer.runs.metrics import read_metrics
-
-        with closing(runs):
-            for run in runs:
-                self.run(run.records, run.folder, is_new=False)
-                metrics = read_metrics(run.folder)
-                assert metrics.fold is not None
-                self._show(FoldDone(run.number, metrics.seconds, metrics.fold))
-        self._show(CrossValidated(self._folder, training.read_plan(self._folder)))
+    environment = read_environment(run)
+    recipe = load_recipe(run / RECIPE)
+    fold = read_split(run, environment, len(digits)).fold
+    show(Started(run, recipe, len(digits) - (0 if fold is None else len(fold))))
+    if shows_corrections and environment.corrections is not None:
+        show(CorrectionsChosen(environment.corrections))
+    try:
+        for record in records:
+            show(EpochDone(record, recipe))
+    except BaseException:
+        stop.set()  # if output fails, stop without finishing the run
+        records.close()
+        raise
+    if not is_finished(run):
+        show(Stopped(resume, command_line("train", "--resume", as_argument(resume))))
+        raise typer.Exit(INTERRUPTED)
+    return recipe, environment
 
 
 def _next_command(folder: Path, environment: Environment, metrics: Metrics) -> str:
