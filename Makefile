@@ -8,25 +8,30 @@ PICTURES ?=
 RECIPE ?= standard
 BIN := .venv/bin
 PEERS := .venv-peers/bin
+LOWEST := .venv-lowest/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e
 TRAIN_READY := .venv/.ready-train
 SERVE_READY := .venv/.ready-serve
 READY := .venv/.ready
 PEERS_READY := .venv-peers/.ready
 BROWSER_READY := .venv/.ready-browser
+LOWEST_READY := .venv-lowest/.ready
 
 # pip would compile 10,000 modules, of which training imports 3,000. Python compiles these when it first imports them,
 # and keeps them, which some containers forbid by a value here.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run serve test test-browser test-hostile browser-programs check bench bench-service bench-threads \
-robustness mnist model clean help
+.PHONY: run serve test test-browser test-hostile test-lowest test-quick coverage browser-programs check lint types bench \
+bench-service bench-threads robustness mnist model clean help
 
 help:
 	@echo "make run           train, report and evaluate on SOURCE=digit-recognizer.zip; default: data/, else the bundled digits"
 	@echo "make serve         start the page and the HTTP interface on http://127.0.0.1:8000"
 	@echo "make test          run the tests"
+	@echo "make test-quick    run the tests except the slow ones"
 	@echo "make test-browser  look at reports in Chromium; where missing, apt-get installs it and Java"
+	@echo "make test-lowest   run the tests with the lowest versions that pyproject.toml allows"
+	@echo "make coverage      run the tests and print the lines that they do not reach"
 	@echo "make test-hostile  send the service MUTATED=20000 damaged pictures: an hour"
 	@echo "make check         ruff, mypy, and the commands and links of the documentation"
 	@echo "make bench         measure this kind of processor on SOURCE, beside Keras and torch: half an hour or more"
@@ -44,6 +49,17 @@ run: $(TRAIN_READY)
 
 test: $(READY)
 	$(BIN)/pytest
+
+test-quick: $(READY)
+	$(BIN)/pytest -q -m "not slow"
+
+test-lowest: $(LOWEST_READY)
+	$(LOWEST)/pytest -W default
+
+coverage: $(READY)
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 serve: $(SERVE_READY)
 	$(BIN)/digits serve
@@ -63,11 +79,15 @@ browser-programs:
 	apt-get update && apt-get install -y --no-install-recommends $$missing; } || \
 	{ echo "the browser test needs" $$missing": install them, on Debian with 'apt install'" >&2; exit 1; }
 
-check: $(READY)
+check: lint types
+	$(BIN)/pytest -q tests/test_docs.py
+
+lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(READY)
 	$(BIN)/mypy
-	$(BIN)/pytest -q tests/test_docs.py
 
 bench: $(TRAIN_READY) $(PEERS_READY)
 	$(BIN)/python benchmarks/bench.py $(or $(SOURCE),data/digit-recognizer.zip) \
@@ -114,10 +134,19 @@ $(BROWSER_READY): $(READY)
 	$(INSTALL) '.[browser]'
 	@touch $@
 
+# Old releases of torch bring several GB for NVIDIA's processors: set UV_TORCH_BACKEND=cpu to avoid them. Old packages
+# beside new ones cause warnings, so warnings do not fail these tests.
+$(LOWEST_READY): pyproject.toml
+	$(PYTHON) -m venv .venv-lowest
+	$(LOWEST)/pip install --quiet --disable-pip-version-check uv
+	$(LOWEST)/uv pip install --quiet --python $(LOWEST)/python --resolution lowest-direct \
+	-e '.[train,tune,serve,pdf,dev]'
+	@touch $@
+
 $(PEERS_READY): benchmarks/requirements-peers.txt
 	$(PYTHON) -m venv .venv-peers
 	$(PEERS)/pip install --quiet --disable-pip-version-check --no-compile -r $<
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-peers .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-peers .venv-lowest .pytest_cache .mypy_cache .ruff_cache .hypothesis
