@@ -96,18 +96,6 @@ def test_clear_asks_and_says_how_many(answer, status, left, folder):
     assert CorrectionStore(folder / "runs/corrections.sqlite").count() == left
 
 
-@pytest.mark.parametrize("action", ["list", "export mine.csv", "clear --yes"])
-@pytest.mark.usefixtures("folder")
-def test_a_file_that_is_missing_or_something_else_is_one_sentence(run_command, action):
-    with closing(sqlite3.connect("foreign.sqlite")) as other:
-        other.execute("CREATE TABLE notes (text TEXT)")
-    Path("damaged.sqlite").write_bytes(b"SQLite format 3\0" + b"nonsense" * 500)
-    for name in ("missing.sqlite", "foreign.sqlite", "damaged.sqlite"):
-        assert_refused(run_command(f"corrections {action} --corrections-file {name}"), name)
-    assert not Path("missing.sqlite").exists()
-    assert not Path("mine.csv").exists()
-
-
 def test_clear_waits_for_nobody_for_ever(folder, run_command, monkeypatch):
     monkeypatch.setattr("digit_recognizer.corrections.BUSY_TIMEOUT_SECONDS", 0.05)
     path = folder / "runs/corrections.sqlite"

@@ -208,12 +208,6 @@ def test_a_missing_or_empty_file_stays_so_if_it_is_only_read(file):
     assert not file.read_bytes()
 
 
-def test_a_file_of_a_newer_version_is_refused(filled):
-    with closing(sqlite3.connect(filled.path)) as other:
-        other.execute("PRAGMA user_version = 2")
-    assert says(refusal(lambda: CorrectionStore(filled.path)), filled.path, "format 2", "format 1", "upgrade")
-
-
 def test_damage_anywhere_is_reported_or_harmless(file):
     """Cut the file, or change a block of it: an error of ours, or everything is there."""
     store = CorrectionStore(file)
