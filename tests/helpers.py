@@ -105,7 +105,7 @@ def history_without_times(folder: Path) -> list[dict[str, str]]:
 
 
 def follow_until(step: int, begin: Callable[..., Iterable[object]]) -> None:
-    """Take what `begin` gives, and stop its training behind a step, counted from 1."""
+    """Consume what `begin` yields, and stop its training after a step, counted from 1."""
     stop, done = Event(), []
 
     def on_step(progress: object) -> None:

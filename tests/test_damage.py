@@ -141,8 +141,8 @@ READ = {
     "search": ["study/study.db"],
 }
 HARMLESS = {
-    ("resume", f"stopped/{STATE}", "missing"),  # begins anew
-    ("search", "study/study.db", "missing"),  # so does this
+    ("resume", f"stopped/{STATE}", "missing"),  # training starts over
+    ("search", "study/study.db", "missing"),  # so does the search
     ("search", "study/study.db", "empty"),
     *(("recognize", "finished/metrics.json", damage) for damage in ANY if damage != "missing"),  # not read
     *(

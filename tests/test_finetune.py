@@ -314,7 +314,7 @@ def test_a_setting_that_does_not_fit_is_refused(start, file, setting, facts):
     assert says(refusal(lambda: fine_tuning(start, file, [setting])), *facts)
 
 
-# What is refused leaves nothing behind
+# What is refused, before anything is written
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def test_members_are_trained_one_after_the_other_with_all_epochs_each(whole):
     history = read_history(whole / "history.csv")
     assert [(each.member, each.epoch) for each in history] == [(1, 1), (1, 2), (2, 1), (2, 2), (3, 1), (3, 2)]
     rates = [each.learning_rate for each in history]
-    assert rates[:2] == rates[2:4] == rates[4:]  # the cycle begins anew
+    assert rates[:2] == rates[2:4] == rates[4:]  # the cycle starts again
     metrics = metrics_of(whole)
     assert (metrics["members"], metrics["epochs"]) == (3, 6)
     assert metrics["seconds"] == pytest.approx(sum(each.seconds for each in history))
