@@ -1,4 +1,4 @@
-"""What the benchmarks have in common: children in processes of their own, and the machine."""
+"""What the benchmarks share: measurements in child processes, and a description of the machine."""
 
 from __future__ import annotations
 
@@ -19,22 +19,6 @@ from digit_recognizer import DigitsError, __version__
 from digit_recognizer.files import write_json
 from digit_recognizer.machine import processor_name
 
-__all__ = [
-    "KINDS",
-    "BenchmarkError",
-    "at_least",
-    "cached_environment",
-    "cores",
-    "facts_of_machine",
-    "kind_of",
-    "measure_and_write",
-    "own_versions",
-    "peers_versions",
-    "processor_kind",
-    "run_child",
-    "say",
-]
-
 HERE = Path(__file__).parent
 PEERS = ("tensorflow", "keras", "numpy")
 X86_KINDS = {"amx_bf16": "amx", "avx512_bf16": "avx512-bf16", "avx512f": "avx512", "avx2": "avx2"}  # by flag
@@ -44,16 +28,16 @@ NO_LIMIT = ("", "all", "default")  # values of these
 
 
 class BenchmarkError(Exception):
-    """Something that ends the benchmark, in a sentence."""
+    """An error that ends the benchmark; the message is for the user."""
 
 
 def measure_and_write(
     arguments: argparse.Namespace, run: Callable[[argparse.Namespace, Path], dict[str, Any]]
 ) -> int:
-    """Let `run` measure in a folder of its own, write what it reports, and return the exit status."""
+    """Call `run` with a temporary folder, write its report, and return the exit status."""
     try:
         if arguments.output is not None and not arguments.output.absolute().parent.is_dir():
-            raise BenchmarkError(f"cannot write {arguments.output}: there is no such folder")
+            raise BenchmarkError(f"cannot write {arguments.output}: the folder does not exist")
         with TemporaryDirectory(prefix="digits-benchmark-") as folder:
             report = run(arguments, Path(folder))
         if arguments.output is not None:
@@ -79,7 +63,7 @@ def facts_of_machine() -> dict[str, Any]:
 
 
 def processor_kind() -> str:
-    """Return the kind of this machine's processor: one of `KINDS`, with any limits set in the environment."""
+    """Return the kind of this machine's processor: one of `KINDS`, and limits set in the environment."""
     cpuinfo = Path("/proc/cpuinfo")
     flags = re.search(r"^flags\s*:(.*)", cpuinfo.read_text("utf-8") if cpuinfo.exists() else "", re.MULTILINE)
     found = set(flags[1].split()) if flags else set()
@@ -89,17 +73,17 @@ def processor_kind() -> str:
 def kind_of(system: str, machine: str, flags: set[str], environment: Mapping[str, str]) -> str:
     """Return the kind of a processor.
 
-    A processor limited to older instructions is no example of an older processor, so it has a name of its
-    own, such as ``amx-limited-to-avx2``.
+    A processor that is limited to older instructions does not represent an older processor, so it has a
+    separate name, such as ``amx-limited-to-avx2``.
 
     Parameters
     ----------
     system, machine
         As `platform` names them, such as ``Linux`` and ``x86_64``.
     flags
-        Of an x86 processor in Linux, from ``/proc/cpuinfo``.
+        From ``/proc/cpuinfo``, for an x86 processor on Linux.
     environment
-        Where variables may limit the instructions that torch, oneDNN and MKL use.
+        Environment variables; some limit the instructions that torch, oneDNN and MKL use.
     """
     if machine in ("arm64", "aarch64"):
         kind = "apple" if system == "Darwin" else "arm"
@@ -111,32 +95,27 @@ def kind_of(system: str, machine: str, flags: set[str], environment: Mapping[str
 
 
 def own_versions() -> dict[str, str]:
-    """Return those of Python and of this package."""
+    """Return the versions of Python and of this package."""
     return {"python": platform.python_version(), "digit_recognizer": __version__}
 
 
 def run_child(folder: Path, peers_python: Path | None, action: str, job: dict[str, Any]) -> dict[str, Any]:
-    """Run one measurement in a fresh process and return what it found.
+    """Run one measurement in a new process and return its result; `BenchmarkError` if it fails.
 
     Parameters
     ----------
     folder
-        Where the job may be written down.
+        A folder for the job file.
     peers_python
-        The Python of the environment with Keras, which then does it; None for ours.
+        The Python of the environment with Keras, to measure there; None for our own.
     action, job
-        A function of the child, and its arguments.
-
-    Raises
-    ------
-    BenchmarkError
-        It failed; with the end of what it said.
+        A function in the child's script, and its arguments.
     """
     script = HERE / ("_own_child.py" if peers_python is None else "_keras_child.py")
     python = sys.executable if peers_python is None else str(peers_python)
-    paper = folder / "job.json"
-    paper.write_text(json.dumps(job), "utf-8")
-    command = [python, str(script), action, str(paper)]
+    job_file = folder / "job.json"
+    job_file.write_text(json.dumps(job), "utf-8")
+    command = [python, str(script), action, str(job_file)]
     done = subprocess.run(command, capture_output=True, text=True, env=quiet_environment(), check=False)
     if done.returncode:
         raise BenchmarkError(f"{script.name} {action} failed:\n{done.stderr[-3000:]}")
@@ -144,7 +123,7 @@ def run_child(folder: Path, peers_python: Path | None, action: str, job: dict[st
 
 
 def at_least(least: int) -> Any:
-    """Return a reader of whole numbers from `least` on, for argparse."""
+    """Return a type for argparse: integers from `least`."""
 
     def number(text: str) -> int:
         value = int(text)
@@ -156,7 +135,7 @@ def at_least(least: int) -> Any:
 
 
 def quiet_environment() -> dict[str, str]:
-    """Return an environment in which TensorFlow is quiet and neither engine sees a GPU."""
+    """Return environment variables that silence TensorFlow and hide GPUs."""
     return {
         **os.environ,
         "CUDA_VISIBLE_DEVICES": "-1",
@@ -166,7 +145,7 @@ def quiet_environment() -> dict[str, str]:
 
 
 def cached_environment(bytecode: Path) -> dict[str, str]:
-    """Return an environment in which Python keeps compiled modules, as an installed package has them."""
+    """Return environment variables that make Python keep compiled modules, like an installed package."""
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     return {**kept, "PYTHONPYCACHEPREFIX": str(bytecode)}
 
@@ -178,7 +157,7 @@ def peers_versions(python: Path) -> dict[str, str]:
         done = subprocess.run([python.absolute(), "-c", code], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         raise BenchmarkError(
-            f"{python} is no Python with Keras and TensorFlow: 'make bench' makes one"
+            f"{python} is not a Python with Keras and TensorFlow: run 'make bench' to create one"
         ) from None
     return dict(zip(PEERS, done.stdout.split(), strict=True))
 

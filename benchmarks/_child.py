@@ -1,4 +1,4 @@
-"""What a measurement in a process of its own needs, in our environment and in the peers' alike."""
+"""What a measurement in a separate process needs, in our environment and in that of Keras."""
 
 from __future__ import annotations
 
@@ -10,20 +10,17 @@ from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
 from typing import Any
 
-__all__ = ["main", "peak_bytes"]
-
 
 def main(*actions: Callable[..., dict[str, Any]]) -> None:
-    """Call the action named on the command line with the arguments in a file of JSON; print the result."""
+    """Call the action named on the command line with the arguments in a JSON file, and print the result."""
     action = {action.__name__: action for action in actions}[sys.argv[1]]
     print(json.dumps(action(**json.loads(Path(sys.argv[2]).read_text("utf-8")))))
 
 
 def peak_bytes() -> int:
-    """Return the most memory that this process had at once, Python and its libraries included.
+    """Return the peak memory of this process, including Python and its libraries.
 
-    On Linux ``ru_maxrss`` starts from what the parent had when it started this process, so the system's
-    own record of this process is read instead.
+    On Linux, ``ru_maxrss`` starts from the memory of the parent process, so ``/proc`` is read instead.
     """
     if sys.platform == "linux":
         status = Path("/proc/self/status").read_text("utf-8")

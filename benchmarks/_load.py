@@ -1,7 +1,7 @@
-"""A client that asks as fast as it is answered, in a process of its own: many connections, little work.
+"""A load generator in a separate process: many connections, each sends requests as fast as they are answered.
 
-It reads a job from standard input, and prints one line of JSON: how many were answered with which status, how
-long each took, and how long all did.
+It reads a job from standard input and prints one line of JSON: the number of answers with each status, the
+time of each answer, and the total time.
 """
 
 from __future__ import annotations
@@ -15,15 +15,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-__all__ = ["load", "request_of"]
-
-END = b"\r\n\r\n"
-LENGTH = b"content-length: "
-PATIENCE = 30.0  # seconds without an answer
+HEADERS_END = b"\r\n\r\n"
+CONTENT_LENGTH = b"content-length: "
 
 
 def request_of(path: str, kind: str = "", body: bytes = b"") -> bytes:
-    """Return a whole request over HTTP/1.1."""
+    """Return a complete HTTP/1.1 request."""
     lines = [f"{'POST' if body else 'GET'} {path} HTTP/1.1", "Host: localhost"]
     if body:
         lines += [f"Content-Type: {kind}", f"Content-Length: {len(body)}"]
@@ -31,7 +28,7 @@ def request_of(path: str, kind: str = "", body: bytes = b"") -> bytes:
 
 
 class Client(asyncio.Protocol):
-    """One connection: sends a request, waits for the whole answer, sends the next."""
+    """One connection: sends a request, waits for the complete answer, sends the next."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -44,13 +41,13 @@ class Client(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._answer += data
-        behind = self._answer.find(END)
-        if behind < 0:
+        end = self._answer.find(HEADERS_END)
+        if end < 0:
             return
-        head = self._answer[:behind]
-        start = head.find(LENGTH) + len(LENGTH)
+        head = self._answer[:end]
+        start = head.find(CONTENT_LENGTH) + len(CONTENT_LENGTH)
         length = int(head[start:].split(b"\r\n", 1)[0])
-        if len(self._answer) < behind + len(END) + length:
+        if len(self._answer) < end + len(HEADERS_END) + length:
             return
         self._run.count(head[9:12].decode(), time.perf_counter() - self._sent)
         self._answer = b""
@@ -75,7 +72,7 @@ class Client(asyncio.Protocol):
 
 
 class Run:
-    """How many requests are left, and what came of the others."""
+    """The state of a load test: how many requests remain, and the results of the others."""
 
     def __init__(self, port: int, request: bytes, connections: int, requests: int) -> None:
         self.request = request
@@ -120,7 +117,7 @@ class Run:
 
 
 def load(port: int, request: bytes, connections: int, requests: int) -> dict[str, Any]:
-    """Ask in a process of its own, and return what it found."""
+    """Run a load test in a separate process, and return its result."""
     job = {"port": port, "request": request.hex(), "connections": connections, "requests": requests}
     command = [sys.executable, str(Path(__file__))]
     done = subprocess.run(command, input=json.dumps(job), capture_output=True, text=True, check=True)

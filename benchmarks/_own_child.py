@@ -1,6 +1,6 @@
-"""One measurement of digit_recognizer in a process of its own; a benchmark starts it.
+"""One measurement of digit_recognizer in a separate process, which a benchmark starts.
 
-The result goes to standard output as one line of JSON.
+The result is one line of JSON on standard output.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ from _child import main, peak_bytes
 WARM_UP = 2_560  # images predicted before the clock starts
 SINGLES = 1_000  # images predicted one by one
 TORCH_BATCH = 256  # images
-INK = 255  # a pixel's value where the ink is full
-MATRIX = 2_048  # rows and columns
+INK = 255  # the value of a pixel with full ink
+MATRIX_SIDE = 2_048
 PRODUCTS = 30
 TELEPHONE_NUMBER = 11  # digits
 DRAWING = 280  # pixels along each side
 SINGLES_TO_WARM_UP = 10
-COMPARED = 512  # images whose probabilities are held against Keras's
+COMPARED = 512  # images whose probabilities are compared with Keras's
 
 
 def learn(arrays: str, recipe: str, settings: list[str], seed: int, run: str) -> dict[str, Any]:
-    """Train a recipe; return how accurate it was after each epoch, and the seconds that each took.
+    """Train a recipe; return the accuracy after each epoch, and the seconds of each.
 
-    After the last epoch that is the accuracy of the finished model, which looks again at images that it is
-    unsure of, shifted, as the recipe says; before it, that of the network alone.
+    After the last epoch, this is the accuracy of the finished model, which predicts unsure images again,
+    shifted, if the recipe says so; before, it is the accuracy of the network alone.
 
     Parameters
     ----------
     arrays
         Archive with ``images`` uint8 (N, 28, 28) and ``labels`` int64 (N,).
     recipe, settings, seed
-        What to train.
+        The recipe to train.
     run
-        The run folder to make.
+        The run folder to create.
     """
     from digit_recognizer import Digits, load_recipe
     from digit_recognizer import train as train_recipe
@@ -73,29 +73,29 @@ def learn(arrays: str, recipe: str, settings: list[str], seed: int, run: str) ->
 
 
 def peak(precision: str) -> dict[str, Any]:
-    """Return how many floating-point operations a second a product of two large matrices reaches."""
+    """Return the floating-point operations per second of a product of two large matrices."""
     import torch
 
-    first, second = torch.randn(2, MATRIX, MATRIX, dtype=getattr(torch, precision))
+    first, second = torch.randn(2, MATRIX_SIDE, MATRIX_SIDE, dtype=getattr(torch, precision))
     seconds = []
     for _ in range(PRODUCTS):
         started = time.perf_counter()
         first @ second
         seconds.append(time.perf_counter() - started)
-    return {"operations_per_second": 2 * MATRIX**3 / min(seconds)}
+    return {"operations_per_second": 2 * MATRIX_SIDE**3 / min(seconds)}
 
 
 def recognise(arrays: str, run: str | None, probabilities: str) -> dict[str, Any]:
-    """Return images a second, and seconds for one image, of ``Recognizer.predict``.
+    """Return the images per second, and the seconds for one image, of ``Recognizer.predict``.
 
     Parameters
     ----------
     arrays
         Archive with ``predicted`` uint8 (N, 28, 28).
     run
-        The run folder whose model predicts; None for the model that comes with the package.
+        The run folder of the model; None for the included model.
     probabilities
-        Where to put those of the first images, float32 (512, 10).
+        The file to write those of the first images to, float32 (512, 10).
     """
     from digit_recognizer import Recognizer
 
@@ -109,16 +109,16 @@ def recognise(arrays: str, run: str | None, probabilities: str) -> dict[str, Any
 def recognise_with_torch(
     arrays: str, run: str | None, probabilities: str, recipe: str, weights: str
 ) -> dict[str, Any]:
-    """Return the same of torch, with the same network and weights, images prepared beforehand.
+    """Return the same for torch, with the same network and weights, and images prepared before.
 
     Parameters
     ----------
     arrays, run, probabilities
-        As `recognise`'s.
+        As in `recognise`.
     recipe
-        Whose network it is.
+        The recipe of the network.
     weights
-        Where to put the weights in Keras's layout, as an .npz archive.
+        The .npz archive to write the weights to, in Keras's layout.
     """
     import torch
 
@@ -142,7 +142,7 @@ def recognise_with_torch(
 
 
 def weights_of(run: str | None) -> dict[str, np.ndarray]:
-    """Return the weights of a run, or those in the model that comes with the package, by their names."""
+    """Return the weights of a run, or of the included model, by their names."""
     if run is not None:
         from safetensors.numpy import load_file
 
@@ -161,7 +161,7 @@ def weights_of(run: str | None) -> dict[str, np.ndarray]:
 
 
 def keras_weights(network: Any) -> dict[str, np.ndarray]:
-    """Return a network's weights as Keras keeps them: channels last, and in the order in, out."""
+    """Return a network's weights in Keras's layout: channels last, inputs before outputs."""
     from digit_recognizer.networks.summary import summarise_layers
 
     side = 0  # of the last image; 0 after the first dense layer
@@ -178,7 +178,7 @@ def keras_weights(network: Any) -> dict[str, np.ndarray]:
 
 
 def keras_order(values: np.ndarray, side: int) -> np.ndarray:
-    """Return a weight with its axes as Keras has them; a dense layer's `side` is that of the image before."""
+    """Return a weight with Keras's axes; `side` is the side of the image before a dense layer."""
     if values.ndim == 4:
         return values.transpose(2, 3, 1, 0)
     if values.ndim == 2 and side:  # channels came before rows and columns
@@ -188,7 +188,7 @@ def keras_order(values: np.ndarray, side: int) -> np.ndarray:
 
 
 def _speed(predict_all: Any, images: Any) -> dict[str, float]:
-    """Return images a second in one call, and the median of the seconds that calls with one image take."""
+    """Return the images per second in one call, and the median seconds of calls with one image."""
     predict_all(images[:WARM_UP])
     started = time.perf_counter()
     predict_all(images)
@@ -224,12 +224,7 @@ def draw_pictures(folder: str, seed: int) -> dict[str, Any]:
 def read_photo(model: str | None, photo: str) -> dict[str, Any]:
     """Return the seconds that ``Recognizer.read`` takes, and the process's peak memory in bytes after it.
 
-    Parameters
-    ----------
-    model
-        Of which run; of the model that comes with the package if None.
-    photo
-        Its file.
+    `model` is a run folder, or None for the included model.
     """
     from digit_recognizer import Recognizer
 
@@ -243,7 +238,7 @@ def read_photo(model: str | None, photo: str) -> dict[str, Any]:
 
 
 def read_drawing(model: str | None, drawing: str, repeats: int) -> dict[str, Any]:
-    """Return the seconds that each call of ``Recognizer.read_single`` takes; arguments as `read_photo`'s."""
+    """Return the seconds of each call of ``Recognizer.read_single``; arguments as in `read_photo`."""
     from PIL import Image
 
     from digit_recognizer import Recognizer
@@ -259,24 +254,24 @@ def read_drawing(model: str | None, drawing: str, repeats: int) -> dict[str, Any
 
 
 def predict_rate(images: int, seconds: float) -> dict[str, Any]:
-    """Return the images a second of ``Recognizer.predict``, so many in a call."""
+    """Return the images per second of ``Recognizer.predict``, with `images` in each call."""
     from digit_recognizer import Recognizer
 
     recognizer = Recognizer()
     pixels = np.random.default_rng(0).integers(0, INK + 1, (images, 28, 28)).astype(np.uint8)
-    return {"rate": images * _calls_a_second(lambda: recognizer.predict(pixels), seconds)}
+    return {"rate": images * _calls_per_second(lambda: recognizer.predict(pixels), seconds)}
 
 
 def read_rate(photo: str, seconds: float) -> dict[str, Any]:
-    """Return how often a second ``Recognizer.read`` reads a photo."""
+    """Return how many times per second ``Recognizer.read`` reads a photo."""
     from digit_recognizer import Recognizer
 
     recognizer = Recognizer()
-    return {"rate": _calls_a_second(lambda: recognizer.read(photo), seconds)}
+    return {"rate": _calls_per_second(lambda: recognizer.read(photo), seconds)}
 
 
-def _calls_a_second(call: Any, seconds: float) -> float:
-    """Return how often a second something can be called, after a first call, over at least some seconds."""
+def _calls_per_second(call: Any, seconds: float) -> float:
+    """Return the calls per second, after a first call, over at least `seconds`."""
     call()
     calls, started = 0, time.perf_counter()
     while (passed := time.perf_counter() - started) < seconds:
@@ -295,9 +290,9 @@ def load(source: str) -> dict[str, Any]:
 
 
 def command(words: list[str], environment: dict[str, str]) -> dict[str, Any]:
-    """Return the seconds that a whole process of ``digits`` takes, and its peak memory in bytes.
+    """Return the seconds that a process of ``digits`` takes, and its peak memory in bytes.
 
-    On Linux the memory counts from this process's, which is smaller; the benchmark itself is not.
+    On Linux, the figure starts from the memory of the parent: of this small process, not of the benchmark.
     """
     line = [sys.executable, "-m", "digit_recognizer", *words]
     started = time.perf_counter()

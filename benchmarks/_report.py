@@ -1,4 +1,4 @@
-"""What a benchmark measured ► medians, ratios within a turn, an aligned table."""
+"""Turn figures into medians, ratios within a turn, and an aligned table."""
 
 from __future__ import annotations
 
@@ -8,20 +8,10 @@ from math import floor, log10
 from statistics import median
 from typing import Any
 
-__all__ = [
-    "Measured",
-    "Summary",
-    "aligned",
-    "as_json",
-    "ratios_in_turn",
-    "summarise",
-    "table",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One figure: what was measured, in which place of the run, and what came out."""
+    """One figure: what was measured, in which turn, and its value."""
 
     key: str
     turn: int
@@ -30,9 +20,9 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """One row of the table: a label and its values over the repeats.
+    """One row of the table: a label and its values.
 
-    `tries` says how many values there could be, where some tries may give none.
+    `tries` is the number of attempts, if some of them may give no value.
     """
 
     section: str
@@ -43,7 +33,7 @@ class Summary:
 
     @property
     def spread(self) -> str:
-        """Median, least and most, and how many of the tries gave a value, for a table in Markdown."""
+        """Median, minimum, maximum, and how many attempts gave a value, for a Markdown table."""
         seldom = f"in {len(self.values)} of {self.tries}" if len(self.values) < self.tries else ""
         figures = (
             [rounded(value, self.unit) for value in _statistics(self.values).values()] if self.values else []
@@ -53,7 +43,7 @@ class Summary:
 
 
 def summarise(figures: Iterable[Measured], key: str, section: str, label: str, unit: str) -> Summary:
-    """Gather the figures of one key; the order is that of the run."""
+    """Collect the figures of one key, in their order."""
     return Summary(section, label, unit, tuple(figure.value for figure in figures if figure.key == key))
 
 
@@ -68,13 +58,13 @@ def ratios_in_turn(figures: Sequence[Measured], first: str, second: str) -> tupl
 
 
 def table(rows: Sequence[Summary]) -> str:
-    """Return the rows as text: label, unit, median, least and most, in aligned columns."""
+    """Return the rows as text: label, unit, median, minimum and maximum, in aligned columns."""
     shown = [row for row in rows if row.values]
     return aligned(["", "", "median", "min", "max"], [(row.section, _cells(row)) for row in shown])
 
 
 def aligned(heads: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> str:
-    """Return rows, each a section and its cells, as text: in columns, under their sections' names."""
+    """Return rows, each a section and its cells, as text in columns below the names of the sections."""
     widths = [max(map(len, column)) for column in zip(heads, *(cells for _, cells in rows), strict=True)]
     lines = [_line(heads, widths)]
     before = ""
@@ -86,12 +76,12 @@ def aligned(heads: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> 
 
 
 def as_json(rows: Sequence[Summary]) -> list[Mapping[str, Any]]:
-    """Return the rows as JSON's values, statistics included."""
+    """Return the rows for JSON, with their statistics."""
     return [{**asdict(row), **_statistics(row.values)} for row in rows if row.values]
 
 
 def rounded(value: float, unit: str) -> str:
-    """Return a figure to three digits; percentages to the hundredth, counts as they are."""
+    """Return a figure with three digits; percentages with two decimals, counts as they are."""
     if unit in ("%", ""):
         return format(value, ".2f" if unit else ".0f")
     return format(value, f",.{min(3, max(0, 2 - floor(log10(abs(value) or 1))))}f")

@@ -1,4 +1,4 @@
-"""How long reading takes, and how much memory: each in processes of its own."""
+"""Time and memory of reading, measured in separate processes."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from pathlib import Path
 from _bench import BenchmarkError, cached_environment, run_child
 from _verdicts import Row, at_most, spread
 
-__all__ = ["speed_rows"]
-
 REPEATS = 5
 DRAWINGS = 100
 PHOTO_SECONDS, PHOTO_MEMORY = at_most(1), at_most(400)
@@ -21,13 +19,7 @@ SECTION = "Speed: the median, from the least to the most"
 
 
 def speed_rows(folder: Path, model: Path | None, seed: int) -> Iterator[Row]:
-    """Draw pictures into a folder and time how they are read.
-
-    Parameters
-    ----------
-    model
-        A run folder or model; the model that comes with the package if None.
-    """
+    """Draw pictures into a folder, and measure reading them with a model; None is the included model."""
     pictures = run_child(folder, None, "draw_pictures", {"folder": str(folder), "seed": seed})
     job = {"model": None if model is None else str(model)}
     photo = {**job, "photo": pictures["photo"]}
@@ -43,7 +35,7 @@ def speed_rows(folder: Path, model: Path | None, seed: int) -> Iterator[Row]:
 
 
 def _seconds_of_processes(folder: Path, picture: str, model: Path | None) -> list[float]:
-    """Time whole processes; the first, which compiles the modules, does not count."""
+    """Time complete processes, without the first, which compiles the modules."""
     command = [sys.executable, "-m", "digit_recognizer", "read", picture]
     if model is not None:
         command += ["--model", str(model)]

@@ -1,10 +1,10 @@
 """How fast digit_recognizer is on this machine's processor, beside Keras 3 on TensorFlow and torch.
 
     python benchmarks/bench.py digit-recognizer.zip            # writes benchmarks/results-<kind>.json
-    python benchmarks/bench.py digit-recognizer.zip --short    # only to see whether it runs; writes nothing
+    python benchmarks/bench.py digit-recognizer.zip --short    # a quick test; writes nothing
 
-Each measurement has a process of its own, and in each turn ours and the others' stand next to each other.
-benchmarks/README.md says what is measured; `results.py` says which rows the figures give.
+Each measurement runs in its own process. In each turn, our measurement and those of the others follow each
+other directly. benchmarks/README.md describes what is measured; `results.py` turns the figures into rows.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ from results import COMPARED, MARKS, THEIRS, summaries
 
 SHIPPED = "reader"  # the recipe of the model that comes with the package
 HELD_OUT = "split.validation=0.2"
-PARAMETERS = 887_530  # of five-layer, on either side
-TOLERANCE = 1e-4  # of a probability, between the engines in float32
-OPERATIONS = 6  # of floating point for a product in training: multiply and add, forward and twice backward
-BUSY = 0.5  # load average above which other work disturbs the figures
+PARAMETERS = 887_530  # of five-layer, ours and Keras's
+MAX_DIFFERENCE = 1e-4  # of a probability, between the engines in float32
+OPERATIONS_PER_PRODUCT = 6  # in training: multiply and add, once forward and twice backward
+MAX_LOAD_AVERAGE = 0.5  # above this, other programs disturb the figures
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +55,11 @@ class Extent:
     Attributes
     ----------
     images
-        Of the archive's, to train on and to validate; all of them if None.
+        Images of the archive for training and validation; None for all.
     settings
-        What is changed in our recipes.
+        Changes of our recipes.
     keras_epochs
-        At most, in Keras's whole training.
+        Maximum epochs in Keras's complete training.
     timed_images, timed_epochs
         For the speed of training `five-layer`; the first epoch is the warm-up.
     predicted
@@ -79,7 +79,7 @@ SHORT = Extent(2_000, ("epochs=1",), 1, 430, 2, 3_000)
 
 @dataclass(slots=True)
 class Bench:
-    """A benchmark at work: where it works, and what it has found so far."""
+    """A running benchmark: its folder, its data, and the figures so far."""
 
     folder: Path
     peers_python: Path
@@ -99,24 +99,24 @@ class Bench:
         return str(self.folder / "timed.npz")
 
     def note(self, key: str, turn: int, value: float | None) -> None:
-        """Keep a figure, where there is one."""
+        """Record a figure, if there is one."""
         if value is not None:
             self.figures.append(Measured(key, turn, value))
             say(f"  {key:36} {value:12,.4g}")
 
     def run(self, action: str, job: dict[str, Any], *, keras: bool = False) -> dict[str, Any]:
-        """Measure once in a process of its own."""
+        """Measure once in a separate process."""
         return run_child(self.folder, self.peers_python if keras else None, action, job)
 
     def train(self, recipe: str, settings: tuple[str, ...], turn: int, arrays: str) -> dict[str, Any]:
-        """Train one of our recipes; its run stays until the next."""
+        """Train one of our recipes; its run folder stays until the next training."""
         run = self.folder / recipe
         shutil.rmtree(run, ignore_errors=True)
         job = {"recipe": recipe, "settings": [HELD_OUT, *settings], "seed": turn, "run": str(run)}
         return self.run("learn", {"arrays": arrays, **job})
 
     def train_keras(self, digits: Digits, turn: int, arrays: str, **options: Any) -> dict[str, Any]:
-        """Train the notebook's network in Keras, on the images that ours would train on."""
+        """Train the notebook's network in Keras, on the same images as our recipe."""
         recipe = load_recipe(THEIRS, [HELD_OUT])
         split = split_digits(digits, recipe, seed=turn)
         rows = self.folder / "rows.npz"
@@ -132,7 +132,7 @@ def main() -> int:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description="Measure training, prediction and whole commands beside Keras and torch.",
-        epilog="The environment with Keras is made by 'make bench'.",
+        epilog="'make bench' creates the environment with Keras.",
     )
     parser.add_argument("source", metavar="SOURCE", help="the competition's archive")
     parser.add_argument(
@@ -148,17 +148,15 @@ def parse_arguments() -> argparse.Namespace:
         type=at_least(0),
         default=1,
         metavar="N",
-        help="of Keras's whole training (default: %(default)s)",
+        help="repeats of Keras's complete training (default: %(default)s)",
     )
-    parser.add_argument(
-        "--short", action="store_true", help="one turn with few images, to see whether everything runs"
-    )
+    parser.add_argument("--short", action="store_true", help="one turn with few images, as a quick test")
     parser.add_argument(
         "-o",
         "--output",
         type=Path,
         metavar="PATH",
-        help="where the figures go (default: benchmarks/results-KIND.json; nowhere with --short)",
+        help="the file for the figures (default: benchmarks/results-KIND.json; none with --short)",
     )
     arguments = parser.parse_args()
     if arguments.short:
@@ -175,8 +173,8 @@ def run(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     print(
         f"{facts['processor']}, {facts['kind']}; cores: {facts['cores']}; load: {facts['load_average']:.2f}"
     )
-    if facts["load_average"] > BUSY:
-        say("Other programs are at work on this machine, or just were: do not rely on these figures.")
+    if facts["load_average"] > MAX_LOAD_AVERAGE:
+        say("Other programs are running on this machine, or were recently: do not rely on these figures.")
     bench = prepare(arguments, folder)
     for turn in range(1, arguments.repeats + 1):
         say(f"turn {turn} of {arguments.repeats}")
@@ -191,13 +189,13 @@ def run(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         rows = list(summaries(bench.figures))
         report = {**facts, "rows": as_json(rows), "figures": [asdict(figure) for figure in bench.figures]}
         if arguments.output is not None:
-            write_json(arguments.output, report)  # what there is: the next turn may take half an hour
+            write_json(arguments.output, report)  # after each turn, because a turn may take half an hour
     print(f"\n{table(rows)}\n\nThis took {facts['seconds']} s.")
     return report
 
 
 def facts_of_run(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return what must be known to read the figures: when, where, with what."""
+    """Return when, where and with which versions the figures are measured."""
     from importlib.metadata import version
 
     return {
@@ -216,7 +214,7 @@ def facts_of_run(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def prepare(arguments: argparse.Namespace, folder: Path) -> Bench:
-    """Read the images, and put them where all children find them."""
+    """Load the images, and write them to files that all child processes read."""
     extent = SHORT if arguments.short else Extent()
     source = str(Path(arguments.source).absolute())
     digits = load_digits(source)[: extent.images]
@@ -238,12 +236,12 @@ def measure_recipes(bench: Bench, turn: int) -> None:
         bench.note(f"{recipe} accuracy", turn, 100 * found["final_accuracy"])
         bench.note(f"{recipe} whole", turn, found["whole_seconds"])
         bench.note(f"{recipe} peak", turn, peak / 1e9)
-        reached = images_per_second(found) * found["multiply_adds"] * OPERATIONS
+        reached = images_per_second(found) * found["multiply_adds"] * OPERATIONS_PER_PRODUCT
         bench.note(f"{recipe} share", turn, 100 * reached / peak)
 
 
 def measure_keras(bench: Bench, turn: int) -> None:
-    """Train in Keras until the last mark, or to the end."""
+    """Train in Keras until the last mark is reached, or to the end."""
     options = {"epochs": bench.extent.keras_epochs, "enough": max(MARKS)}
     found = bench.train_keras(bench.digits, turn, bench.arrays, **options)
     note_learning(bench, "keras", turn, found)
@@ -252,7 +250,7 @@ def measure_keras(bench: Bench, turn: int) -> None:
 
 
 def note_learning(bench: Bench, name: str, turn: int, found: dict[str, Any]) -> None:
-    """Keep how long it took until each mark, at which rate, in how much memory."""
+    """Record the time until each mark, the rate and the memory."""
     seconds = list(accumulate(found["epoch_seconds"]))
     for mark in MARKS:
         pairs = zip(seconds, found["accuracies"], strict=True)
@@ -263,13 +261,13 @@ def note_learning(bench: Bench, name: str, turn: int, found: dict[str, Any]) -> 
 
 
 def images_per_second(found: dict[str, Any]) -> float:
-    """Return the rate of the median epoch; the first is the warm-up, where there are more."""
+    """Return the rate of the median epoch, without the first if there are more: it is the warm-up."""
     seconds = found["epoch_seconds"]
     return found["images"] / median(seconds[1:] or seconds)
 
 
 def measure_speed(bench: Bench, turn: int) -> None:
-    """Train `five-layer` for a moment: ours in float32, Keras's, ours as it runs here, Keras's likewise."""
+    """Train `five-layer` briefly: ours and Keras's in float32, then both as they run on this processor."""
     digits, arrays = bench.digits[: bench.extent.timed_images], bench.timed_arrays
     epochs = bench.extent.timed_epochs
 
@@ -300,11 +298,13 @@ def measure_prediction(bench: Bench, turn: int, prefix: str, recipe: str, model:
     lines = list(load_recipe(recipe).architectures[0])
     found.append(bench.run("recognise", {**job, "probabilities": answers[2], "lines": lines}, keras=True))
     ours, torch, keras = map(np.load, answers)
-    compared = [torch] if recipe == SHIPPED else [ours, torch]  # `Recognizer` looks at its images twice
+    compared = (
+        [torch] if recipe == SHIPPED else [ours, torch]
+    )  # `Recognizer` predicts unsure images again, shifted
     gap = max(float(np.abs(each - keras).max()) for each in compared)
     spread = float(np.ptp(keras, axis=0).max())
     say(f"  probabilities: at most {gap:.1g} between engines, {spread:.1g} between images")
-    if not gap < TOLERANCE:
+    if not gap < MAX_DIFFERENCE:
         raise BenchmarkError(f"{recipe}: a probability differs by {gap:.2g}: these are not the same networks")
     for name, each in zip(("ours", "torch", "keras"), found, strict=True):
         bench.note(f"{prefix}{name} predicting", turn, each["images_per_second"])
@@ -326,7 +326,7 @@ def measure_commands(bench: Bench, turn: int) -> None:
 
 
 def measure_command(bench: Bench, words: list[str]) -> dict[str, Any]:
-    """Run `digits` once as a whole process, with its modules compiled as pip does when it installs."""
+    """Run `digits` once as a process, with compiled modules as after an installation by pip."""
     environment = cached_environment(bench.folder / "bytecode")
     return bench.run("command", {"words": words, "environment": environment})
 

@@ -1,8 +1,8 @@
-"""How soon the page answers a pen, in Chromium on the same machine as the service.
+"""How fast the page answers, in Chromium on the same machine as the service.
 
-``make test-browser`` installs what this needs; then ``python benchmarks/page.py``. It reports the time from
-pen-up to the answer's being painted, median and 90th percentile, the feature maps that are painted a second
-while the pen moves, and what is read in 81 drawings of each digit, at 9 places in 3 sizes with 3 pens.
+``make test-browser`` installs what this needs; then run ``python benchmarks/page.py``. It reports the time
+from lifting the pen to the painted answer (median and 90th percentile), the feature maps painted per second
+while the pen moves, and the readings of 81 drawings of each digit: at 9 positions, in 3 sizes, with 3 pens.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from serving import serving  # noqa: E402
 PROGRAMS = ("chromium", "google-chrome", "chromium-browser")
 FLAGS = ("--no-sandbox", "--disable-gpu")
 WINDOW = {"width": 1280, "height": 800}
-PENS, HEIGHTS, PARTS = ("Fine pen", "Medium pen", "Broad pen"), (70, 140, 240), (0.0, 0.5, 1.0)
-PACE = 1000 / 60  # milliseconds from one movement of the mouse to the next
+PENS, HEIGHTS, POSITIONS = ("Fine pen", "Medium pen", "Broad pen"), (70, 140, 240), (0.0, 0.5, 1.0)
+PACE_MS = 1000 / 60  # between two movements of the mouse
 ANSWERS = "performance.getEntriesByName('pen-up to answer').map(one => one.duration)"
 COUNT_MAPS = """() => {
     window.maps = [];
@@ -51,7 +51,9 @@ def main() -> int:
         metavar="N",
         help="drawings of each digit; default: %(default)s",
     )
-    parser.add_argument("--digits", default="0123456789", help="of which 81 are drawn; default: %(default)s")
+    parser.add_argument(
+        "--digits", default="0123456789", help="the digits to draw, 81 times each; default: %(default)s"
+    )
     parser.add_argument("-o", "--output", type=Path, metavar="PATH", help="write the figures as JSON, too")
     return measure_and_write(parser.parse_args(), _run)
 
@@ -59,7 +61,7 @@ def main() -> int:
 def _run(arguments: argparse.Namespace, _folder: Path) -> dict[str, Any]:
     program = next(filter(None, map(shutil.which, PROGRAMS)), None)
     if program is None:
-        raise SystemExit("there is no Chromium: 'make test-browser' installs it")
+        raise SystemExit("Chromium is not installed: run 'make test-browser'")
     with serving() as service, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
         page = browser.new_page(viewport=WINDOW)
@@ -73,12 +75,12 @@ def _run(arguments: argparse.Namespace, _folder: Path) -> dict[str, Any]:
 
 
 def _timed(page: Page, repeats: int) -> dict[str, Any]:
-    """Draw each digit at the pace of a mouse; the first drawings of all are not counted."""
+    """Draw each digit at the pace of a mouse, and measure; the first drawings do not count."""
     page.evaluate(COUNT_MAPS)
     gaps: list[float] = []
     for digit in [*"18", *list(DIGITS) * repeats]:
         page.evaluate("window.maps.length = 0")
-        draw_at_once(page, digit, 250, 100, 300, steps=6, pace=PACE)
+        draw_at_once(page, digit, 250, 100, 300, steps=6, pace=PACE_MS)
         times = page.evaluate("window.maps")
         gaps += [later - sooner for sooner, later in pairwise(times)]
         page.wait_for_selector("#text[aria-busy=false]")
@@ -95,13 +97,13 @@ def _timed(page: Page, repeats: int) -> dict[str, Any]:
 
 
 def _alike(page: Page, digits: str) -> dict[str, Any]:
-    """Draw each digit at 9 places, in 3 sizes, with 3 pens, and count what is read."""
+    """Draw each digit at 9 positions, in 3 sizes, with 3 pens, and count the readings."""
     paper = page.locator("#paper").bounding_box()
     assert paper is not None
     found = {}
     for digit in digits:
         answers: Counter[str] = Counter()
-        for pen, height, across, down in product(PENS, HEIGHTS, PARTS, PARTS):
+        for pen, height, across, down in product(PENS, HEIGHTS, POSITIONS, POSITIONS):
             page.get_by_label(pen).check()
             left = 20 + across * (paper["width"] - 40 - 0.75 * height)
             draw_at_once(page, digit, left, 20 + down * (paper["height"] - 40 - height), height)

@@ -1,7 +1,7 @@
-"""How long `digits report` takes, beside `digits evaluate` of the same run.
+"""How long `digits report` takes, compared with `digits evaluate` of the same run.
 
-``python benchmarks/report.py runs/five-layer --repeats 5``: both are whole processes, read the run's own
-source anew, and take turns.
+``python benchmarks/report.py runs/five-layer --repeats 5`` runs both in turns, as complete processes that
+load the run's own source.
 """
 
 from __future__ import annotations

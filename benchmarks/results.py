@@ -1,8 +1,8 @@
-"""The rows that the benchmark's figures give, and the table of all kinds of processors in docs/RESULTS.md.
+"""Turn the benchmark's figures into rows, and write the table of all kinds of processors in docs/RESULTS.md.
 
     python benchmarks/results.py
 
-writes that table anew from each ``results-<kind>.json``: one column a kind, empty where nothing was measured.
+writes the table again from each ``results-<kind>.json``: one column for each kind, empty if not measured.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from _bench import HERE, KINDS
 from _report import Measured, Summary, ratios_in_turn, summarise
 
-COMPARED = ("flash", "quick", "standard")  # our recipes whose time to an accuracy is held against Keras's
+COMPARED = ("flash", "quick", "standard")  # our recipes whose time to an accuracy is compared with Keras's
 THEIRS = "five-layer"  # the recipe that Keras trains
 MARKS = (0.990, 0.995)  # accuracies on the held-out images; at the last one Keras's training ends
 ENGINES = {"ours": "Recognizer", "torch": "torch", "keras": "Keras"}
@@ -38,7 +38,7 @@ def stored(folder: Path) -> dict[str, Any]:
 
 
 def with_table(text: str, table: str) -> str:
-    """Return a document with another table between its two markers."""
+    """Replace the table between the two markers of a document."""
     before, _, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     assert end, f"there is no '{BEGIN}' … '{END}'"
@@ -46,7 +46,7 @@ def with_table(text: str, table: str) -> str:
 
 
 def markdown(reports: Mapping[str, Any]) -> str:
-    """Return a table in Markdown: a row for each measurement, a column for each kind."""
+    """Return a Markdown table: a row for each measurement, a column for each kind."""
     lines = [["", *(f"`{kind}`" for kind in reports)], ["---"] * (len(reports) + 1)]
     lines += [[label, *map(fact, reports.values())] for label, fact in FACTS.items()]
     columns = [
@@ -73,7 +73,7 @@ FACTS = {
 
 
 def summaries(figures: Sequence[Measured]) -> Iterator[Summary]:
-    """Return the rows of the table, those without values included."""
+    """Return the rows of the table, including those without values."""
     for mark in MARKS:
         yield from _rows_until(mark, figures)
     yield from _training_rows(figures)

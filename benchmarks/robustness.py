@@ -1,17 +1,17 @@
-r"""How well digits are read that are not as clean as the validation images, held against bars.
+r"""How well digits are read that are less clean than the validation images, compared with bars.
 
     python benchmarks/robustness.py digit-recognizer.zip --model runs/reader-of-four-fifths-0 \
         --beside runs/five-layer --pictures pictures -o benchmarks/robustness.json
 
-All images of digits are some that the model held out of its training. Measured are:
+All images of digits were held out of the model's training. This measures:
 
 - these images as they are, and enlarged on pages;
-- the fifteen corruptions of MNIST-C (Mu and Gilmer, 2019, https://arxiv.org/abs/1906.02337), made anew;
-- strings of 2 to 10 of them on pages, apart and with a third of the neighbours in contact;
-- marks that are no digit, of kinds that the training does not have, and which of them are refused;
+- the fifteen corruptions of MNIST-C (Mu and Gilmer, 2019, https://arxiv.org/abs/1906.02337), re-implemented;
+- strings of 2 to 10 of them on pages, separate and with a third of the neighbours touching;
+- non-digits of kinds that the training does not have, and which of them are rejected;
 - the expected calibration error, of clean and of corrupted images;
-- real pictures, where a folder of them is named;
-- how long reading takes, whole processes included, and its memory.
+- real pictures, if a folder of them is named;
+- the time and memory of reading, also as complete processes.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ IMAGES = 2_000  # of each corruption
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Judged:
-    """One model's rows, and what it read in real pictures."""
+class Evaluated:
+    """One model's rows, and its readings of real pictures."""
 
     rows: list[Row]
     answers: list[Answer]
@@ -59,7 +59,7 @@ def parse_arguments() -> argparse.Namespace:
         "--model",
         type=Path,
         metavar="RUN",
-        help="a run folder, judged by what it held out (default: the model that comes with the package)",
+        help="a run folder, evaluated on its held-out images (default: the included model)",
     )
     parser.add_argument(
         "--beside", type=Path, metavar="RUN", help="a run folder of five-layer, to compare with"
@@ -90,11 +90,11 @@ def run(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     rows = rows_held_out(arguments.model, digits)
     say("corruptions")
     material = prepare(digits[rows], arguments.images, arguments.seed)
-    ours = judge_model(arguments.model, material, pictures)
+    ours = evaluate_model(arguments.model, material, pictures)
     report = {**facts, **facts_of_run(arguments, rows, material), **figures_of(ours, speed)}
     others: list[Row] = []
     if arguments.beside is not None:
-        others = judge_model(arguments.beside, material, pictures).rows
+        others = evaluate_model(arguments.beside, material, pictures).rows
         report["beside"] = facts_beside(arguments.beside, digits, rows) | {"rows": as_json(others)}
     report["seconds"] = round(time.perf_counter() - started)
     name = "" if arguments.beside is None else name_of(arguments.beside)
@@ -102,31 +102,25 @@ def run(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     return report
 
 
-def judge_model(model: Path | None, material: Material, pictures: Sequence[Labelled]) -> Judged:
-    """Let a model read the material, and real pictures."""
+def evaluate_model(model: Path | None, material: Material, pictures: Sequence[Labelled]) -> Evaluated:
+    """Evaluate a model on the material and on real pictures."""
     say(name_of(model))
     recognizer = Recognizer(model)
     rows, threshold = judge(recognizer, material)
     answers = read_pictures(recognizer, pictures, threshold)
-    return Judged([*rows, *picture_rows(answers)], answers)
+    return Evaluated([*rows, *picture_rows(answers)], answers)
 
 
 def rows_held_out(model: Path | None, digits: Digits) -> NDArray[np.int64]:
-    """Return the rows of digits that a model was not trained on.
-
-    Raises
-    ------
-    BenchmarkError
-        It was trained on all of them, or nobody knows on which.
-    """
+    """Return the rows of digits that a model was not trained on; `BenchmarkError` without any."""
     if model is not None:
         rows = held_out_rows(model, read_environment(model), digits)
     else:
         rows = np.empty(0, np.int64) if Recognizer().trained_on == digits.sha256() else None
     if rows is not None and not len(rows):
         raise BenchmarkError(
-            f"{name_of(model)} was trained on all of these images, or does not say which it was not: name by "
-            "--model the run folder of one that held some out"
+            f"{name_of(model)} was trained on all of these images, or does not say which it held out: "
+            "use --model to name the run folder of a model that held some out"
         )
     return np.arange(len(digits)) if rows is None else rows
 
@@ -145,13 +139,13 @@ def facts_of_run(
     }
 
 
-def figures_of(judged: Judged, speed: Sequence[Row]) -> dict[str, Any]:
-    wrong = [asdict(answer) for answer in judged.answers if not answer.is_right]
-    return {"rows": as_json([*judged.rows, *speed]), "pictures_read_wrongly": wrong}
+def figures_of(evaluated: Evaluated, speed: Sequence[Row]) -> dict[str, Any]:
+    wrong = [asdict(answer) for answer in evaluated.answers if not answer.is_right]
+    return {"rows": as_json([*evaluated.rows, *speed]), "pictures_read_wrongly": wrong}
 
 
 def facts_beside(model: Path, digits: Digits, rows: NDArray[np.int64]) -> dict[str, Any]:
-    """Return which model it is, and how many of the rows it was trained on: these it may know by heart."""
+    """Return the model's name, and how many of the rows it was trained on, which flatters it."""
     unseen = held_out_rows(model, read_environment(model), digits)
     known = 0 if unseen is None else len(np.setdiff1d(rows, unseen))
     return {"model": name_of(model), "images_trained_on": known}
@@ -162,7 +156,7 @@ def name_of(model: Path | None) -> str:
 
 
 def notes(report: dict[str, Any]) -> str:
-    """Return what must be known to read the table."""
+    """Return notes that explain the table."""
     held_out = f"{report['images_held_out']:,}"
     lines = [
         f"Model: {report['model']}; it was not trained on {held_out} images of {report['source']}. The same "

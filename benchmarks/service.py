@@ -1,6 +1,6 @@
-"""What the service carries: rates beside an empty route, patience, overload, and how it ends.
+"""Load tests of the service: request rates, endurance, overload and shutdown.
 
-``make bench-service``, or ``python benchmarks/service.py --short`` for a first look.
+Run ``make bench-service``, or ``python benchmarks/service.py --short`` for a quick test.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from _verdicts import at_most as bar_at_most
 
 RAW, JSON = "application/octet-stream", "application/json"
 CONNECTIONS = 32
-OVERLOAD = 4  # times the requests that are worked on at a time
-PAUSE = 0.02  # seconds between two looks at whether an overloaded service lives
-FINE = {"200", "429", "503"}
+OVERLOAD_FACTOR = 4  # connections for each request that the service processes at a time
+PAUSE_SECONDS = 0.02  # between two health checks of an overloaded service
+EXPECTED_STATUSES = {"200", "429", "503"}
 IMAGE = bytes(255 if 13 <= place % 28 <= 15 and 5 <= place // 28 <= 22 else 0 for place in range(784))
 ROWS = [list(IMAGE[start : start + 28]) for start in range(0, 784, 28)]
 EMPTY = request_of("/v2/health/live")
@@ -37,7 +37,7 @@ PREDICT = request_of("/v1/predict", RAW, IMAGE)
 PREDICT_JSON = request_of("/v1/predict", JSON, json.dumps({"images": [ROWS]}).encode())
 EXPLAIN = request_of("/v1/explain?saliency=false", RAW, IMAGE)
 EXPLAIN_ALL = request_of("/v1/explain", RAW, IMAGE)
-IN_FLIGHT = 64  # that the service works on at a time
+IN_FLIGHT = 64  # requests that the service processes at a time
 
 
 def main() -> int:
@@ -45,11 +45,15 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--repeats", type=at_least(1), default=5, metavar="N", help="default: %(default)s")
-    parser.add_argument("--requests", type=at_least(100), default=5000, help="a repeat; default: %(default)s")
+    parser.add_argument(
+        "--requests", type=at_least(100), default=5000, help="for each repeat; default: %(default)s"
+    )
     parser.add_argument("--endurance", type=at_least(2000), default=100_000, help="default: %(default)s")
-    parser.add_argument("--endings", type=at_least(1), default=50, help="by SIGTERM; default: %(default)s")
+    parser.add_argument(
+        "--endings", type=at_least(1), default=50, help="shutdowns by SIGTERM; default: %(default)s"
+    )
     parser.add_argument("--workers", type=at_least(1), default=1, help="default: %(default)s")
-    parser.add_argument("--short", action="store_true", help="a hundredth of all that")
+    parser.add_argument("--short", action="store_true", help="a quick test: a hundredth of everything")
     parser.add_argument("-o", "--output", type=Path, metavar="PATH", help="write the figures as JSON, too")
     return measure_and_write(parser.parse_args(), _run)
 
@@ -61,7 +65,7 @@ def _run(arguments: argparse.Namespace, _folder: Path) -> dict[str, Any]:
     facts = facts_of_machine()
     print(json.dumps(facts))
     rows: list[Row] = []
-    for part in (_beginning, _rates, _endurance, _overload, _endings):
+    for part in (_startup, _rates, _endurance, _overload, _shutdown):
         rows += part(arguments)
         print(table(rows[-8:]) if part is _rates else "", end="", flush=True)
     print("\n" + table(rows))
@@ -69,18 +73,18 @@ def _run(arguments: argparse.Namespace, _folder: Path) -> dict[str, Any]:
     return {"machine": facts, "versions": own_versions(), "settings": settings, "rows": as_json(rows)}
 
 
-# A service in a process of its own
+# A service in a separate process
 
 
 class Service:
-    """A service that runs."""
+    """A running service."""
 
     def __init__(self, process: subprocess.Popen[str], port: int) -> None:
         self.process = process
         self.port = port
 
     def ask(self, path: str) -> int:
-        """Return the status of an answer."""
+        """Return the status of the answer to a GET request."""
         connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
             connection.request("GET", path)
@@ -91,7 +95,7 @@ class Service:
             connection.close()
 
     def megabytes(self) -> float:
-        """Return the memory of the process, in a Linux of 4 KiB pages."""
+        """Return the memory of the process, on Linux with pages of 4 KiB."""
         return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * 4096 / 1e6
 
 
@@ -109,7 +113,7 @@ def _serving(*options: str) -> Iterator[Service]:
 # What is measured
 
 
-def _beginning(arguments: argparse.Namespace) -> Iterator[Row]:
+def _startup(arguments: argparse.Namespace) -> Iterator[Row]:
     found = []
     for _ in range(arguments.repeats):
         begun = time.perf_counter()
@@ -120,7 +124,7 @@ def _beginning(arguments: argparse.Namespace) -> Iterator[Row]:
 
 
 def _rates(arguments: argparse.Namespace) -> Iterator[Row]:
-    """Take turns, so that what else the machine does slows all of them alike."""
+    """Measure in turns, so that other programs slow all requests alike."""
     what = {
         "empty route": EMPTY,
         "predict, bytes": PREDICT,
@@ -163,7 +167,9 @@ def _endurance(arguments: argparse.Namespace) -> Iterator[Row]:
 
 
 def _overload(arguments: argparse.Namespace) -> Iterator[Row]:
-    section = f"{OVERLOAD * IN_FLIGHT} connections, {OVERLOAD} times what is worked on at a time"
+    section = (
+        f"{OVERLOAD_FACTOR * IN_FLIGHT} connections, {OVERLOAD_FACTOR} times what is worked on at a time"
+    )
     with _serving("--in-flight", str(IN_FLIGHT)) as service:
         load(service.port, PREDICT, CONNECTIONS, 200)
         usual = _percentile(load(service.port, PREDICT, CONNECTIONS, arguments.requests), 50)
@@ -171,7 +177,7 @@ def _overload(arguments: argparse.Namespace) -> Iterator[Row]:
         over = threading.Event()
         watcher = threading.Thread(target=_watch, args=(service, lives, over))
         watcher.start()
-        found = load(service.port, PREDICT, OVERLOAD * IN_FLIGHT, 10 * arguments.requests)
+        found = load(service.port, PREDICT, OVERLOAD_FACTOR * IN_FLIGHT, 10 * arguments.requests)
         ended = time.perf_counter()
         over.set()
         watcher.join()
@@ -179,7 +185,7 @@ def _overload(arguments: argparse.Namespace) -> Iterator[Row]:
             if time.perf_counter() - ended > 30:
                 break
         recovered = time.perf_counter() - ended
-    right = [status in FINE for status, count in found["statuses"].items() for _ in range(count)]
+    right = [status in EXPECTED_STATUSES for status, count in found["statuses"].items() for _ in range(count)]
     yield share(section, "answered with 200, 429 or 503", right, bar_at_least(100))
     done = found["statuses"].get("200", 0) / len(right)
     yield Row(section, "answered with 200", "%", 100 * done)
@@ -190,7 +196,7 @@ def _overload(arguments: argparse.Namespace) -> Iterator[Row]:
 
 
 def _watch(service: Service, lives: list[float], over: threading.Event) -> None:
-    """Ask again and again whether a service lives, over a connection that stays open."""
+    """Check the health of a service again and again, over one connection."""
     connection = HTTPConnection("127.0.0.1", service.port, timeout=30)
     while not over.is_set():
         begun = time.perf_counter()
@@ -198,12 +204,12 @@ def _watch(service: Service, lives: list[float], over: threading.Event) -> None:
         response = connection.getresponse()
         response.read()
         lives.append(time.perf_counter() - begun)
-        time.sleep(PAUSE)
+        time.sleep(PAUSE_SECONDS)
     connection.close()
 
 
-def _endings(arguments: argparse.Namespace) -> Iterator[Row]:
-    """End a service under load by SIGTERM; each request that a connection was made for is to be answered."""
+def _shutdown(arguments: argparse.Namespace) -> Iterator[Row]:
+    """Stop a service under load by SIGTERM; it must answer each request whose connection was accepted."""
     endings, seconds = [], []
     for _ in range(arguments.endings):
         with _serving() as service:
@@ -233,8 +239,8 @@ def _rate(run: dict[str, Any]) -> float:
     return run["statuses"].get("200", 0) / run["seconds"]
 
 
-def _percentile(run: dict[str, Any], share_: int) -> float:
-    return statistics.quantiles(run["latencies"], n=100, method="inclusive")[share_ - 1]
+def _percentile(run: dict[str, Any], percent: int) -> float:
+    return statistics.quantiles(run["latencies"], n=100, method="inclusive")[percent - 1]
 
 
 if __name__ == "__main__":

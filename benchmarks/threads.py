@@ -1,11 +1,11 @@
-"""How training, `predict` and `read` share the processor: idle, beside busy processes, and under a quota.
+"""How fast training, `predict` and `read` are on an idle machine, beside busy processes, and under a quota.
 
     python benchmarks/threads.py -o benchmarks/threads.json
-    python benchmarks/threads.py --beside OTHER/src    # the package in another state, in turns
+    python benchmarks/threads.py --beside OTHER/src    # compare with another version of the package, in turns
 
-Each measurement has a process of its own. Busy processes, one a core, run in the session of the measured
-process: Linux gives each session the same time (autogroups), and they are to compete one to one. The quota is
-half of the cores, of a control group that is made for it, which takes root's rights.
+Each measurement runs in its own process. The busy processes, one for each core, run in the session of the
+measured process: Linux gives each session the same time (autogroups), and they should compete one to one. The
+quota is half of the cores. It needs a new control group, which only root can create.
 """
 
 from __future__ import annotations
@@ -42,11 +42,12 @@ from digit_recognizer.machine import usable_processors
 
 SOURCE = Path(__file__).parents[1] / "src"
 RECIPES = ("standard", "flash", "five-layer")
-IMAGES = 569  # of which recipes train on 512, whole batches; few, for a slow epoch is waited for
+IMAGES = 569  # 512 for training, which are whole batches; few, because the benchmark waits for whole epochs
 BUSY = "import os, time\nwhile os.getppid() == {parent}: sum(range(10_000))"
-BUSY_SHARE, QUOTA_SHARE = bar_at_least(45), bar_at_least(90)  # % of idle speed, of the quota's share of it
-SETTLING = 0.3  # seconds until busy processes are busy
-PERIOD = 100_000  # microseconds, of a quota
+BUSY_BAR = bar_at_least(45)  # % of the idle speed
+QUOTA_BAR = bar_at_least(90)  # % of the quota's fraction of the idle speed
+SETTLING_SECONDS = 0.3  # until the busy processes are busy
+QUOTA_PERIOD_US = 100_000
 IDLE, BESIDE, LIMITED = "idle", "beside busy processes", "under a quota of half the cores"
 
 Rates = dict[tuple[str, str], list[float]]  # by task and condition
@@ -54,7 +55,7 @@ Rates = dict[tuple[str, str], list[float]]  # by task and condition
 
 @dataclass(slots=True)
 class Bench:
-    """What all measurements need: where they work, how long, and the group with the quota."""
+    """What all measurements need: a folder, their duration, and the control group with the quota."""
 
     folder: Path
     seconds: float
@@ -65,11 +66,11 @@ class Bench:
 
     @property
     def arrays(self) -> Path:
-        """The archive of the images that recipes are trained on."""
+        """The archive of training images."""
         return self.folder / "arrays.npz"
 
     def start(self, command: list[str], source: Path, group: Path | None) -> subprocess.Popen[str]:
-        """Start a command of the package in some state, in a control group."""
+        """Start a command of one version of the package, in a control group."""
         program = [sys.executable]
         if group is not None:  # a process that joins the group and then becomes the command
             program = ["sh", "-c", 'echo $$ > "$0" && exec "$@"', str(group / "cgroup.procs"), sys.executable]
@@ -84,9 +85,13 @@ def main() -> int:
     parser.add_argument(
         "--seconds", type=at_least(1), default=2, help="of each measurement (default: %(default)s)"
     )
-    parser.add_argument("--beside", type=Path, metavar="SRC", help="the package's source in another state")
+    parser.add_argument(
+        "--beside", type=Path, metavar="SRC", help="the source folder of another version of the package"
+    )
     parser.add_argument("-o", "--output", type=Path, metavar="PATH", help="write the figures as JSON, too")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by an exception, which removes the group
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(143)
+    )  # raises an exception, so that the control group is removed
     return measure_and_write(parser.parse_args(), run)
 
 
@@ -122,14 +127,14 @@ def run(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 
 def write_images(path: Path) -> None:
-    """Write images of noise inside a dark border: speed does not depend on what they show."""
+    """Write images of noise with a dark border; the speed does not depend on their content."""
     images = np.zeros((IMAGES, 28, 28), np.uint8)
     images[:, 4:24, 4:24] = np.random.default_rng(0).integers(0, 256, (IMAGES, 20, 20))
     np.savez(path, images=images, labels=np.arange(IMAGES) % 10)
 
 
 def measure(bench: Bench) -> None:
-    """Measure every task under every condition once, in every state of the source."""
+    """Measure every task once under every condition, for each version of the package."""
     tasks: dict[str, Callable[[Path, Path | None], float]] = {
         f"training {recipe}, images/s": lambda source, group, recipe=recipe: training_rate(
             bench, recipe, source, group
@@ -157,7 +162,7 @@ def measure(bench: Bench) -> None:
 
 
 def training_rate(bench: Bench, recipe: str, source: Path, group: Path | None) -> float:
-    """Return the images a second of `digits train` after its first epoch."""
+    """Return the images per second of `digits train` after its first epoch."""
     with TemporaryDirectory(dir=bench.folder) as folder:
         settings = ["--set", "epochs=10000"]
         command = ["-m", "digit_recognizer", "train", str(bench.arrays), "--recipe", recipe, *settings]
@@ -173,7 +178,7 @@ def training_rate(bench: Bench, recipe: str, source: Path, group: Path | None) -
 
 
 def epochs_of(process: subprocess.Popen[str], enough: float) -> tuple[int, float]:
-    """Return the images and seconds of training of the epochs after the first, until there are enough."""
+    """Return images and seconds of the epochs after the first, until `enough` seconds have passed."""
     assert process.stdout is not None
     images, seconds = 0, 0.0
     ends: float | None = None
@@ -195,11 +200,11 @@ def epochs_of(process: subprocess.Popen[str], enough: float) -> tuple[int, float
 
 
 def child_rate(bench: Bench, action: str, job: dict[str, Any], source: Path, group: Path | None) -> float:
-    """Return how often a second a child does something."""
-    paper = bench.folder / "rate.json"
-    paper.write_text(json.dumps({**job, "seconds": bench.seconds}), "utf-8")
+    """Return the rate per second of an action in a child process."""
+    job_file = bench.folder / "rate.json"
+    job_file.write_text(json.dumps({**job, "seconds": bench.seconds}), "utf-8")
     script = Path(__file__).with_name("_own_child.py")
-    process = bench.start([str(script), action, str(paper)], source, group)
+    process = bench.start([str(script), action, str(job_file)], source, group)
     output, errors = process.communicate()
     if process.returncode:
         raise BenchmarkError(f"{script.name} {action} failed:\n{errors[-3000:]}")
@@ -208,10 +213,10 @@ def child_rate(bench: Bench, action: str, job: dict[str, Any], source: Path, gro
 
 @contextmanager
 def busy_processes() -> Iterator[None]:
-    """Keep every core busy; a busy process ends by itself, too, where this one is killed."""
+    """Keep every core busy; the busy processes also end if this process is killed."""
     command = [sys.executable, "-c", BUSY.format(parent=os.getpid())]
     processes = [subprocess.Popen(command) for _ in range(cores())]
-    time.sleep(SETTLING)
+    time.sleep(SETTLING_SECONDS)
     try:
         yield
     finally:
@@ -222,8 +227,8 @@ def busy_processes() -> Iterator[None]:
 
 @contextmanager
 def limited_group() -> Iterator[tuple[Path | None, str]]:
-    """Give a control group with a quota of half the cores, or None, and what there is in a sentence."""
-    quota = cores() * PERIOD // 2
+    """Yield a control group with a quota of half the cores, or None, and a sentence that describes it."""
+    quota = cores() * QUOTA_PERIOD_US // 2
     name = f"digits-benchmark-{os.getpid()}"
     folder = None
     try:
@@ -238,41 +243,41 @@ def limited_group() -> Iterator[tuple[Path | None, str]]:
     except OSError as error:
         if folder is not None:
             folder.rmdir()
-        yield None, f"Nothing is measured under a quota, for no control group could be made: {error}."
+        yield None, f"Nothing is measured under a quota: cannot create a control group: {error}."
         return
     try:
-        yield folder, f"control group {kind}, {quota / PERIOD:g} of {cores()} cores"
+        yield folder, f"control group {kind}, {quota / QUOTA_PERIOD_US:g} of {cores()} cores"
     finally:
-        while (folder / "cgroup.procs").read_text():  # threads of a process that is gone leave a little later
-            time.sleep(SETTLING)
+        while (folder / "cgroup.procs").read_text():  # the threads of an ended process leave a little later
+            time.sleep(SETTLING_SECONDS)
         folder.rmdir()
 
 
 def limit(folder: Path, kind: str, quota: int) -> None:
     """Limit a control group to `quota` microseconds of processor time in each period."""
     if kind == "v1":
-        (folder / "cpu.cfs_period_us").write_text(str(PERIOD))
+        (folder / "cpu.cfs_period_us").write_text(str(QUOTA_PERIOD_US))
         (folder / "cpu.cfs_quota_us").write_text(str(quota))
         return
     if not (folder / "cpu.max").exists():
         (folder.parent / "cgroup.subtree_control").write_text("+cpu")
-    (folder / "cpu.max").write_text(f"{quota} {PERIOD}")
+    (folder / "cpu.max").write_text(f"{quota} {QUOTA_PERIOD_US}")
 
 
 def rows_of(rates: Rates) -> Iterator[Row]:
-    """Return the rows of the table: rates, and what is left of them, turn by turn."""
+    """Return the rows of the table: idle rates, and the percentages that remain of them in each turn."""
     for (task, condition), values in rates.items():
         section, _, unit = task.rpartition(", ")
         if condition == IDLE:
             yield spread(section, "idle", unit, values)
             continue
-        share, bar = (1.0, BUSY_SHARE) if condition == BESIDE else (0.5, QUOTA_SHARE)
-        label = "beside busy processes, of idle speed" if share == 1 else "under a quota, of its share"
-        yield spread(section, label, "%", percentages(values, rates[task, IDLE], share), bar)
+        fraction, bar = (1.0, BUSY_BAR) if condition == BESIDE else (0.5, QUOTA_BAR)
+        label = "beside busy processes, of idle speed" if fraction == 1 else "under a quota, of its share"
+        yield spread(section, label, "%", percentages(values, rates[task, IDLE], fraction), bar)
 
 
-def percentages(values: Sequence[float], idle: Sequence[float], share: float) -> list[float]:
-    return [100 * value / (share * whole) for value, whole in zip(values, idle, strict=True)]
+def percentages(values: Sequence[float], idle: Sequence[float], fraction: float) -> list[float]:
+    return [100 * value / (fraction * whole) for value, whole in zip(values, idle, strict=True)]
 
 
 if __name__ == "__main__":
