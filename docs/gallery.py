@@ -1,4 +1,4 @@
-"""Rebuild docs/gallery.md and its pictures from a run's report: ``python docs/gallery.py RUN``."""
+"""Rebuild docs/gallery.md and docs/gallery/ from a run's report: ``python docs/gallery.py RUN``."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ HERE = Path(__file__).parent
 PICTURES = HERE / "gallery"
 INTRODUCTION = """# Gallery
 
-The figures of one report, as `digits report` draws them: recipe `five-layer`, 30 epochs on the competition's
-archive, seed 0.
-{results}
+{summary}
+
+These commands created the report and this file:
 
 ```console
 $ digits train digit-recognizer.zip --recipe five-layer --out runs/five-layer
@@ -24,25 +24,29 @@ $ digits report runs/five-layer
 $ python docs/gallery.py runs/five-layer
 ```
 """
-REMAINDER = (
-    "The page itself has more: tables, the images behind each cell of the confusion matrix, light and dark. "
-    "These commands made it and this file:"
+SUMMARY = (
+    "The figures of one report from `digits report`. The run used the recipe `five-layer`, 30 epochs, seed "
+    "0, on the archive of the Kaggle competition. {headline} The page itself also has tables, shows the "
+    "images in each cell of the confusion matrix, and adapts to light and dark mode."
 )
-WIDTH = 118
+LINE_WIDTH = 100
 
 
 class Report(HTMLParser):
-    """Collects the sections and figures of a report: headings, alternative texts, captions."""
+    """Collects sections and figures of a report, as pairs of kind and text, in `blocks`.
+
+    The kinds are the tags h2, h3, figcaption, strong and span, and "alt" for the description of a figure.
+    """
 
     def __init__(self, page: str) -> None:
         super().__init__()
-        self.blocks: list[tuple[str, str]] = []  # h2, h3, alt, figcaption, strong and span, with their texts
+        self.blocks: list[tuple[str, str]] = []
         self._open = ""
         self._in_figure = False
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note where a figure begins, and what its picture is called."""
+        """Note the beginning of a figure or a text, and the description of a figure."""
         if tag == "figure":
             self._in_figure = True
         if tag == "img":
@@ -51,31 +55,31 @@ class Report(HTMLParser):
             self._open = tag
 
     def handle_endtag(self, tag: str) -> None:
-        """Note where a figure ends."""
+        """Note the end of a figure or a text."""
         self._in_figure &= tag != "figure"
         self._open = ""
 
     def handle_data(self, data: str) -> None:
-        """Take the text of what was opened."""
+        """Collect a text."""
         if self._open:
             self.blocks.append((self._open, data.strip()))
 
 
 def main(run: Path) -> None:
-    """Write the gallery anew."""
+    """Write docs/gallery.md and copy its figures."""
     blocks = Report((run / "report.html").read_text("utf-8")).blocks
     names = [path.stem for path in sorted((run / "figures").glob("*.png"))]
-    names = [name for name in names if not name.endswith("confusion-counts")]  # the page has a table for it
+    names = [name for name in names if not name.endswith("confusion-counts")]  # a table on the page
     headline = " ".join(text for kind, text in blocks if kind in ("strong", "span"))
-    lines = [INTRODUCTION.format(results=fill(f"{headline} {REMAINDER}", WIDTH))]
+    lines = [INTRODUCTION.format(summary=fill(SUMMARY.format(headline=headline), LINE_WIDTH))]
     pictures = iter(names)
     for (kind, text), (following, _) in pairwise([*blocks, ("", "")]):
-        if kind == "h3" or (kind == "h2" and following == "h3"):  # not those of sections without figures
+        if kind == "h3" or (kind == "h2" and following == "h3"):  # sections without figures are left out
             lines.append(f"{'##' if kind == 'h2' else '###'} {text}\n")
         elif kind == "alt":
             lines.append(f'<img src="gallery/{next(pictures)}.png" width="480" alt="{escape(text)}">\n')
         elif kind == "figcaption":
-            lines.append(fill(text, WIDTH) + "\n")
+            lines.append(fill(text, LINE_WIDTH) + "\n")
     shutil.rmtree(PICTURES, ignore_errors=True)
     PICTURES.mkdir()
     for name in names:

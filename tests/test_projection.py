@@ -1,4 +1,4 @@
-"""Many values an image laid out in a plane: alike stays near alike, whatever the number of images."""
+"""Projection to two dimensions: similar images stay close together, for any number of images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def clusters(each: int, dimensions: int = 20, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Return values of three groups of images, far from each other, and which group each is of."""
+    """Return the values of images in three distant groups, and the group of each image."""
     generator = np.random.default_rng(seed)
     group = np.arange(3 * each) % 3
     centres = 10 * np.eye(3, dimensions)
@@ -19,7 +19,7 @@ def clusters(each: int, dimensions: int = 20, seed: int = 0) -> tuple[np.ndarray
 
 
 def nearest(points: np.ndarray) -> np.ndarray:
-    """Return for each point the number of the other one that is nearest to it."""
+    """Return for each point the index of the nearest other point."""
     distances = np.linalg.norm(points[:, None] - points[None], axis=2)
     np.fill_diagonal(distances, np.inf)
     return distances.argmin(axis=1)
@@ -40,8 +40,8 @@ def test_the_same_seed_gives_the_same_points(each):
     assert np.array_equal(project(values, seed=5)[0], project(values, seed=5)[0])
 
 
-def test_below_a_hundred_images_the_axes_are_those_of_most_variance():
-    """Singular values are the oracle; each axis may point either way."""
+def test_for_fewer_than_100_images_the_axes_are_the_principal_components():
+    """A singular value decomposition is the oracle; the sign of each axis is arbitrary."""
     values, _ = clusters(20)
     points, _ = project(values)
     centred = values - values.mean(axis=0)
@@ -51,7 +51,7 @@ def test_below_a_hundred_images_the_axes_are_those_of_most_variance():
 
 @pytest.mark.parametrize("count", [1, 2, 99, 100, 150])
 @pytest.mark.parametrize("dimensions", [1, 2, 50])
-def test_values_that_are_all_alike_lie_on_one_point(count, dimensions):
+def test_identical_values_are_a_single_point(count, dimensions):
     points, method = project(np.full((count, dimensions), 3, np.float32))
     assert method == "PCA"
     assert points.shape == (count, 2)
@@ -59,7 +59,7 @@ def test_values_that_are_all_alike_lie_on_one_point(count, dimensions):
 
 
 @pytest.mark.parametrize("count", [2, 99, 100])
-def test_a_single_value_an_image_is_one_axis(count):
+def test_a_single_value_per_image_is_one_axis(count):
     values = np.arange(count, dtype=np.float32)[:, None]
     points, method = project(values)
     assert method == "PCA"
@@ -67,7 +67,7 @@ def test_a_single_value_an_image_is_one_axis(count):
     np.testing.assert_allclose(np.abs(np.diff(points[:, 0])), 1, atol=1e-4)
 
 
-def test_one_value_that_differs_is_enough():
+def test_a_single_different_value_is_enough():
     values = np.ones((120, 10), np.float32)
     values[0, 0] = 2
     points, _ = project(values)

@@ -1,4 +1,4 @@
-"""Each figure is rendered once, here or by a helper; whatever becomes of the helper, all are there."""
+"""Every figure is rendered once, here or by a helper process, and here if the helper fails."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ DRAWN = [partial(figures.draw_counts, np.arange(10) * number, np.arange(10)) for
 
 
 @pytest.fixture
-def alone(monkeypatch):
-    """Let this process render nothing while a helper has work: it waits until the helper took all."""
+def idle(monkeypatch):
+    """Make this process wait until the helper has taken all figures."""
 
-    def leave_all(renderer):
+    def wait(renderer):
         renderer._waiting.put(None)
         renderer._thread.join()
 
-    monkeypatch.setattr(Renderer, "_render_waiting", leave_all)
+    monkeypatch.setattr(Renderer, "_render_waiting", wait)
 
 
 def rendered(processors):
@@ -44,9 +44,9 @@ def test_one_process_renders_in_order():
     assert files == [render(draw) for draw in DRAWN]
 
 
-@pytest.mark.usefixtures("alone")
-def test_a_helper_renders_the_same_to_the_byte():
-    with mpl.rc_context({"savefig.bbox": "tight"}):  # a setting of the caller's, which both follow
+@pytest.mark.usefixtures("idle")
+def test_a_helper_renders_the_same_bytes():
+    with mpl.rc_context({"savefig.bbox": "tight"}):  # a setting of the caller, which the helper also uses
         files, helper = rendered(2)
         assert files == [render(draw) for draw in DRAWN]
     assert helper.returncode is not None
@@ -55,22 +55,22 @@ def test_a_helper_renders_the_same_to_the_byte():
 @pytest.mark.parametrize(
     "helper",
     [("-c", "raise SystemExit(1)"), ("-c", "print('no pickle', flush=True); input()")],
-    ids=["ends at once", "answers nonsense"],
+    ids=["exits immediately", "sends no pickle"],
 )
-def test_what_a_helper_fails_to_render_this_process_does(helper, monkeypatch):
+def test_this_process_renders_what_a_helper_fails_to_render(helper, monkeypatch):
     monkeypatch.setattr(rendering, "HELPER", helper)
     files, _ = rendered(2)
     assert files == [render(draw) for draw in DRAWN]
 
 
-def test_without_a_program_to_start_this_process_renders(monkeypatch):
+def test_this_process_renders_if_no_helper_can_be_started(monkeypatch):
     monkeypatch.setattr(sys, "executable", "")
     files, helper = rendered(2)
     assert helper is None
     assert len(files) == len(DRAWN)
 
 
-def test_an_error_of_a_drawing_is_raised_here():
+def test_an_error_while_drawing_is_raised_in_this_process():
     renderer = Renderer(2)
     renderer.add(partial(divmod, 1, 0))
     with renderer, pytest.raises(ZeroDivisionError):
@@ -78,7 +78,7 @@ def test_an_error_of_a_drawing_is_raised_here():
     assert renderer._helper.returncode is not None
 
 
-def test_an_interrupt_leaves_no_helper_and_no_thread():
+def test_an_interrupt_ends_helper_and_thread():
     threads = threading.active_count()
     renderer = Renderer(2)
     for draw in DRAWN:
@@ -89,7 +89,7 @@ def test_an_interrupt_leaves_no_helper_and_no_thread():
     assert threading.active_count() == threads
 
 
-def test_a_helper_ends_with_the_process_that_started_it_and_not_by_an_interrupt():
+def test_a_helper_ends_with_its_parent_and_not_by_an_interrupt():
     with subprocess.Popen(
         [sys.executable, *rendering.HELPER], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as helper:
@@ -100,5 +100,5 @@ def test_a_helper_ends_with_the_process_that_started_it_and_not_by_an_interrupt(
         pickle.dump(({}, DRAWN[1]), helper.stdin)
         helper.stdin.flush()
         assert pickle.load(helper.stdout) == render(DRAWN[1])
-        helper.stdin.close()  # as when the other process dies
+        helper.stdin.close()  # as if the parent had died
         assert helper.wait(60) == 0

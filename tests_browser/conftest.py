@@ -1,4 +1,4 @@
-"""What the browser tests share: three reports of tiny runs, and Chromium to look at them."""
+"""What the browser tests share: three reports of tiny runs, and Chromium to open them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from digit_recognizer import Recognizer, evaluate, load_digits, train, write_comparison, write_report
-from digit_recognizer.runs.run_folder import read_validation_rows
-from helpers import tiny
+from helpers import read_validation_rows, tiny
 
 PROGRAMS = ("chromium", "google-chrome", "chromium-browser")
 FLAGS = (
@@ -33,24 +32,24 @@ TWO_CONVOLUTIONS = (
     "augmentation={rotation=10, zoom=0.1, shift=0.1}",
     "epochs=4",
     "split.validation=0.4",
-)  # as much of a report as a second of training gives: it still errs, and 24 images of a digit are judged
-LONG = "named_at_such_length_that_no_phone_has_room_for_it_and_without_a_single_space"
+)  # trained within a second: it still makes errors, and is evaluated on 24 images of each digit
+LONG_NAME = "named_at_such_length_that_no_phone_has_room_for_it_and_without_a_single_space"
 
 Open = Callable[..., Page]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reports:
-    """The pages, and what the page of one run has to say.
+    """The pages, and what the page of one run must state.
 
     Attributes
     ----------
     pages
         ``run``, ``nothing held out`` and ``comparison``.
     confusion
-        int64, shape (10, 10): digits shown in rows, answered in columns.
+        int64, shape (10, 10): a row for each label, a column for each answer.
     pairs
-        The digit shown and the answer, by the row in the source of each judged image.
+        Label and answer of each evaluated image, by its row in the source.
     """
 
     pages: dict[str, Path]
@@ -62,7 +61,7 @@ class Reports:
 def reports(tmp_path_factory) -> Reports:
     folder = tmp_path_factory.mktemp("reports")
     digits = load_digits("bundled")[:600]
-    run, other, trained_on_all = (folder / name for name in ("two-convolutions", "another-seed", LONG))
+    run, other, trained_on_all = (folder / name for name in ("two-convolutions", "another-seed", LONG_NAME))
     for seed, (path, settings) in enumerate(
         [(run, ()), (other, ()), (trained_on_all, ("split.validation=0",))], start=1
     ):
@@ -73,12 +72,12 @@ def reports(tmp_path_factory) -> Reports:
         "comparison": write_comparison([run, other], digits, source="bundled", out=folder / "comparison"),
     }
     rows = read_validation_rows(run)
-    judged = digits[rows]
-    answers = Recognizer(run).predict(judged.images)
-    confusion = evaluate(answers, judged.labels).confusion
+    evaluated = digits[rows]
+    answers = Recognizer(run).predict(evaluated.images)
+    confusion = evaluate(answers, evaluated.labels).confusion
     assert confusion.max() > 16, "no cell has more images than the page shows"
     assert (confusion * (1 - np.eye(10, dtype=np.int64))).sum() > 5, "too few errors to look at"
-    pairs = zip(judged.labels.tolist(), answers.labels.tolist(), strict=True)
+    pairs = zip(evaluated.labels.tolist(), answers.labels.tolist(), strict=True)
     return Reports(pages, confusion, dict(zip(rows.tolist(), pairs, strict=True)))
 
 
@@ -91,7 +90,7 @@ def report(request, reports) -> Path:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     program = next(filter(None, map(shutil.which, PROGRAMS)), None)
-    assert program, "there is no Chromium: 'make test-browser' installs it"
+    assert program, "Chromium is missing: 'make test-browser' installs it"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
         yield browser
@@ -100,7 +99,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def open_page(browser) -> Iterator[Open]:
-    """Return what opens a page in a window of its own, `width` pixels wide; options are Playwright's."""
+    """Return a function that opens a page in a new window, `width` pixels wide; options are Playwright's."""
     contexts = []
 
     def open_page(path: Path | None, width: int = 1280, **options: Any) -> Page:

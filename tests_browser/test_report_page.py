@@ -1,4 +1,4 @@
-"""The report in a browser: valid, accessible, alone, on any screen, by any means of pointing, on paper."""
+"""The report in a browser: valid, accessible, self-contained, with any screen, pointer, keyboard or paper."""
 
 import json
 import re
@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from checks import accessibility, html_errors, tab_stops
 
-A_CELL = 16  # images of a cell of the confusion matrix that the page shows, at most
-TILE = 28 + 2  # pixels from one of them to the next
-PAPER = 703  # CSS pixels between the margins of A4
+MAX_IMAGES = 16  # that the page shows of a cell of the confusion matrix
+TILE_PX = 28 + 2  # from one of them to the next
+PAPER_WIDTH_PX = 703  # CSS pixels between the margins of A4
 CELLS = ".confusion [data-cell] button"
 
 
@@ -20,7 +20,7 @@ def test_the_html_is_valid_before_and_after_its_script(reports, open_page, tmp_p
     assert html_errors(*reports.pages.values(), *tmp_path.iterdir()) == []
 
 
-def test_the_checker_of_html_sees_what_is_wrong(reports, tmp_path):
+def test_the_html_checker_finds_errors(reports, tmp_path):
     text = reports.pages["run"].read_text("utf-8")
     broken = tmp_path / "broken.html"
     broken.write_text(
@@ -38,26 +38,26 @@ def test_the_checker_of_html_sees_what_is_wrong(reports, tmp_path):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
-def test_nothing_bars_anyone_from_the_page(report, open_page, width, scheme):
+def test_the_page_is_accessible(report, open_page, width, scheme):
     violations, undecided = accessibility(open_page(report, width, color_scheme=scheme))
     assert violations == []
     assert undecided == []
 
 
-def test_the_checker_of_accessibility_sees_what_is_wrong(reports, open_page):
+def test_the_accessibility_checker_finds_errors(reports, open_page):
     page = open_page(reports.pages["run"])
     page.evaluate(
         """() => {
             document.querySelector("img").removeAttribute("alt");
             document.querySelector(".lead").style.color = "#aaa";
-            document.querySelector("h2").outerHTML = "<h4>The result</h4>";
+            document.querySelector("h2").outerHTML = "<h4>Result</h4>";
         }"""
     )
     violations, _ = accessibility(page)
     assert {rule for rule, _ in violations} >= {"image-alt", "color-contrast", "heading-order"}
 
 
-def test_every_image_is_there_and_described(report, open_page):
+def test_every_image_is_shown_and_described(report, open_page):
     images = open_page(report).evaluate(
         """() => Promise.all([...document.images].map(async image => {
             await image.decode();
@@ -69,14 +69,16 @@ def test_every_image_is_there_and_described(report, open_page):
     assert all(re.search(r"\w{3}", alt) for *_, alt in images)
 
 
-def test_every_link_leads_somewhere_and_every_section_has_one(report, open_page):
+def test_every_link_has_a_target_and_every_section_a_link(report, open_page):
     page = open_page(report)
     links, listed, ids, sections = (
-        page.eval_on_selector_all(f"{of}[{name}]", f"all => all.map(one => one.getAttribute('{name}'))")
+        page.eval_on_selector_all(
+            f"{of}[{name}]", f"elements => elements.map(element => element.getAttribute('{name}'))"
+        )
         for of, name in (("", "href"), ("nav a", "href"), ("", "id"), ("section", "id"))
     )
     assert len(ids) == len(set(ids))
-    assert set(links) <= {f"#{one}" for one in ids}
+    assert set(links) <= {f"#{each}" for each in ids}
     assert listed == [f"#{section}" for section in sections]
 
 
@@ -95,25 +97,25 @@ def test_a_link_leads_to_a_heading_in_view(report, open_page, width):
         page.evaluate("scrollTo(0, 0)")
 
 
-def test_a_page_alone_in_its_folder_asks_for_nothing_and_complains_of_nothing(report, open_page, tmp_path):
-    alone = shutil.copy(report, tmp_path / "report.html")
+def test_a_page_without_its_folder_requests_nothing_and_logs_nothing(report, open_page, tmp_path):
+    copy = shutil.copy(report, tmp_path / "report.html")
     page = open_page(None)
-    requests, complaints = [], []
+    requests, messages = [], []
     page.on("request", lambda request: requests.append(request.url))
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.goto(alone.as_uri())
+    page.on("console", lambda message: messages.append(message.text))
+    page.on("pageerror", lambda error: messages.append(str(error)))
+    page.goto(copy.as_uri())
     for link in page.locator("nav a").all():
         link.click()
     for cell in page.locator(CELLS).all():
         cell.hover()
     page.wait_for_load_state("networkidle")
-    assert {address.partition("#")[0] for address in requests} == {alone.as_uri()}
-    assert complaints == []
+    assert {address.partition("#")[0] for address in requests} == {copy.as_uri()}
+    assert messages == []
 
 
 @pytest.mark.parametrize("width", [390, 360, 320])
-def test_no_phone_has_to_scroll_sideways(report, open_page, width):
+def test_a_phone_does_not_scroll_sideways(report, open_page, width):
     page = open_page(report, width, is_mobile=True, has_touch=True)
     widest, window = page.evaluate("[document.scrollingElement.scrollWidth, innerWidth]")
     assert window == width
@@ -121,7 +123,7 @@ def test_no_phone_has_to_scroll_sideways(report, open_page, width):
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_the_keyboard_reaches_all_that_a_pointer_does_and_shows_where_it_is(report, open_page, width):
+def test_the_keyboard_reaches_what_a_pointer_does_and_the_focus_is_visible(report, open_page, width):
     page = open_page(report, width)
     reached = page.evaluate_handle("new Set()")
     for element in tab_stops(page):
@@ -139,14 +141,14 @@ def test_the_keyboard_reaches_all_that_a_pointer_does_and_shows_where_it_is(repo
         """reached => [...document.querySelectorAll("body *")].filter(element => {
             const scrolls = element.scrollWidth > element.clientWidth + 1
                 && ["auto", "scroll"].includes(getComputedStyle(element).overflowX);
-            const waits = element.matches("a[href], button, .scroll") || scrolls;
-            return waits && ![...reached].some(one => element.contains(one));
+            const isInteractive = element.matches("a[href], button, .scroll") || scrolls;
+            return isInteractive && ![...reached].some(each => element.contains(each));
         }).map(element => element.outerHTML)"""
     )
     assert missed == []
 
 
-def test_arrow_keys_scroll_what_is_too_wide_for_a_phone(report, open_page):
+def test_arrow_keys_scroll_tables_that_are_wider_than_a_phone(report, open_page):
     page = open_page(report, 320)
     is_wide = "region => region.scrollWidth > region.clientWidth"
     wide = [region for region in page.locator(".scroll").all() if region.evaluate(is_wide)]
@@ -176,7 +178,7 @@ def tab(page):
 
 
 def count_digits(image) -> int:
-    """Count the handwritten digits on an image that holds them in rows, by their ink."""
+    """Count the handwritten digits in an image of several rows of them, by their ink."""
     return image.evaluate(
         """async (image, tile) => {
             await image.decode();
@@ -191,26 +193,26 @@ def count_digits(image) -> int:
                     inked.add(`${Math.floor(pixel % width / tile)} ${Math.floor(pixel / width / tile)}`);
             return inked.size;
         }""",
-        TILE,
+        TILE_PX,
     )
 
 
 @pytest.mark.parametrize(("point", "width"), [(hover, 1280), (tap, 390), (tab, 1280)])
-def test_a_cell_that_is_pointed_at_shows_its_images(reports, open_page, point, width):
+def test_pointing_at_a_cell_shows_its_images(reports, open_page, point, width):
     page = open_page(reports.pages["run"], width, has_touch=point is tap)
     panel, seen = page.locator(".confusion .panel"), []
     for cell in point(page):
-        shown, answered = map(int, cell.evaluate("cell => cell.parentElement.dataset.cell").split("-"))
-        count = reports.confusion[shown, answered]
-        seen.append((shown, answered))
-        said = panel.inner_text()
-        pair = f"{shown} taken for {answered}" if shown != answered else f"{shown} read rightly"
-        assert said.startswith(f"{pair}: {count} image")
-        rows = [int(row) for row in re.findall(r"\d+", re.search(r"rows? (.*)", said)[1])]
+        label, answer = map(int, cell.evaluate("cell => cell.parentElement.dataset.cell").split("-"))
+        count = reports.confusion[label, answer]
+        seen.append((label, answer))
+        text = panel.inner_text()
+        pair = f"{label} read as {answer}" if label != answer else f"{label} read correctly"
+        assert text.startswith(f"{pair}: {count} image")
+        rows = [int(row) for row in re.findall(r"\d+", re.search(r"rows? (.*)", text)[1])]
         assert len(set(rows)) == min(count, 8)
-        assert all(reports.pairs[row] == (shown, answered) for row in rows)
+        assert all(reports.pairs[row] == (label, answer) for row in rows)
         assert panel.locator("img").is_visible()
-        assert count_digits(panel.locator("img")) == min(count, A_CELL)
+        assert count_digits(panel.locator("img")) == min(count, MAX_IMAGES)
         assert cell.get_attribute("aria-label").startswith(f"{pair}: {count}")
         assert cell.get_attribute("aria-pressed") == "true"
         assert page.locator('[aria-pressed="true"]').count() == 1
@@ -218,7 +220,7 @@ def test_a_cell_that_is_pointed_at_shows_its_images(reports, open_page, point, w
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_the_page_stands_still_while_cells_are_pointed_at(reports, open_page, width):
+def test_the_page_does_not_move_while_cells_are_pointed_at(reports, open_page, width):
     page = open_page(reports.pages["run"], width)
     layouts = set()
     for cell in page.locator(CELLS).all():
@@ -231,12 +233,12 @@ def test_the_page_stands_still_while_cells_are_pointed_at(reports, open_page, wi
 
 
 def table_of_counts(page):
-    """Return the numbers in the confusion matrix, rows of digits shown; no number is 0."""
+    """Return the numbers in the confusion matrix, a row for each label; an empty cell is 0."""
     cells = page.eval_on_selector_all(".confusion tbody td", "cells => cells.map(cell => cell.textContent)")
     return np.array([int(text or 0) for text in cells]).reshape(10, 10)
 
 
-def test_without_script_all_figures_and_counts_are_there(reports, open_page):
+def test_without_javascript_all_figures_and_counts_are_shown(reports, open_page):
     page = open_page(reports.pages["run"], java_script_enabled=False)
     figures = page.locator("figure img")
     with_script = open_page(reports.pages["run"]).locator("figure img").count()
@@ -244,18 +246,18 @@ def test_without_script_all_figures_and_counts_are_there(reports, open_page):
     assert all(image.is_visible() for image in figures.all())
     assert all(image.evaluate("image => image.naturalWidth > 0") for image in figures.all())
     assert (table_of_counts(page) == reports.confusion).all()
-    assert "Without script the cells show their counts only" in page.locator(".confusion").inner_text()
+    assert "Without JavaScript" in page.locator(".confusion").inner_text()
     assert page.locator(".panel:visible, button").count() == 0
 
 
-def test_with_script_the_counts_are_the_same_and_nothing_is_said_of_scripts(reports, open_page):
+def test_with_javascript_the_counts_are_the_same_without_a_remark(reports, open_page):
     page = open_page(reports.pages["run"])
     assert (table_of_counts(page) == reports.confusion).all()
-    assert "Without script" not in page.locator(".confusion").inner_text()
+    assert "Without JavaScript" not in page.locator(".confusion").inner_text()
 
 
-def test_all_is_printed_within_its_margins(report, open_page):
-    page = open_page(report, PAPER)
+def test_everything_is_printed_within_the_margins(report, open_page):
+    page = open_page(report, PAPER_WIDTH_PX)
     page.emulate_media(media="print")
     hidden, outside = page.evaluate(
         """() => {
@@ -278,7 +280,7 @@ def test_all_is_printed_within_its_margins(report, open_page):
     assert len(re.findall(rb"/Type\s*/Page\b", document)) > 1
 
 
-def test_paper_is_light_even_where_the_screen_is_dark(report, open_page):
+def test_paper_is_light_even_if_the_screen_is_dark(report, open_page):
     page = open_page(report, color_scheme="dark")
     brightness = """selector => {
         const probe = document.querySelector(selector), style = getComputedStyle(probe);

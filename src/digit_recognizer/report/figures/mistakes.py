@@ -169,7 +169,7 @@ def _draw_titled_images(
         show_digit(axes, image)
         if not is_correct:
             blank(axes, frame=ORANGE)
-        axes.set_title(word, fontsize=8, pad=2, color=TEXT if is_correct else ORANGE)
+        axes.set_title(word, fontsize=8, pad=4, color=TEXT if is_correct else ORANGE)
     return figure
 
 

@@ -270,8 +270,8 @@ def _strongest_images(inside: Inside) -> Iterator[Block]:
         yield Picture(
             f"exciting-{_file_name(layer)}",
             title,
-            f"A row for each of {len(active)} channels: of {count(len(images), 'image')}, the "
-            f"{strongest.shape[1]} with the highest activation of the channel, the highest first.",
+            f"A row for each of {len(active)} channels, with the {strongest.shape[1]} images, out of "
+            f"{len(images):,}, that have the highest activation of this channel, in descending order.",
             f"Handwritten digits: a row for each channel of {layer.name}, with the images that activate it "
             "most.",
             partial(figures.draw_strongest_images, images[strongest], active.tolist()),

@@ -41,11 +41,11 @@ def show_mistakes(subject: Subject) -> Section:
         _confusion_table(subject, evaluation),
         *_confusion_pictures(evaluation),
         _error_rates(evaluation),
-        _scores(subject, evaluation),
         _confident_errors(subject),
         _sample(subject),
         _calibration(subject),
         _rejection(subject, evaluation),
+        _scores(subject, evaluation),
     ]
     return Section("mistakes", TITLE, f"{errors} {_most_confused(evaluation)}".rstrip(), blocks)
 
@@ -72,7 +72,7 @@ def _confusion_table(subject: Subject, evaluation: Evaluation) -> ConfusionTable
     return ConfusionTable(
         "Confusion matrix",
         "Number of images of each digit (row) by answer (column); correct answers are on the diagonal. Point "
-        f"at a cell, or tap it, to see its images: the {IMAGES_PER_CELL} most confident ones at most.",
+        f"at a cell or tap it to see its images, at most the {IMAGES_PER_CELL} most confident.",
         evaluation.confusion,
         {cell: subject.digits.images[chosen] for cell, chosen in rows.items()},
         rows,
@@ -111,7 +111,7 @@ def _error_rates(evaluation: Evaluation) -> Picture:
         "error-rates",
         "Error rate per digit",
         "Percentage of the images of each digit that were read incorrectly (dot), with its 95 % interval "
-        "(bar). If the bars of two digits overlap widely, one may be as hard as the other.",
+        "(bar). Digits whose bars overlap widely may be equally hard.",
         f"Error rates by digit; the highest is that of {worst}: {errors[worst]} of {images[worst]:,} images.",
         partial(figures.draw_error_rates, errors, images),
     )
@@ -204,8 +204,8 @@ def _rejection(subject: Subject, evaluation: Evaluation) -> Block:
     place = int(np.searchsorted(curve.rejected, REJECTED_FRACTION, side="right")) - 1
     rejected = round(curve.rejected[place] * len(subject.predictions))
     example = (
-        f"If the {count(rejected, 'image')} with a confidence below {percent(curve.threshold[place], 1)} "
-        f"are rejected, {percent(1 - curve.accuracy[place])} of the remaining answers are wrong."
+        f"Rejecting answers with a confidence below {percent(curve.threshold[place], 1)} "
+        f"({count(rejected, 'image')}) leaves {percent(1 - curve.accuracy[place])} of the others wrong."
         if rejected
         else f"No threshold rejects about {percent(REJECTED_FRACTION, 0)} of the images."
     )

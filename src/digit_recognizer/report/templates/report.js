@@ -35,6 +35,9 @@ for (const card of document.querySelectorAll(".confusion")) {
   }
 
   panel.hidden = false;
-  const first = card.querySelector(".wrong button") || card.querySelector("button");
-  if (first) show(first, strips[first.parentElement.dataset.cell]);
+  const cells = [...card.querySelectorAll("[data-cell]")];
+  const wrong = cells.filter((cell) => cell.classList.contains("wrong"));
+  const count = (cell) => strips[cell.dataset.cell].count;
+  const [most] = (wrong.length ? wrong : cells).sort((one, other) => count(other) - count(one));
+  show(most.firstElementChild, strips[most.dataset.cell]);
 }
