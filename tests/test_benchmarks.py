@@ -1,4 +1,4 @@
-"""The benchmark's kinds of processors, and the table that its files give."""
+"""The benchmark's kinds of processors, and the table from its files."""
 
 import json
 from pathlib import Path
@@ -41,7 +41,7 @@ def results(monkeypatch):
         ("Darwin", "x86_64", set(), "other"),
     ],
 )
-def test_a_kind_of_processor_is_told_by_its_best_instructions(bench, system, machine, flags, kind):
+def test_the_kind_of_a_processor_comes_from_its_best_instructions(bench, system, machine, flags, kind):
     assert bench.kind_of(system, machine, flags, {}) == kind
     assert kind in bench.KINDS
 
@@ -56,12 +56,12 @@ def test_a_kind_of_processor_is_told_by_its_best_instructions(bench, system, mac
         ({"ONEDNN_MAX_CPU_ISA": "DEFAULT", "ATEN_CPU_CAPABILITY": ""}, "amx"),
     ],
 )
-def test_a_limited_processor_is_not_taken_for_an_older_one(bench, environment, kind):
+def test_a_limited_processor_does_not_count_as_an_older_one(bench, environment, kind):
     assert bench.kind_of("Linux", "x86_64", AMX, environment) == kind
     assert (kind in bench.KINDS) == (kind == "amx")
 
 
-def test_git_keeps_the_results_of_each_kind_and_no_others(bench):
+def test_git_tracks_the_results_of_each_kind_and_no_others(bench):
     lines = (ROOT / ".gitignore").read_text("utf-8").splitlines()
     assert "/benchmarks/results-*.json" in lines
     kept = {line for line in lines if line.startswith("!/benchmarks/")}
@@ -86,7 +86,7 @@ def a_report(processor, **turns):
     }
 
 
-def test_the_table_has_a_column_a_kind_and_leaves_empty_what_was_not_measured(results, tmp_path):
+def test_the_table_has_a_column_for_each_kind_and_empty_cells_without_measurements(results, tmp_path):
     fast = a_report("Fast", submit=(1.5, 1.25, 2), load=(0.5,))
     slow = a_report("Slow", submit=(4, 6))
     for kind, report in (("avx2", slow), ("amx", fast), ("amx-limited-to-avx2", slow)):
@@ -102,7 +102,7 @@ def test_the_table_has_a_column_a_kind_and_leaves_empty_what_was_not_measured(re
     assert not any("digits --help" in line for line in table)
 
 
-def test_where_keras_stops_short_of_an_accuracy_its_whole_training_counts(results):
+def test_keras_counts_with_its_complete_training_if_it_misses_the_accuracy(results):
     recipe = results.COMPARED[0]
     figures = {f"{recipe} rate": (1, 1), f"{recipe} to 99.5%": (10, None), "keras rate": (1, 1)}
     figures |= {"keras whole": (300, 500), "keras to 99.5%": (300, None)}
@@ -112,7 +112,7 @@ def test_where_keras_stops_short_of_an_accuracy_its_whole_training_counts(result
     assert f"| Keras / `{recipe}`, × | 40.0 (30.0 to 50.0) in 2 of 4 |" in table
 
 
-def test_the_table_in_the_documentation_is_that_of_the_files(results):
+def test_the_table_in_the_documentation_comes_from_the_files(results):
     text = results.DOCUMENT.read_text("utf-8")
     expected = results.with_table(text, results.markdown(results.stored(results.HERE)))
     assert text == expected, "run 'python benchmarks/results.py'"

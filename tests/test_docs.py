@@ -29,7 +29,7 @@ TESTED = [
     ROOT / "docs/recipes.md",
     ROOT / "docs/reading.md",
     ROOT / "docs/corrections.md",
-]  # the others show how figures were measured
+]  # the others show commands that measure figures
 
 
 def blocks(page, language):
@@ -38,7 +38,7 @@ def blocks(page, language):
 
 @pytest.fixture
 def a_users_folder(tmp_path, monkeypatch):
-    """A reader's folder: a small archive of the competition's form, pictures, a file of corrections."""
+    """A folder with a small archive like the competition's, pictures and a file of corrections."""
     digits = load_digits("bundled")[:300]
     with ZipFile(tmp_path / "digit-recognizer.zip", "w") as archive:
         archive.writestr("train.csv", csv_of(digits))
@@ -55,7 +55,7 @@ def a_users_folder(tmp_path, monkeypatch):
 
 
 def run(command, monkeypatch, capsys):
-    """Run one `digits …` line in this process, `> file` included."""
+    """Run one line `digits …` in this process, also with `> file`."""
     words = shlex.split(command, comments=True)
     target = words[words.index(">") + 1] if ">" in words else None
     arguments = words[: words.index(">")] if target else words
@@ -81,7 +81,7 @@ def test_every_command_shown_works_in_the_order_shown(page, monkeypatch, capsys)
 
 @pytest.mark.slow
 def test_every_request_shown_is_answered_by_the_service_shown(tmp_path):
-    """Each block starts a service, and asks it."""
+    """Each block starts a service and sends it requests."""
     Image.fromarray(written("17 42")).save(tmp_path / "picture.png")
     (tmp_path / "image.bin").write_bytes(bytes(784))
     (tmp_path / "images.bin").write_bytes(bytes(3 * 784))
@@ -98,7 +98,7 @@ def test_every_request_shown_is_answered_by_the_service_shown(tmp_path):
             try:
                 assert "Serving on" in service.stdout.readline()
                 for request in requests:
-                    answer = asked_as_by_curl(request.replace(":8000", f":{port}"), tmp_path)
+                    answer = send_like_curl(request.replace(":8000", f":{port}"), tmp_path)
                     assert answer.status_code == 200, f"{request}: {answer.text}"
                     assert answer.content
             finally:
@@ -106,8 +106,8 @@ def test_every_request_shown_is_answered_by_the_service_shown(tmp_path):
                 assert service.wait(60) == 0
 
 
-def asked_as_by_curl(command, folder):
-    """Send the request that a command of curl sends: this machine may have none."""
+def send_like_curl(command, folder):
+    """Send the request of a `curl` command without curl, which may not be installed."""
     parser = argparse.ArgumentParser(exit_on_error=False)
     parser.add_argument("--data-binary")
     parser.add_argument("-F", dest="form")
@@ -129,7 +129,9 @@ def asked_as_by_curl(command, folder):
 @pytest.mark.slow
 @pytest.mark.usefixtures("a_users_folder")
 def test_the_python_shown_runs(capsys):
-    examples = {page: "\n".join(blocks(page, "python")) for page in TESTED}  # a block goes on from the last
+    examples = {
+        page: "\n".join(blocks(page, "python")) for page in TESTED
+    }  # a block continues the one before
     assert any(examples.values())
     for page, example in examples.items():
         exec(compile(example, page.name, "exec"), {})

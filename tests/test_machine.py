@@ -1,4 +1,4 @@
-"""How many processors a process may use, and how its threads wait for each other."""
+"""How many processors a process may use, and how long its threads spin."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ import pytest
 import torch
 
 from digit_recognizer.machine import usable_processors
-from digit_recognizer.training import device as hardware
+from digit_recognizer.training import device
 
 V1 = "32 31 0:29 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu,cpuacct"
 V2 = "41 31 0:38 / /sys/fs/cgroup rw,relatime shared:4 - cgroup2 cgroup2 rw,nsdelegate"
-WAITS = ("GOMP_SPINCOUNT", "KMP_BLOCKTIME", "OMP_WAIT_POLICY")
+VARIABLES = ("GOMP_SPINCOUNT", "KMP_BLOCKTIME", "OMP_WAIT_POLICY")
 
 
 @pytest.fixture(autouse=True)
 def sixteen_processors(monkeypatch):
-    """Let the process be bound to 16 of 64 processors."""
+    """Bind the process to 16 of 64 processors."""
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(16)), raising=False)
     monkeypatch.delattr(os, "process_cpu_count", raising=False)
 
 
 def tree(root: Path, group: str, mount: str, limits: dict[str, str]) -> Path:
-    """Write a group's line, its mount's line and the files of some control groups below a root."""
+    """Write the files of the system that name a control group, its mount, and its limits."""
     write(root / "proc/self/cgroup", f"{group}\n")
     write(root / "proc/self/mountinfo", f"22 1 254:0 / / rw - ext4 /dev/vda rw\n{mount}\n")
     for name, text in limits.items():
@@ -44,7 +44,7 @@ def v1(folder: str, quota: int, period: int = 100_000) -> dict[str, str]:
     return {f"{folder}/cpu.cfs_quota_us": str(quota), f"{folder}/cpu.cfs_period_us": str(period)}
 
 
-def test_without_control_groups_the_processors_it_is_bound_to_count(tmp_path):
+def test_without_control_groups_the_bound_processors_count(tmp_path):
     assert usable_processors(tmp_path) == 16
 
 
@@ -53,7 +53,7 @@ def test_without_affinity_all_processors_count(tmp_path, monkeypatch):
     assert usable_processors(tmp_path) == 64
 
 
-def test_the_count_that_python_was_told_counts(tmp_path, monkeypatch):
+def test_the_count_given_to_python_counts(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "process_cpu_count", lambda: 3, raising=False)
     assert usable_processors(tmp_path) == 3
 
@@ -69,7 +69,7 @@ def test_the_count_that_python_was_told_counts(tmp_path, monkeypatch):
         ("9900000 100000", 16),
         ("", 16),
         ("100000", 16),
-        ("none of it", 16),
+        ("nonsense", 16),
         ("100000 0", 16),
         ("-1 100000", 16),
     ],
@@ -95,7 +95,7 @@ def test_the_quota_of_a_group_of_version_1(tmp_path, quota, period, processors):
         ("max 100000", "max 100000", 16),
     ],
 )
-def test_the_least_quota_of_all_groups_above_counts(tmp_path, outer, inner, processors):
+def test_the_smallest_quota_of_a_group_and_its_parents_counts(tmp_path, outer, inner, processors):
     limits = {"outer/cpu.max": outer, "outer/between/inner/cpu.max": inner}
     assert usable_processors(tree(tmp_path, "0::/outer/between/inner", V2, limits)) == processors
 
@@ -116,11 +116,11 @@ def test_other_controllers_of_version_1_do_not_count(tmp_path):
 
 @pytest.mark.parametrize("group", ["/docker/abc", "/docker/abc/../..", "/"])
 def test_in_a_container_the_mount_is_the_group(tmp_path, group):
-    """There the file names the host's path, which does not exist below the mount."""
+    """The file names the path on the host, which does not exist below the mount."""
     assert usable_processors(tree(tmp_path, f"0::{group}", V2, {"cpu.max": "400000 100000"})) == 4
 
 
-def test_a_group_that_is_mounted_itself_is_found_below_its_mount(tmp_path):
+def test_a_mounted_group_is_found_below_its_mount(tmp_path):
     mount = V1.replace(" / /sys", " /docker/abc /sys")
     limits = v1("cpu/inner", 200_000) | v1("cpu", 300_000)
     assert usable_processors(tree(tmp_path, "4:cpu,cpuacct:/docker/abc/inner", mount, limits)) == 2
@@ -128,12 +128,12 @@ def test_a_group_that_is_mounted_itself_is_found_below_its_mount(tmp_path):
 
 @pytest.mark.parametrize("group", ["", "nonsense", "::", "0:", ":::::", "\x00"])
 @pytest.mark.parametrize("mount", ["", "nonsense", " - ", "1 2 3 4 5 - cgroup2", "\x00 - \x00"])
-def test_files_that_nobody_understands_limit_nothing(tmp_path, group, mount):
+def test_files_of_an_unknown_format_limit_nothing(tmp_path, group, mount):
     assert usable_processors(tree(tmp_path, group, mount, {"cpu.max": "100000 100000"})) == 16
 
 
 def environment_of(command: str, **chosen: str) -> list[str]:
-    """Return what the command line leaves in `WAITS`, and whether torch was loaded before it was set."""
+    """Return the values of `VARIABLES` after a command, and whether torch was loaded before."""
     code = (
         "import os, sys\n"
         "import digit_recognizer.cli as cli\n"
@@ -141,20 +141,20 @@ def environment_of(command: str, **chosen: str) -> list[str]:
         f"sys.argv = ['digits', {command!r}]\n"
         "try: cli.main()\n"
         "except SystemExit: pass\n"
-        f"print(early, *[os.environ.get(name, '-') for name in {WAITS!r}])\n"
+        f"print(early, *[os.environ.get(name, '-') for name in {VARIABLES!r}])\n"
     )
-    environment = {name: value for name, value in os.environ.items() if name not in WAITS} | chosen
+    environment = {name: value for name, value in os.environ.items() if name not in VARIABLES} | chosen
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
     )
     return done.stdout.splitlines()[-1].split()
 
 
-def test_the_command_line_sets_how_threads_wait_before_torch_is_loaded():
+def test_the_command_line_shortens_spinning_before_torch_is_loaded():
     assert environment_of("--version") == ["False", "100000", "5", "-"]
 
 
-def test_what_the_user_chose_stays():
+def test_values_of_the_user_stay():
     assert environment_of("--version", GOMP_SPINCOUNT="7", KMP_BLOCKTIME="8") == ["False", "7", "8", "-"]
     assert environment_of("--version", OMP_WAIT_POLICY="ACTIVE") == ["False", "-", "-", "ACTIVE"]
 
@@ -162,13 +162,15 @@ def test_what_the_user_chose_stays():
 @pytest.mark.parametrize(
     ("usable", "chosen", "left"), [(3, None, 3), (8, None, 8), (9, None, 8), (3, "8", 8)]
 )
-def test_training_uses_no_more_threads_than_usable_unless_the_user_chose(usable, chosen, left, monkeypatch):
+def test_training_uses_no_more_threads_than_processors_unless_the_user_says_so(
+    usable, chosen, left, monkeypatch
+):
     threads = [8]
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads[-1])
     monkeypatch.setattr(torch, "set_num_threads", threads.append)
-    monkeypatch.setattr(hardware, "usable_processors", lambda: usable)
+    monkeypatch.setattr(device, "usable_processors", lambda: usable)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     if chosen is not None:
         monkeypatch.setenv("OMP_NUM_THREADS", chosen)
-    hardware.limit_threads()
+    device.limit_threads()
     assert threads[-1] == left

@@ -1,4 +1,4 @@
-"""The Makefile installs what a target needs and no more; pip and what it starts are stand-ins."""
+"""The Makefile installs what a target needs and no more; pip and the programs are replaced by scripts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DEVELOPERS = "-e .[train,tune,serve,dev]"
 
 @pytest.fixture
 def make(tmp_path) -> Callable[..., list[str]]:
-    """Return what runs targets one after the other, and returns the extras that pip was asked for."""
+    """Return a function that runs targets in turn and returns what pip was asked to install."""
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         shutil.copy(ROOT / name, tmp_path)
     programs = tmp_path / ".venv/bin"
@@ -42,15 +42,15 @@ def test_a_target_installs_what_it_needs_once(target, asked, make):
     assert make(target, target) == [asked]
 
 
-def test_the_tests_add_to_what_a_run_installed(make):
+def test_the_tests_install_more_than_a_run(make):
     assert make("run", "test", "run") == ["-e .[train]", DEVELOPERS]
 
 
-def test_after_the_tests_nothing_is_left_to_install(make):
+def test_after_the_tests_everything_is_installed(make):
     assert make("test", "run", "serve", "test") == [DEVELOPERS]
 
 
-def test_other_pins_are_installed(make, tmp_path):
+def test_changed_pins_are_installed(make, tmp_path):
     make("run")
     constraints = tmp_path / "constraints.txt"
     constraints.write_text(constraints.read_text() + "another==1\n")
