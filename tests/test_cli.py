@@ -163,12 +163,13 @@ def test_train_as_json_is_one_object_a_line(digits, here):
     assert [(line["event"], line["epoch"]) for line in (first, second)] == [("epoch", 1), ("epoch", 2)]
     history = history_without_times(here / "new")
     assert {name: str(value) for name, value in second.items()}.items() >= history[1].items()
-    assert end == {
-        "event": "finished",
-        "run": "new",
-        **json.loads((here / "new/metrics.json").read_text()),
-        "next": end["next"],
-    }
+    metrics = json.loads((here / "new/metrics.json").read_text())
+    assert list(end.items()) == [
+        ("event", "finished"),
+        ("run", "new"),
+        *metrics.items(),
+        ("next", end["next"]),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -229,7 +230,7 @@ def test_without_any_source_the_bundled_digits_are_read(digits):
 
 
 @pytest.mark.usefixtures("without_export")
-def test_a_training_whose_reader_goes_away_stays_unfinished(digits, here, monkeypatch):
+def test_a_training_whose_output_is_closed_stays_unfinished(digits, here, monkeypatch):
     def gone(*_):
         raise BrokenPipeError
 
@@ -312,10 +313,8 @@ def test_a_submission_may_go_through_a_pipe(here):
 
 
 def test_recipes_are_listed_with_their_parameters(digits):
-    status, output, _ = digits("recipes")
-    assert status == 0
-    assert says(output, "alexnet28", "92,959,434", "138,410", "887,530", "454,922")
-    assert says(output, "five-layer-one-epoch", "97.128 %")
+    _, output, _ = digits("recipes")
+    assert says(output, "alexnet28", "92,959,434", "138,410", "887,530", "454,922", "five-layer", "97.128 %")
 
 
 def test_a_recipe_that_was_printed_into_a_file_is_the_same_recipe(digits, here):
@@ -323,6 +322,10 @@ def test_a_recipe_that_was_printed_into_a_file_is_the_same_recipe(digits, here):
     assert status == 0
     (here / "copy.toml").write_text(output)
     assert load_recipe(here / "copy.toml") == load_recipe("five-layer")
+
+
+def test_a_summary_of_the_largest_recipe_takes_no_memory_for_its_weights(digits):
+    assert says(digits("summary alexnet28")[1], "92,959,434")
 
 
 @pytest.mark.parametrize("what", ["tiny.toml", "run"])
@@ -334,12 +337,6 @@ def test_a_summary_shows_layers_shapes_and_parameters(what, digits):
     assert ["dense1", "(Dense)", "(None,", "10)", "1,450", "1,440"] in lines
     assert ["Total", "parameters", "1,490", "(0.01", "MB)"] in lines
     assert ["Multiply-adds", "an", "image", "25,776"] in lines
-
-
-def test_a_summary_of_the_largest_recipe_takes_no_memory_for_its_weights(digits):
-    status, output, _ = digits("summary alexnet28")
-    assert status == 0
-    assert "92,959,434" in output
 
 
 # Errors that the user can correct: one sentence, status 2, nothing changed
@@ -354,8 +351,6 @@ def test_a_summary_of_the_largest_recipe_takes_no_memory_for_its_weights(digits)
         ("train empty", ["empty", "archive"]),
         ("train half.zip", ["half.zip"]),
         ("train digit-recognizer.zip -r lenet", ["'lenet'", "alexnet28"]),
-        ("train digit-recognizer.zip -r none.toml", ["none.toml", "No such file"]),
-        ("train digit-recognizer.zip -r test.csv", ["'test.csv'", "alexnet28"]),
         ("train digit-recognizer.zip -r wrong.toml", ["wrong.toml", "TOML"]),
         ("train digit-recognizer.zip --set epochs=0", ["standard", "epochs"]),
         *(
@@ -363,8 +358,6 @@ def test_a_summary_of_the_largest_recipe_takes_no_memory_for_its_weights(digits)
             for value in ("9" * 5000, "[" * 3000, "100001")
         ),
         ("train digit-recognizer.zip --set epoch=1", ["standard", "'epoch'"]),
-        ("train digit-recognizer.zip --set epochs", ["'epochs'", "epochs=3"]),
-        (f"{TRAIN} --set 'network=[\"dense 9\"]'", ["9", "10 logits"]),
         (f"{TRAIN} --set 'network=[\"dance 10\"]'", ["tiny.toml", "1", "'dance 10'"]),
         (f"{TRAIN} --set network=none:build", ["'none:build'", "ModuleNotFoundError"]),
         (f"{TRAIN} --set batch_size=500", ["160", "500"]),
@@ -407,7 +400,7 @@ def test_a_summary_of_the_largest_recipe_takes_no_memory_for_its_weights(digits)
         ("summary .", [".", "run folder"]),
     ],
 )
-def test_what_a_user_can_put_right_is_one_sentence_and_status_2(command, facts, digits, here):
+def test_an_error_that_the_user_can_correct_is_one_sentence_and_status_2(command, facts, digits, here):
     whole = (here / "digit-recognizer.zip").read_bytes()
     (here / "half.zip").write_bytes(whole[: len(whole) // 2])
     before = files_in(here)
@@ -492,7 +485,7 @@ def run_program(words: str, before: str = "", after: str = "pass", **options):
     ("module", "command"),
     [("typer", "recipes"), ("onnxruntime", "read a.png"), ("pydantic_settings", "serve")],
 )
-def test_ctrl_c_while_a_module_is_loaded_says_nothing(module, command, tmp_path):
+def test_ctrl_c_while_a_module_is_loaded_prints_nothing(module, command, tmp_path):
     swallowing = """
 import os, signal
 try:
@@ -538,7 +531,7 @@ def test_a_training_on_a_full_disk_ends_in_a_sentence_and_can_be_resumed(digits,
     assert files_in(here / "new") == RUN_FILES
 
 
-def test_output_that_nobody_can_take_is_one_sentence():
+def test_a_full_output_device_is_one_sentence():
     with Path("/dev/full").open("w") as full:
         ended = spawn("recipes", "plain", capture_output=False, stdout=full, stderr=subprocess.PIPE)
     assert (ended.returncode, ended.stderr) == (2, "digits: output: No space left on device\n")
@@ -608,26 +601,15 @@ def test_a_training_may_end_with_its_report(digits, here):
 
 
 @pytest.mark.usefixtures("drawn")
-def test_a_report_may_be_of_other_digits_and_lie_elsewhere(digits, here):
-    assert digits("report run others.csv -o shown")[0] == 0
+def test_a_report_may_be_of_other_digits_and_lie_elsewhere(digits, here, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # Rich then takes the output for a terminal
+    status, output, _ = digits("report run others.csv -o shown")
+    assert status == 0
+    assert says(output, "Report: ", "shown/report.html")  # what is being done, and the page
     assert "others.csv" in (here / "shown/report.html").read_text()
-    assert not (here / "run/report.html").exists()
-
-
-@pytest.mark.usefixtures("drawn")
-def test_a_report_may_be_of_the_images_to_submit(digits, here):
     assert digits("report run digit-recognizer.zip --part test")[0] == 0
     assert "digit-recognizer.zip, test part" in (here / "run/report.html").read_text()
-    assert "evaluation" not in json.loads((here / "run/metrics.json").read_text())
-
-
-@pytest.mark.usefixtures("drawn")
-def test_a_terminal_shows_the_progress_of_a_report(digits, monkeypatch):
-    monkeypatch.setenv("FORCE_COLOR", "1")  # Rich then takes the output for a terminal
-    status, output, _ = digits("report run others.csv")
-    assert status == 0
-    assert "Report: " in output
-    assert "run/report.html" in output.splitlines()[-1]
+    assert "evaluation" not in json.loads((here / "run/metrics.json").read_text())  # without labels
 
 
 @pytest.mark.usefixtures("drawn")

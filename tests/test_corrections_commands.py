@@ -96,7 +96,7 @@ def test_clear_asks_and_says_how_many(answer, status, left, folder):
     assert CorrectionStore(folder / "runs/corrections.sqlite").count() == left
 
 
-def test_clear_waits_for_nobody_for_ever(folder, run_command, monkeypatch):
+def test_clear_gives_up_where_the_file_stays_locked(folder, run_command, monkeypatch):
     monkeypatch.setattr("digit_recognizer.corrections.BUSY_TIMEOUT_SECONDS", 0.05)
     path = folder / "runs/corrections.sqlite"
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
