@@ -64,7 +64,7 @@ def test_every_accepted_request_is_answered_during_shutdown():
     Between the last accept and the closing of the listener the kernel may accept one connection more.
     """
     for _ in range(2):
-        with serving("--drain-seconds", "0.2") as service, ThreadPoolExecutor(4) as clients:
+        with ThreadPoolExecutor(4) as clients, serving("--drain-seconds", "0.2") as service:
             answered: list[int] = []
             ends = [clients.submit(ask_until_refused, service, answered) for _ in range(4)]
             while len(answered) < 20:

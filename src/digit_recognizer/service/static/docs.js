@@ -58,7 +58,7 @@ function operation(path, method, what) {
     const rows = what.parameters.map((each) => [each.name, each.in, each.description ?? ""]);
     parts.push(element("h2", "Parameters"), table(["Name", "In", "Meaning"], rows));
   }
-  if (what.requestBody) parts.push(element("h2", "Request"), ...bodies(what.requestBody));
+  if (what.requestBody) parts.push(element("h2", "Request body"), ...bodies(what.requestBody));
   parts.push(element("h2", "Answers"), answers(what.responses));
   return element("details", [heading, element("div", parts)]);
 }

@@ -87,7 +87,7 @@ export class Reading {
   get spoken() {
     if (this.state === "blank") return "Blank.";
     if (this.state === "rejected") return "Not a digit.";
-    const each = this.digits.map((digit) => `${labelOf(digit) ?? "no digit"}, ${percent(confidenceOf(digit))}`).join("; ");
+    const each = this.digits.map((digit) => `${labelOf(digit) ?? "not a digit"}, ${percent(confidenceOf(digit))}`).join("; ");
     const rest = this.rejected.length ? ` ${count(this.rejected.length, "mark")} not read as digits.` : "";
     return `Read: ${this.text.replaceAll("\n", ", then ") || "no digit"}. ${each}.${rest}`;
   }
