@@ -1,7 +1,6 @@
-"""Draw the pictures of docs/reading.md, each with what is read in it: ``python docs/reading.py``.
+"""Draw the pictures of docs/reading.md, each with its reading: ``python docs/reading.py``.
 
-Nobody wrote these numbers: they are strokes between points, a little different each time, on paper, in light
-and with a pen that are made up too.
+The numbers are synthetic: strokes through given points, with random deviations, on synthetic paper.
 """
 
 from __future__ import annotations
@@ -16,16 +15,17 @@ from PIL import Image, ImageDraw, ImageFilter
 from digit_recognizer import Recognizer
 from digit_recognizer.recognition.overlay import draw_reading
 
-Grey = NDArray[np.float64]  # (height, width): of light from 0 to 1, or of ink from 0 to 1
+Grey = NDArray[np.float64]  # (H, W), 0 to 1: light, or ink
 Points = NDArray[np.float64]  # (N, 2): columns and rows
 
-HERE = Path(__file__).parent / "reading"
-SHAPE = (200, 640)  # pixels
-HEIGHT, LEFT, TOP = 95, 50, 75  # of a digit, and of the first one's corner, in pixels
-LETTER_SPACE, WORD_SPACE = 0.8, 1.0  # of a digit's height
-TREMBLE = 0.025  # standard deviation of a point, of a digit's height
-STEPS = 12  # of a curve between two points
-FINE = 4  # times finer is the pen's line than the picture
+OUTPUT_FOLDER = Path(__file__).parent / "reading"
+PAGE_SHAPE = (200, 640)  # rows and columns
+DIGIT_HEIGHT_PX = 95
+FIRST_LEFT_PX, FIRST_TOP_PX = 50, 75  # of the first digit
+DIGIT_SPACING, SPACE_WIDTH = 0.8, 1.0  # of a digit's height
+POINT_SIGMA = 0.025  # of a digit's height: random deviation of a point
+CURVE_STEPS = 12  # between two points
+SUPERSAMPLING = 4  # strokes are drawn this many times larger
 STROKES: dict[str, list[list[tuple[float, float]]]] = {
     "0": [[(0.5, 0.03), (0.15, 0.25), (0.1, 0.7), (0.35, 1), (0.6, 0.75), (0.62, 0.3), (0.45, 0.02)]],
     "1": [[(0.2, 0.22), (0.37, 0.02), (0.36, 0.5), (0.34, 1)]],
@@ -57,123 +57,107 @@ STROKES: dict[str, list[list[tuple[float, float]]]] = {
     "T": [[(0.0, 0.04), (0.35, 0.02), (0.7, 0.0)], [(0.36, 0.02), (0.34, 0.5), (0.33, 1)]],
     "e": [[(0.1, 0.72), (0.45, 0.68), (0.35, 0.45), (0.1, 0.65), (0.2, 0.98), (0.5, 0.9)]],
     "l": [[(0.2, 0.0), (0.18, 0.5), (0.18, 1)]],
-}  # from the upper left corner, in heights of a digit
+}  # columns and rows from the upper left corner, in heights of a digit
 
 
 def _plain() -> Grey:
-    return np.ones(SHAPE)
+    return np.ones(PAGE_SHAPE)
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What is written on what, and how.
-
-    Attributes
-    ----------
-    space
-        From digit to digit, in heights of a digit.
-    width
-        Of the pen, in pixels.
-    contrast
-        Share of the paper's light that the ink takes away.
-    joined
-        All strokes are one.
-    crossed_out
-        A line goes through all.
-    dark
-        Light on dark.
-    """
+    """A text, the paper, and how it is written."""
 
     text: str
     paper: Grey = field(default_factory=_plain)
-    space: float = LETTER_SPACE
-    width: float = 5
-    contrast: float = 0.7
-    joined: bool = False
+    spacing: float = DIGIT_SPACING  # from digit to digit, in heights of a digit
+    pen_width: float = 5  # pixels
+    contrast: float = 0.7  # fraction of the paper's brightness that the ink removes
+    joined: bool = False  # all in one stroke
     crossed_out: bool = False
-    dark: bool = False
+    light_on_dark: bool = False
 
 
 def shaded() -> Grey:
-    """Return paper on whose left a shadow with a sharp edge falls."""
-    rows, columns = np.indices(SHAPE)
+    """Return paper with a shadow on the left that has a sharp edge."""
+    rows, columns = np.indices(PAGE_SHAPE)
     return 1 - 0.55 / (1 + np.exp((columns + rows - 430) / 4))
 
 
 def ruled(distance: int, *, squares: bool = False, slope: float = 0, strength: float = 0.25) -> Grey:
-    """Return paper with printed lines, level ones or upright ones too."""
-    rows, columns = np.indices(SHAPE)
-    level = (rows + slope * columns) % distance < 2
-    upright = (columns - slope * rows) % distance < 2
-    return 1 - strength * (level | upright if squares else level)
+    """Return paper with horizontal lines, and vertical ones if `squares`."""
+    rows, columns = np.indices(PAGE_SHAPE)
+    horizontal = (rows + slope * columns) % distance < 2
+    vertical = (columns - slope * rows) % distance < 2
+    return 1 - strength * (horizontal | vertical if squares else horizontal)
 
 
 SCENES = {
     "shadow": Scene("20 5372", shaded()),
     "ruled": Scene("481 63", ruled(36)),
-    "chalk": Scene("2035 84", width=8, dark=True),
-    "faint": Scene("7348 12", width=3, contrast=0.12),
-    "touching": Scene("25309", space=0.6),
+    "chalk": Scene("2035 84", pen_width=8, light_on_dark=True),
+    "faint": Scene("7348 12", pen_width=3, contrast=0.12),
+    "touching": Scene("25309", spacing=0.6),
     "squared": Scene("481 63", ruled(24, squares=True, slope=0.06, strength=0.5)),
-    "joined": Scene("25309", space=0.6, width=9, joined=True),
+    "joined": Scene("25309", spacing=0.6, pen_width=9, joined=True),
     "crossed-out": Scene("2051 63", crossed_out=True),
     "letters": Scene("Tel 205"),
 }
 
 
 def main() -> None:
-    """Draw all pictures, and print what is read in each."""
-    HERE.mkdir(exist_ok=True)
+    """Draw all pictures, and print the reading of each."""
+    OUTPUT_FOLDER.mkdir(exist_ok=True)
     recognizer = Recognizer()
     for seed, (name, scene) in enumerate(SCENES.items()):
-        page = photo(scene, np.random.default_rng(seed))
+        page = photograph(scene, np.random.default_rng(seed))
         reading = recognizer.read(page)
-        draw_reading(page, reading).save(HERE / f"{name}.jpg", quality=85)
+        draw_reading(page, reading).save(OUTPUT_FOLDER / f"{name}.jpg", quality=85)
         print(f"{name}: {scene.text} read as {' / '.join(reading.text.splitlines())}")
 
 
-def photo(scene: Scene, generator: np.random.Generator) -> NDArray[np.uint8]:
-    """Return a photo of what was written, with the grain of a camera."""
-    ink = inked(written(scene, generator), scene.width)
-    grain = generator.normal(0, 3, SHAPE)
-    page = (235 * scene.paper * (1 - scene.contrast * ink) + grain).clip(0, 255).astype(np.uint8)
-    return 255 - page if scene.dark else page
+def photograph(scene: Scene, generator: np.random.Generator) -> NDArray[np.uint8]:
+    """Return a photo of a scene, with the noise of a camera."""
+    ink = draw_strokes(make_strokes(scene, generator), scene.pen_width)
+    noise = generator.normal(0, 3, PAGE_SHAPE)
+    page = (235 * scene.paper * (1 - scene.contrast * ink) + noise).clip(0, 255).astype(np.uint8)
+    return 255 - page if scene.light_on_dark else page
 
 
-def written(scene: Scene, generator: np.random.Generator) -> list[Points]:
-    """Return the strokes of a line of writing."""
-    left, strokes = float(LEFT), []
+def make_strokes(scene: Scene, generator: np.random.Generator) -> list[Points]:
+    """Return the strokes of a scene, each given by points on it."""
+    left, strokes = float(FIRST_LEFT_PX), []
     for letter in scene.text:
         for points in STROKES.get(letter, []):
-            shaky = np.array(points) + generator.normal(0, TREMBLE, (len(points), 2))
-            strokes.append(np.array([left, TOP]) + HEIGHT * shaky)
-        left += HEIGHT * (WORD_SPACE if letter == " " else scene.space)
+            moved = np.array(points) + generator.normal(0, POINT_SIGMA, (len(points), 2))
+            strokes.append(np.array([left, FIRST_TOP_PX]) + DIGIT_HEIGHT_PX * moved)
+        left += DIGIT_HEIGHT_PX * (SPACE_WIDTH if letter == " " else scene.spacing)
     if scene.joined:
         strokes = [np.vstack(strokes)]
     if scene.crossed_out:
-        strokes.append(np.array([(LEFT - 20, TOP + 60), (left / 2, TOP + 40), (left, TOP + 30)]))
+        strokes.append(np.array([(FIRST_LEFT_PX - 20, 135), (left / 2, 115), (left, 105)]))
     return strokes
 
 
-def inked(strokes: list[Points], width: float) -> Grey:
-    """Return the ink of strokes, each given by points on it, drawn with a pen of that width."""
-    fine = Image.new("L", (SHAPE[1] * FINE, SHAPE[0] * FINE))
+def draw_strokes(strokes: list[Points], pen_width: float) -> Grey:
+    """Return the ink of strokes, (H, W)."""
+    large = Image.new("L", (PAGE_SHAPE[1] * SUPERSAMPLING, PAGE_SHAPE[0] * SUPERSAMPLING))
     for points in strokes:
-        line = [tuple(place) for place in FINE * smooth(points)]
-        ImageDraw.Draw(fine).line(line, fill=255, width=round(width * FINE), joint="curve")
-    small = fine.resize(SHAPE[::-1], Image.Resampling.BOX).filter(ImageFilter.GaussianBlur(0.8))
+        line = [tuple(point) for point in SUPERSAMPLING * interpolate(points)]
+        ImageDraw.Draw(large).line(line, fill=255, width=round(pen_width * SUPERSAMPLING), joint="curve")
+    small = large.resize(PAGE_SHAPE[::-1], Image.Resampling.BOX).filter(ImageFilter.GaussianBlur(0.8))
     return np.array(small) / 255
 
 
-def smooth(points: Points) -> Points:
-    """Return points on the curve of Catmull and Rom through the given ones."""
-    known = np.vstack([2 * points[0] - points[1], points, 2 * points[-1] - points[-2]])
-    share = np.linspace(0, 1, STEPS)[:, None]
+def interpolate(points: Points) -> Points:
+    """Return points on the Catmull-Rom spline through the given points."""
+    knots = np.vstack([2 * points[0] - points[1], points, 2 * points[-1] - points[-2]])
+    t = np.linspace(0, 1, CURVE_STEPS)[:, None]
     pieces = []
-    for first, second, third, fourth in zip(known, known[1:], known[2:], known[3:], strict=False):
-        bend = 2 * first - 5 * second + 4 * third - fourth
-        turn = -first + 3 * second - 3 * third + fourth
-        pieces.append(second + (share * (third - first) + share**2 * bend + share**3 * turn) / 2)
+    for first, second, third, fourth in zip(knots, knots[1:], knots[2:], knots[3:], strict=False):
+        quadratic = 2 * first - 5 * second + 4 * third - fourth
+        cubic = -first + 3 * second - 3 * third + fourth
+        pieces.append(second + (t * (third - first) + t**2 * quadratic + t**3 * cubic) / 2)
     return np.vstack(pieces)
 
 
