@@ -36,13 +36,13 @@ def default_ranges(recipe: Recipe, fixed: Collection[str] = (), max_batch: int |
     their distance to 1. Augmentation, label smoothing and warm-up: from zero to twice the value. Batch size:
     a factor of two each way.
     """
-    ranges = []
-    for key, value in _values(recipe).items():
-        found = None if key in fixed else _range_around(key, value)
-        if found is not None and key == BATCH_SIZE and max_batch is not None:
-            found = replace(found, high=min(found.high, max_batch))
-        ranges += [] if found is None else [found]
-    return ranges
+    found = (_range_around(key, value) for key, value in _values(recipe).items() if key not in fixed)
+    ranges = [each for each in found if each is not None]
+    if max_batch is None:
+        return ranges
+    return [
+        replace(each, high=min(each.high, max_batch)) if each.key == BATCH_SIZE else each for each in ranges
+    ]
 
 
 def parse_ranges(texts: Iterable[str]) -> list[Range]:
