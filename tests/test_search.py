@@ -81,9 +81,10 @@ def scripted(monkeypatch):
 
 def same_range(found: Range, expected: Range) -> bool:
     """Compare ranges, and whether they search integers."""
-    return found == expected and (type(found.low), type(found.high)) == (
-        type(expected.low),
-        type(expected.high),
+    return (
+        found == expected
+        and type(found.low) is type(expected.low)
+        and type(found.high) is type(expected.high)
     )
 
 
@@ -270,8 +271,8 @@ def test_a_trial_has_the_errors_of_a_run_with_its_settings_and_the_searchs_seed(
 
 @pytest.mark.slow
 def test_a_trial_of_a_recipe_with_all_extras_has_the_errors_of_a_run_too(tmp_path, trained):
-    extras = (f"teacher.run={trained('hidden')}", "augmentation.zoom=0.1", "corruption.share=0.2", *SMALL)
-    recipe = tiny(*extras, 'network=["maxpool 4", "dense 11"]', "outliers={images=50, lines=20}")
+    extras = (f"teacher.run={trained('hidden')}", "augmentation.zoom=0.1", "corruption.share=0.2")
+    recipe = tiny(*extras, "epochs=1", 'network=["dense 11"]', "outliers={images=50, lines=20}")
     ranges = parse_ranges(["teacher.weight=0.5..1"])
     (trial,) = tune(make_digits(), recipe, tmp_path / "study", trials=1, ranges=ranges)
     assert trial.settings == {"teacher.weight": 0.9}
@@ -282,14 +283,6 @@ def test_a_trial_of_a_recipe_with_all_extras_has_the_errors_of_a_run_too(tmp_pat
 def test_the_seed_determines_what_is_tried(study, tmp_path):
     assert list(search(tmp_path / "again", 2, seed=2)) == study[1][:2]
     assert list(search(tmp_path / "other", 2, seed=3))[1].settings != study[1][1].settings
-
-
-def test_the_best_recipe_is_that_of_the_best_trial(study):
-    folder, trials = study
-    fewest = min(trial.errors for trial in trials)
-    best = next(trial for trial in trials if trial.errors == fewest)
-    assert load_recipe(folder / "best.toml") == recipe_of(best)
-    assert files_in(folder) == LEFT
 
 
 @pytest.mark.parametrize(
@@ -310,6 +303,7 @@ def test_a_trial_is_the_best_only_with_fewer_errors_than_all_before(script, expe
     assert [(trial.errors, trial.epochs, trial.is_best) for trial in trials] == expected
     best = [trial for trial in trials if trial.is_best][-1]
     assert load_recipe(tmp_path / "best.toml") == recipe_of(best)
+    assert files_in(tmp_path) == LEFT
     assert list(search(tmp_path, len(script))) == []  # trials that diverged count
 
 
@@ -353,13 +347,11 @@ def test_trials_are_counted_in_all_and_never_drawn_twice(tmp_path):
 
 def test_the_best_recipe_stays_until_a_trial_is_better(scripted, tmp_path):
     scripted([5], [3], [4], [2])
-    second = list(search(tmp_path, 2))[1]
-    (third,) = search(tmp_path, 3)
-    assert not third.is_best
-    assert load_recipe(tmp_path / "best.toml") == recipe_of(second)
-    (fourth,) = search(tmp_path, 4)
-    assert fourth.is_best
-    assert load_recipe(tmp_path / "best.toml") == recipe_of(fourth)
+    _, second = search(tmp_path, 2)
+    for trials, is_best in ((3, False), (4, True)):
+        (trial,) = search(tmp_path, trials)
+        assert trial.is_best == is_best
+        assert load_recipe(tmp_path / "best.toml") == recipe_of(trial if is_best else second)
 
 
 def test_a_caller_may_stop_taking_trials(tmp_path):
@@ -377,10 +369,18 @@ def test_a_folder_may_have_any_name(tmp_path):
     assert numbers(search(folder, 2)) == [2]
 
 
-def test_a_stop_during_a_trial_leaves_a_study_that_can_be_resumed(tmp_path):
-    follow_until(STEPS + 1, lambda **options: search(tmp_path, 3, **options))
+def test_an_interrupted_search_can_be_resumed(tmp_path):
+    """By a stop during the second trial, and by an exception during the third."""
+    follow_until(STEPS + 1, lambda **options: search(tmp_path, 4, **options))
     assert files_in(tmp_path) == LEFT
-    assert numbers(search(tmp_path, 3)) == [2, 3]
+
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    assert numbers(search(tmp_path, 2)) == [2]
+    with pytest.raises(KeyboardInterrupt):
+        list(search(tmp_path, 4, on_step=interrupt))
+    assert numbers(search(tmp_path, 4)) == [3, 4]
 
 
 def test_a_stop_in_the_first_trial_does_not_lose_the_recipes_own_values(tmp_path):
@@ -389,20 +389,6 @@ def test_a_stop_in_the_first_trial_does_not_lose_the_recipes_own_values(tmp_path
     assert list(search(tmp_path, 2, stop=stop)) == []
     assert files_in(tmp_path) == WITHOUT_BEST
     assert [trial.settings == OWN for trial in search(tmp_path, 2)] == [True, False]
-
-
-def test_an_interruption_during_a_trial_leaves_a_study_that_can_be_resumed(tmp_path):
-    steps = []
-
-    def interrupt(progress):
-        steps.append(progress)
-        if len(steps) == STEPS + 1:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        list(search(tmp_path, 3, on_step=interrupt))
-    assert files_in(tmp_path) == LEFT
-    assert numbers(search(tmp_path, 3)) == [2, 3]
 
 
 def states(folder: Path) -> list[str]:
@@ -520,6 +506,9 @@ def limited_by(pragma: str) -> Iterator[None]:
 def test_a_study_that_cannot_be_written_is_not_called_damaged(pragma, cause, tmp_path):
     with limited_by(pragma):
         assert says(refusal(lambda: search(tmp_path, 3)), f"cannot write into {tmp_path}: ", cause)
+    (tmp_path / "study.db").unlink()
+    (tmp_path / "study.db").mkdir()
+    assert says(refusal(lambda: search(tmp_path, 2)), f"cannot write into {tmp_path}: ", "unable to open")
 
 
 def test_a_study_that_can_no_longer_be_written_is_named(copy):
@@ -528,12 +517,6 @@ def test_a_study_that_can_no_longer_be_written_is_named(copy):
     with limited_by("query_only=ON"):
         assert says(refusal(lambda: next(trials)), f"cannot write into {copy}: ", "readonly")
     assert numbers(search(copy, 3)) == [3]
-
-
-def test_a_study_that_cannot_be_opened_is_not_called_damaged(copy):
-    (copy / "study.db").unlink()
-    (copy / "study.db").mkdir()
-    assert says(refusal(lambda: search(copy, 2)), f"cannot write into {copy}: ", "unable to open")
 
 
 IMAGES = ["160 training images", "160 at most"]
@@ -636,11 +619,6 @@ def test_the_search_shows_its_ranges_each_trial_and_the_next_command(succeeds, s
     assert files_in(tmp_path / "new") == LEFT
 
 
-def test_the_command_shown_next_trains_the_best_recipe(succeeds):
-    *_, last = succeeds(f"{TUNE} --trials 1").splitlines()
-    assert says(succeeds(last.partition("digits ")[2]), "tiny", "200")
-
-
 def test_fixed_settings_stay_as_they_are(digits, succeeds, tmp_path):
     command = "tune tiny.toml made.csv --out new --trials 2 --set epochs=1 --set optimizer.learning_rate=0.03"
     output = succeeds(command)
@@ -649,12 +627,6 @@ def test_fixed_settings_stay_as_they_are(digits, succeeds, tmp_path):
     best = load_recipe(tmp_path / "new/best.toml")
     assert (best.epochs, best.optimizer.learning_rate) == (1, 0.03)
     assert_refused(digits(f"{command} --set epochs=2"), "new", "recipe", "--out")
-
-
-def test_the_setting_that_a_refusal_advises_helps(digits, succeeds):
-    command = "tune tiny.toml made.csv --out new --trials 1 --set split.validation"
-    assert_refused(digits(f"{command}=0"), "--set split.validation=0.1")
-    succeeds(f"{command}=0.1")
 
 
 def test_the_same_command_resumes_a_search(succeeds, tmp_path):
@@ -678,6 +650,7 @@ def test_a_search_as_json_is_one_object_a_line(succeeds, tmp_path):
     assert trials == [{"event": "trial", **asdict(trial)} for trial in again]
     assert (searched["event"], searched["best"]) == ("searched", "new/best.toml")
     assert searched["next"].endswith("train made.csv --recipe new/best.toml")
+    assert says(succeeds(searched["next"].partition("digits ")[2]), "tiny", "200")
 
 
 def test_a_search_has_default_ranges_and_a_default_folder(succeeds, tmp_path):
@@ -723,14 +696,10 @@ def test_a_stopped_search_names_the_command_that_resumes_it(as_json, digits, suc
     ("command", "facts"),
     [
         (f"{TUNE} --search batch_size=64", ["optimizer.learning_rate=0.001..0.1", "'batch_size=64'"]),
-        (f"{TUNE} --search batch=1..3", ["tiny", "no key 'batch'"]),
-        (TUNE.replace("16..64", "200..900"), ["batch_size=200..900", "160"]),
         (f"{TUNE} --set batch_size=32", ["batch_size", "--set", "--search"]),
         (f"{TUNE} --set batch=32", ["tiny.toml", "no key 'batch'"]),
-        (f"{TUNE} --set 'network=[\"dense 9\"]'", ["9 values", "10 logits"]),
         (TUNE.replace("--out new", "--out ''"), ["'.'", "--out"]),
         (TUNE.replace("tiny.toml", "lenet"), ["'lenet'"]),
-        (TUNE.replace("tiny.toml", "best"), ["best", "--set split.validation=0.1"]),
         (TUNE.replace("made.csv", "none.csv"), ["none.csv"]),
         (TUNE.replace("--out new", "--out made.csv"), ["made.csv", "File exists"]),
         (TUNE.replace("--out new", "--out made.csv/new"), ["made.csv/new", "Not a directory"]),
