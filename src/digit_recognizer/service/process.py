@@ -18,7 +18,6 @@ from typing import Any
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.recognition import Recognizer
 from digit_recognizer.service.observability import METRICS_FOLDER_VARIABLE, configure_logging, forget_process
-from digit_recognizer.service.server import run_server
 from digit_recognizer.service.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -28,20 +27,26 @@ CHECK_SECONDS = 0.2  # between two checks of the workers
 SHUTDOWN_SECONDS = 9.5  # for the workers, after SIGTERM
 
 
-def run_workers(settings: Settings, listener: socket.socket, when_ready: Callable[[], None]) -> None:
-    """Serve in `settings.workers` processes until SIGTERM or Ctrl+C."""
+Serve = Callable[[Settings, socket.socket, Callable[[], None]], None]  # calls its last argument when ready
+
+
+def run_workers(
+    serve: Serve, settings: Settings, listener: socket.socket, when_ready: Callable[[], None]
+) -> None:
+    """Run `serve` in `settings.workers` processes until SIGTERM or Ctrl+C."""
     Recognizer(settings.model, threads=1)  # raises once, here, if the model is missing or damaged
     configure_logging(as_json=settings.log_json)
     listener.listen(socket.SOMAXCONN)
     with TemporaryDirectory(prefix="digits-metrics-") as folder:
         os.environ[METRICS_FOLDER_VARIABLE] = folder
-        _Workers(settings, listener).run(when_ready)
+        _Workers(serve, settings, listener).run(when_ready)
 
 
 class _Workers:
     """Starts, replaces and stops the workers; each has an event that it sets when it serves."""
 
-    def __init__(self, settings: Settings, listener: socket.socket) -> None:
+    def __init__(self, serve: Serve, settings: Settings, listener: socket.socket) -> None:
+        self._serve = serve
         self._settings = settings
         self._listener = listener
         self._stopping = False
@@ -65,7 +70,7 @@ class _Workers:
 
     def _start(self) -> None:
         event = CONTEXT.Event()
-        process = CONTEXT.Process(target=_serve, args=(self._settings, self._listener, event))
+        process = CONTEXT.Process(target=_serve, args=(self._serve, self._settings, self._listener, event))
         process.start()
         self._workers[process] = event
 
@@ -96,6 +101,6 @@ class _Workers:
                 process.kill()
 
 
-def _serve(settings: Settings, listener: socket.socket, ready: Event) -> None:
+def _serve(serve: Serve, settings: Settings, listener: socket.socket, ready: Event) -> None:
     """Run in a worker process."""
-    run_server(settings, listener, ready.set)
+    serve(settings, listener, ready.set)

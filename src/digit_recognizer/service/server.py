@@ -21,6 +21,7 @@ from digit_recognizer.service.app import create_app
 from digit_recognizer.service.http_limits import LimitedProtocol, make_protocol
 from digit_recognizer.service.limits import State
 from digit_recognizer.service.observability import configure_logging
+from digit_recognizer.service.process import run_workers
 from digit_recognizer.service.settings import Settings
 
 BACKLOG = 2048  # connections that wait to be accepted
@@ -54,9 +55,7 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
         if settings.workers == 1:
             run_server(settings, listener, lambda: announce(url))
             return
-        from digit_recognizer.service.process import run_workers
-
-        run_workers(settings, listener, lambda: announce(url))
+        run_workers(run_server, settings, listener, lambda: announce(url))
 
 
 def run_server(settings: Settings, listener: socket.socket, when_ready: Callable[[], None]) -> None:
