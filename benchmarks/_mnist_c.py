@@ -1,8 +1,8 @@
-"""The fifteen corruptions of MNIST-C, written anew from its paper, at the strengths that it was made with.
+"""The fifteen corruptions of MNIST-C, re-implemented from its paper with its strengths.
 
 N. Mu, J. Gilmer, "MNIST-C: A Robustness Benchmark for Computer Vision", https://arxiv.org/abs/1906.02337;
-strengths from https://github.com/google-research/mnist-c. Differences: motion blur is a plain line-shaped
-kernel with the Gaussian weights of ImageMagick's, and Canny's edges are OpenCV's.
+strengths from https://github.com/google-research/mnist-c. Differences: motion blur uses a line-shaped kernel
+with the Gaussian weights of ImageMagick, and Canny edges are those of OpenCV.
 """
 
 from __future__ import annotations
@@ -15,16 +15,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CORRUPTIONS", "corrupted"]
-
 Image = NDArray[np.float32]  # (28, 28), 0 background to 1 ink
 
 SIDE = 28
-MIDDLE = 13.5
+CENTRE_PX = 13.5
 
 
 def corrupted(images: NDArray[np.uint8], name: str, seed: int = 0) -> NDArray[np.uint8]:
-    """Return images, uint8 (N, 28, 28), each corrupted by itself."""
+    """Return images, uint8 (N, 28, 28), each corrupted independently."""
     rng = np.random.default_rng([seed, list(CORRUPTIONS).index(name)])
     corruption = CORRUPTIONS[name]
     found = [corruption(image.astype(np.float32) / 255, rng) for image in images]
@@ -162,15 +160,15 @@ def _gaussian(image: Image, sigma: float) -> Image:
 
 
 def _warped(image: Image, matrix: NDArray[np.float64], moved: tuple[float, float] = (0.0, 0.0)) -> Image:
-    """Take each pixel from where `matrix` puts its (row, column), seen from the middle, moved further."""
-    rows, columns = np.mgrid[:SIDE, :SIDE] - MIDDLE
-    places = np.stack([rows, columns], axis=-1) @ matrix.T + MIDDLE + moved
+    """Map the (row, column) of each output pixel, relative to the centre, to the input; then move it."""
+    rows, columns = np.mgrid[:SIDE, :SIDE] - CENTRE_PX
+    places = np.stack([rows, columns], axis=-1) @ matrix.T + CENTRE_PX + moved
     down, right = places[..., 0].astype(np.float32), places[..., 1].astype(np.float32)
     return np.asarray(cv2.remap(image, right, down, cv2.INTER_LINEAR), np.float32)
 
 
 def _line(c0: float, r0: float, c1: float, r1: float) -> Image:
-    """Return a soft line, from column `c0` to `c1`, that fades to nothing 2.3 · (1 - 1/e) pixels off."""
+    """Return a soft line from column `c0` to `c1` that fades out within 2.3 · (1 - 1/e) pixels."""
     columns, rows = np.meshgrid(np.arange(SIDE), np.arange(SIDE))
     slope = (r1 - r0) / (c1 - c0) if c1 != c0 else 0.0
     apart = np.abs(rows - (slope * (columns - c0) + r0)).clip(0, 2.3 - 1e-10)

@@ -205,7 +205,7 @@ def draw_pictures(folder: str, seed: int) -> dict[str, Any]:
     """Write a photo of a telephone number, a drawing of a digit and a small string; return their paths."""
     from PIL import Image
 
-    from _pages import photo, string_page
+    from _synthetic_pages import photo, string_page
     from digit_recognizer import load_digits
 
     digits = load_digits("bundled")

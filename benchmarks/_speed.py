@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from _bench import BenchmarkError, cached_environment, run_child
-from _verdicts import Row, at_most, spread
+from _result_rows import Row, at_most, spread
 
 REPEATS = 5
 DRAWINGS = 100

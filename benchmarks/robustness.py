@@ -28,11 +28,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from _bench import BenchmarkError, at_least, facts_of_machine, measure_and_write, own_versions, say
-from _judging import Material, judge, prepare
-from _nondigits import KINDS, TRAINED_ALIKE
-from _pictures import Answer, Labelled, picture_rows, read_labels, read_pictures
+from _evaluation import EvaluationData, evaluate_recognizer, prepare
+from _non_digits import KINDS, KINDS_ALSO_IN_TRAINING
+from _real_pictures import Answer, LabelledPicture, picture_rows, read_labels, read_pictures
+from _result_rows import Row, as_json, table
 from _speed import speed_rows
-from _verdicts import Row, as_json, table
 from digit_recognizer import Digits, Recognizer, load_digits
 from digit_recognizer.runs.environment import read_environment
 from digit_recognizer.runs.split import held_out_rows
@@ -102,11 +102,13 @@ def run(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     return report
 
 
-def evaluate_model(model: Path | None, material: Material, pictures: Sequence[Labelled]) -> Evaluated:
+def evaluate_model(
+    model: Path | None, material: EvaluationData, pictures: Sequence[LabelledPicture]
+) -> Evaluated:
     """Evaluate a model on the material and on real pictures."""
     say(name_of(model))
     recognizer = Recognizer(model)
-    rows, threshold = judge(recognizer, material)
+    rows, threshold = evaluate_recognizer(recognizer, material)
     answers = read_pictures(recognizer, pictures, threshold)
     return Evaluated([*rows, *picture_rows(answers)], answers)
 
@@ -126,7 +128,7 @@ def rows_held_out(model: Path | None, digits: Digits) -> NDArray[np.int64]:
 
 
 def facts_of_run(
-    arguments: argparse.Namespace, rows: NDArray[np.int64], material: Material
+    arguments: argparse.Namespace, rows: NDArray[np.int64], material: EvaluationData
 ) -> dict[str, Any]:
     return {
         "source": Path(arguments.source).name,
@@ -135,7 +137,7 @@ def facts_of_run(
         "seed": arguments.seed,
         "images_held_out": len(rows),
         "images_corrupted": len(material.labels),
-        "kinds_kept_out_of_training": [kind for kind in KINDS if kind not in TRAINED_ALIKE],
+        "kinds_kept_out_of_training": [kind for kind in KINDS if kind not in KINDS_ALSO_IN_TRAINING],
     }
 
 

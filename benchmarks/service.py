@@ -21,9 +21,9 @@ from typing import Any
 
 from _bench import at_least, facts_of_machine, measure_and_write, own_versions
 from _load import load, request_of
-from _verdicts import Row, as_json, share, spread, table
-from _verdicts import at_least as bar_at_least
-from _verdicts import at_most as bar_at_most
+from _result_rows import Row, as_json, proportion, spread, table
+from _result_rows import at_least as bar_at_least
+from _result_rows import at_most as bar_at_most
 
 RAW, JSON = "application/octet-stream", "application/json"
 CONNECTIONS = 32
@@ -162,7 +162,7 @@ def _endurance(arguments: argparse.Namespace) -> Iterator[Row]:
         found = load(service.port, PREDICT, CONNECTIONS, arguments.endurance - 1000)
         growth = service.megabytes() - before
     right = [status == "200" for status, count in found["statuses"].items() for _ in range(count)]
-    yield share("Endurance", "answered with 200", right, bar_at_least(100))
+    yield proportion("Endurance", "answered with 200", right, bar_at_least(100))
     yield Row("Endurance", "memory at the end, beyond that after 1,000", "MB", growth, bar=bar_at_most(50))
 
 
@@ -186,7 +186,7 @@ def _overload(arguments: argparse.Namespace) -> Iterator[Row]:
                 break
         recovered = time.perf_counter() - ended
     right = [status in EXPECTED_STATUSES for status, count in found["statuses"].items() for _ in range(count)]
-    yield share(section, "answered with 200, 429 or 503", right, bar_at_least(100))
+    yield proportion(section, "answered with 200, 429 or 503", right, bar_at_least(100))
     done = found["statuses"].get("200", 0) / len(right)
     yield Row(section, "answered with 200", "%", 100 * done)
     yield Row(
@@ -231,7 +231,7 @@ def _shutdown(arguments: argparse.Namespace) -> Iterator[Row]:
         if bad or status:
             print(f"status {status}, answers {found['statuses']}", file=sys.stderr)
     section = "SIGTERM under load"
-    yield share(section, "all that was accepted is answered, status 0", endings, bar_at_least(100))
+    yield proportion(section, "all that was accepted is answered, status 0", endings, bar_at_least(100))
     yield spread(section, "until the process has ended", "s", seconds, bar_at_most(10))
 
 

@@ -36,8 +36,8 @@ from _bench import (
     run_child,
     say,
 )
-from _verdicts import Row, as_json, spread, table
-from _verdicts import at_least as bar_at_least
+from _result_rows import Row, as_json, spread, table
+from _result_rows import at_least as bar_at_least
 from digit_recognizer.machine import usable_processors
 
 SOURCE = Path(__file__).parents[1] / "src"

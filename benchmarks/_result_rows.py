@@ -1,4 +1,4 @@
-"""What a benchmark found ► rows with their 95 % intervals, held against a bar, in an aligned table."""
+"""Rows of results with 95 % intervals, compared with targets, in an aligned table."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from _report import aligned
 from digit_recognizer.evaluation import Z_95, wilson_interval
 
-__all__ = ["Bar", "Row", "as_json", "at_least", "at_most", "mean", "share", "spread", "table"]
-
 FORMATS = {
     "%": ".2f",
     "points": "+.2f",
@@ -27,12 +25,12 @@ FORMATS = {
     "photos/s": ".1f",
     "×": ".2f",
 }
-HEADS = ("", "", "measured", "95 % interval", "of", "bar", "met")
+HEADINGS = ("", "", "measured", "95 % interval", "of", "bar", "met")
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
-    """What a value should reach, or not exceed."""
+class Target:
+    """A value to reach, or not to exceed."""
 
     value: float
     is_least: bool
@@ -43,84 +41,65 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of the table.
-
-    Attributes
-    ----------
-    section, label, unit
-        What it is; `section` and `label` together are found once.
-    value
-        In its unit; shares in per cent.
-    interval
-        Its 95 % interval; the least and the most where seconds or bytes are repeated.
-    right, of
-        How often it went well, of how many; None where nothing is counted.
-    bar
-        What it is held against.
-    """
+    """One row of the table, unique by its section and label; field names are keys of the output file."""
 
     section: str
     label: str
     unit: str
-    value: float
-    interval: tuple[float, float] | None = None
-    right: int | None = None
+    value: float  # fractions in per cent
+    interval: tuple[float, float] | None = None  # 95 %; minimum and maximum of repeated measurements
+    right: int | None = None  # number of successes, of `of` trials
     of: int | None = None
-    bar: Bar | None = None
+    bar: Target | None = None
 
     @property
     def is_met(self) -> bool | None:
         return None if self.bar is None else self.bar.is_met(self.value)
 
 
-def at_least(value: float) -> Bar:
-    return Bar(value, True)
+def at_least(value: float) -> Target:
+    return Target(value, True)
 
 
-def at_most(value: float) -> Bar:
-    return Bar(value, False)
+def at_most(value: float) -> Target:
+    return Target(value, False)
 
 
-def share(section: str, label: str, right: NDArray[np.bool_] | Sequence[bool], bar: Bar | None = None) -> Row:
-    """Return how many of independent trials went well, with Wilson's interval."""
+def proportion(
+    section: str, label: str, right: NDArray[np.bool_] | Sequence[bool], bar: Target | None = None
+) -> Row:
+    """Return the proportion of successes in independent trials, with Wilson's interval."""
     successes, trials = int(np.sum(right)), len(right)
     low, high = wilson_interval(successes, trials)
     interval = (100 * low, 100 * high)
     return Row(section, label, "%", 100 * successes / trials, interval, successes, trials, bar)
 
 
-def mean(section: str, label: str, unit: str, values: NDArray[np.float64], bar: Bar | None = None) -> Row:
-    """Return the mean of shares, one of each image, in per cent, with the normal interval over images."""
+def mean(section: str, label: str, unit: str, values: NDArray[np.float64], bar: Target | None = None) -> Row:
+    """Return the mean of fractions, one of each image, in per cent, with the normal interval over images."""
     middle = float(values.mean())
     half = Z_95 * float(values.std()) / len(values) ** 0.5
     interval = (100 * (middle - half), 100 * (middle + half))
     return Row(section, label, unit, 100 * middle, interval, of=len(values), bar=bar)
 
 
-def spread(section: str, label: str, unit: str, values: Sequence[float], bar: Bar | None = None) -> Row:
-    """Return the median of repeats, with the least and the most of them."""
+def spread(section: str, label: str, unit: str, values: Sequence[float], bar: Target | None = None) -> Row:
+    """Return the median of repeated measurements, with their minimum and maximum."""
     return Row(section, label, unit, median(values), (min(values), max(values)), None, len(values), bar)
 
 
 def table(rows: Sequence[Row], beside: Iterable[Row] = (), name: str = "") -> str:
     """Return the rows as text, in aligned columns under their sections.
 
-    Parameters
-    ----------
-    rows
-        In the order shown.
-    beside
-        Rows of another model; the value of the same section and label stands in the last column.
-    name
-        What that column is called.
+    The last column, called `name`, has the values of the same rows in `beside`, those of another model.
     """
     others = {(row.section, row.label): row for row in beside}
     shown = [(row.section, _cells(row, others.get((row.section, row.label)))) for row in rows]
-    return aligned([*HEADS, name], shown)
+    return aligned([*HEADINGS, name], shown)
 
 
 def as_json(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Return the rows as JSON's values, verdicts included."""
+    """Return the rows for JSON, with whether they meet their targets."""
     return [{**asdict(row), "is_met": row.is_met} for row in rows]
 
 

@@ -1,4 +1,4 @@
-"""A folder of real pictures with what is written on them ► what was read, and rows."""
+"""Read a folder of labelled real pictures, and count the correct readings."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from _bench import BenchmarkError
-from _verdicts import Row, at_least, share
+from _result_rows import Row, at_least, proportion
 from digit_recognizer import Recognizer
 from digit_recognizer.recognition.recognizer import THRESHOLD
 
-__all__ = ["Answer", "Labelled", "picture_rows", "read_labels", "read_pictures"]
-
-LABELS = "labels.csv"  # columns file and label; the label of what is no digit is empty
-BARS = {
+LABELS_FILE = "labels.csv"  # columns file and label; the label of a non-digit is empty
+TARGETS = {
     "photos": at_least(97),
     "drawn": at_least(99.5),
     "drawn-small": at_least(99.5),
@@ -25,8 +23,8 @@ BARS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Labelled:
-    """A picture's path, its name in the list, and the digits on it."""
+class LabelledPicture:
+    """The path of a picture, its name in the list, and the digits on it."""
 
     path: Path
     name: str
@@ -39,55 +37,38 @@ class Labelled:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What was read in a picture.
-
-    Attributes
-    ----------
-    folder, name, label
-        Which picture, and what is written on it.
-    read
-        The digits, without spaces; none where a single digit is not sure enough.
-    likeliest, confidence
-        Of a single digit: the likeliest, however sure, and the probability of it; None of a string.
-    """
+    """What was read in a picture; field names are keys of the output file."""
 
     folder: str
     name: str
     label: str
-    read: str
-    likeliest: int | None = None
-    confidence: float | None = None
+    read: str  # the digits, without spaces; empty if a single digit is below the threshold
+    likeliest: int | None = None  # the most likely digit, also below the threshold; None for strings
+    confidence: float | None = None  # the probability of that digit
 
     @property
     def is_right(self) -> bool:
         return self.read == self.label
 
 
-def read_labels(folder: Path) -> list[Labelled]:
-    """Return the pictures that a folder's list names.
-
-    Raises
-    ------
-    BenchmarkError
-        There is no list, or it lacks a column.
-    """
+def read_labels(folder: Path) -> list[LabelledPicture]:
+    """Return the pictures in the list of a folder; raise `BenchmarkError` if it is missing or incomplete."""
     try:
-        with (folder / LABELS).open(encoding="utf-8", newline="") as stream:
+        with (folder / LABELS_FILE).open(encoding="utf-8", newline="") as stream:
             rows = list(csv.DictReader(stream))
-        return [Labelled(folder / row["file"], row["file"], row["label"]) for row in rows]
+        return [LabelledPicture(folder / row["file"], row["file"], row["label"]) for row in rows]
     except OSError as error:
-        raise BenchmarkError(f"cannot read {folder / LABELS}: {error.strerror or error}") from error
+        raise BenchmarkError(f"cannot read {folder / LABELS_FILE}: {error.strerror or error}") from error
     except KeyError as error:
-        raise BenchmarkError(f"{folder / LABELS} has no column {error}") from error
+        raise BenchmarkError(f"{folder / LABELS_FILE} has no column {error}") from error
 
 
-def read_pictures(recognizer: Recognizer, pictures: Sequence[Labelled], threshold: float) -> list[Answer]:
-    """Read all pictures: what is no digit or one digit as such, where strings are in the folder as strings.
+def read_pictures(
+    recognizer: Recognizer, pictures: Sequence[LabelledPicture], threshold: float
+) -> list[Answer]:
+    """Read all pictures: as strings in folders that contain strings, otherwise as single digits.
 
-    Parameters
-    ----------
-    threshold
-        The confidence below which what is no digit counts as rejected.
+    `threshold` is the confidence below which a non-digit counts as rejected.
     """
     longest: dict[str, int] = {}
     for picture in pictures:
@@ -105,20 +86,20 @@ def read_pictures(recognizer: Recognizer, pictures: Sequence[Labelled], threshol
 
 
 def picture_rows(answers: Sequence[Answer]) -> Iterator[Row]:
-    """Give a row for each folder."""
+    """Yield a row for each folder."""
     for folder in dict.fromkeys(answer.folder for answer in answers):
         own = [answer for answer in answers if answer.folder == folder]
         label = folder if any(answer.label for answer in own) else f"{folder}, rejected at the threshold"
-        yield share("Real pictures", label, [answer.is_right for answer in own], BARS.get(folder))
+        yield proportion("Real pictures", label, [answer.is_right for answer in own], TARGETS.get(folder))
 
 
-def _read_single(recognizer: Recognizer, picture: Labelled, threshold: float = THRESHOLD) -> Answer:
+def _read_single(recognizer: Recognizer, picture: LabelledPicture, threshold: float = THRESHOLD) -> Answer:
     single = recognizer.read_single(picture.path, threshold)
     likeliest = max(range(len(single.probabilities)), key=single.probabilities.__getitem__)
     read = "" if single.digit is None else str(single.digit)
     return Answer(picture.folder, picture.name, picture.label, read, likeliest, single.confidence)
 
 
-def _read_string(recognizer: Recognizer, picture: Labelled) -> Answer:
+def _read_string(recognizer: Recognizer, picture: LabelledPicture) -> Answer:
     read = "".join(recognizer.read(picture.path).text.split())
     return Answer(picture.folder, picture.name, picture.label, read)
