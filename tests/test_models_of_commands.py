@@ -20,6 +20,7 @@ from digit_recognizer.digits import Digits
 from digit_recognizer.networks.onnx_export import export_onnx
 from digit_recognizer.networks.predictor import Predictor
 from digit_recognizer.recognition import Recognizer
+from digit_recognizer.runs import environment
 from digit_recognizer.training import train
 from digit_recognizer.training.splits import Fold
 from helpers import TINY, assert_refused, csv_of, make_digits, tiny
@@ -205,6 +206,13 @@ def test_evaluate_says_on_what(words, what, images, digits):
     assert (status, errors) == (0, "")
     found = json.loads(output)
     assert (found["what"], found["images"]) == (what, images)
+
+
+def test_evaluate_reads_the_environment_of_a_run_once(digits, monkeypatch):
+    read, names = environment.read_json, []
+    monkeypatch.setattr(environment, "read_json", lambda path: names.append(path.name) or read(path))
+    assert digits("evaluate some")[0] == 0
+    assert names == ["environment.json"]
 
 
 # Packages that are missing

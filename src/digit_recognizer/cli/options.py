@@ -78,9 +78,7 @@ CorrectionsFile = Annotated[
         help=r"The file of corrections.  \[default: $DIGITS_CORRECTIONS_FILE, or runs/corrections.sqlite]",
     ),
 ]
-Device = Annotated[
-    str, typer.Option(help="Where to compute: cpu, cuda, cuda:1, or auto, which uses a GPU if there is one.")
-]
+Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:1; auto uses a GPU if there is one.")]
 Json = Annotated[bool, output_option("--json", help="Print JSON instead of text.")]
 
 
