@@ -79,51 +79,32 @@ def test_the_quota_of_a_group_of_version_2(tmp_path, limit, processors):
 
 
 @pytest.mark.parametrize(
-    ("quota", "period", "processors"),
-    [(200_000, 100_000, 2), (25_000, 50_000, 1), (-1, 100_000, 16), (5, 0, 16)],
-)
-def test_the_quota_of_a_group_of_version_1(tmp_path, quota, period, processors):
-    limits = v1("cpu/app", quota, period)
-    assert usable_processors(tree(tmp_path, "4:cpu,cpuacct:/app", V1, limits)) == processors
-
-
-@pytest.mark.parametrize(
-    ("outer", "inner", "processors"),
+    ("group", "mount", "limits", "processors"),
     [
-        ("300000 100000", "max 100000", 3),
-        ("300000 100000", "200000 100000", 2),
-        ("max 100000", "max 100000", 16),
+        ("4:cpu,cpuacct:/app", V1, v1("cpu/app", 200_000), 2),
+        ("4:cpu,cpuacct:/app", V1, v1("cpu/app", 25_000, 50_000), 1),
+        ("4:cpu,cpuacct:/app", V1, v1("cpu/app", -1), 16),
+        ("4:cpu,cpuacct:/app", V1, v1("cpu/app", 5, 0), 16),
+        # the smallest quota of a group and of its parents counts
+        ("0::/a/b/c", V2, {"a/cpu.max": "300000 100000", "a/b/c/cpu.max": "max 100000"}, 3),
+        ("0::/a/b/c", V2, {"a/cpu.max": "300000 100000", "a/b/c/cpu.max": "200000 100000"}, 2),
+        ("0::/a/b/c", V2, {"a/cpu.max": "max 100000", "a/b/c/cpu.max": "max 100000"}, 16),
+        # other groups and other controllers do not count
+        ("0::/app", V2, {"b/cpu.max": "1 1", "app/b/cpu.max": "1 1", "app/cpu.max": "max 1"}, 16),
+        ("4:memory:/app", V1.replace("rw,cpu,cpuacct", "rw,memory"), v1("cpu/app", 100_000), 16),
+        # in a container, the group's path is that of the host, which does not exist below the mount
+        *((f"0::{path}", V2, {"cpu.max": "400000 100000"}, 4) for path in ("/docker/abc", "/a/b/../..", "/")),
+        # a group may be mounted itself
+        (
+            "4:cpu,cpuacct:/docker/abc/inner",
+            V1.replace(" / /sys", " /docker/abc /sys"),
+            v1("cpu/inner", 200_000) | v1("cpu", 300_000),
+            2,
+        ),
     ],
 )
-def test_the_smallest_quota_of_a_group_and_its_parents_counts(tmp_path, outer, inner, processors):
-    limits = {"outer/cpu.max": outer, "outer/between/inner/cpu.max": inner}
-    assert usable_processors(tree(tmp_path, "0::/outer/between/inner", V2, limits)) == processors
-
-
-def test_quotas_of_other_groups_do_not_count(tmp_path):
-    limits = {
-        "other/cpu.max": "100000 100000",
-        "app/below/cpu.max": "100000 100000",
-        "app/cpu.max": "max 100000",
-    }
-    assert usable_processors(tree(tmp_path, "0::/app", V2, limits)) == 16
-
-
-def test_other_controllers_of_version_1_do_not_count(tmp_path):
-    memory = V1.replace("rw,cpu,cpuacct", "rw,memory")
-    assert usable_processors(tree(tmp_path, "4:memory:/app", memory, v1("cpu/app", 100_000))) == 16
-
-
-@pytest.mark.parametrize("group", ["/docker/abc", "/docker/abc/../..", "/"])
-def test_in_a_container_the_mount_is_the_group(tmp_path, group):
-    """The file names the path on the host, which does not exist below the mount."""
-    assert usable_processors(tree(tmp_path, f"0::{group}", V2, {"cpu.max": "400000 100000"})) == 4
-
-
-def test_a_mounted_group_is_found_below_its_mount(tmp_path):
-    mount = V1.replace(" / /sys", " /docker/abc /sys")
-    limits = v1("cpu/inner", 200_000) | v1("cpu", 300_000)
-    assert usable_processors(tree(tmp_path, "4:cpu,cpuacct:/docker/abc/inner", mount, limits)) == 2
+def test_the_quota_of_a_group_and_its_parents(tmp_path, group, mount, limits, processors):
+    assert usable_processors(tree(tmp_path, group, mount, limits)) == processors
 
 
 @pytest.mark.parametrize("group", ["", "nonsense", "::", "0:", ":::::", "\x00"])

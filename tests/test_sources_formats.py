@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import io
+import re
 import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,171 +20,131 @@ from digit_recognizer.sources import find_source, has_test_csv, load_digits
 from helpers import csv_of, idx_of, refusal, says
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
-Save = Callable[[Path, Digits], Path]
+Files = dict[str, bytes]  # by path
 
 
-def gz(path: Path) -> Path:
-    packed = path.with_name(f"{path.name}.gz")
-    packed.write_bytes(gzip.compress(path.read_bytes()))
-    path.unlink()
-    return packed
+def npz(**arrays: np.ndarray) -> bytes:
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)
+    return content.getvalue()
 
 
-def folder_of(save: Save) -> Save:
-    return lambda folder, digits: save(folder, digits).parent
+def zipped(files: Files) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, each in files.items():
+            archive.writestr(name, each)
+    return content.getvalue()
 
 
-def csv(name: str, encode: Callable[[str], bytes] = str.encode) -> Save:
-    def save(folder: Path, digits: Digits) -> Path:
-        (folder / name).write_bytes(encode(csv_of(digits)))
-        return folder / name
-
-    return save
+def csv(digits: Digits) -> bytes:
+    return csv_of(digits).encode()
 
 
-def with_bom_and_crlf(text: str) -> bytes:
-    return b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode()
+def reversed_columns(digits: Digits) -> bytes:
+    return b"\n".join(b",".join(line.split(b",")[::-1]) for line in csv(digits).splitlines())
 
 
-def quoted(text: str) -> bytes:
-    return "\n".join(",".join(f'"{cell}"' for cell in line.split(",")) for line in text.splitlines()).encode()
+def archive(digits: Digits) -> bytes:
+    hidden = {"__MACOSX/._train.csv": b"\0\5\26\7", "sample_submission.csv": b"ImageId,Label\n1,0\n"}
+    return zipped(hidden | {"test.csv": csv(Digits(digits.images[::-1])), "train.csv": csv(digits)})
 
 
-def reordered(text: str) -> bytes:
-    return "\n".join(",".join(line.split(",")[::-1]) for line in text.splitlines()).encode()
+def idx(digits: Digits, prefix: str = "", transposed: bool = False) -> Files:
+    images = digits.images.transpose(0, 2, 1) if transposed else digits.images
+    labels = idx_of(digits.labels.astype(np.uint8))
+    return {f"{prefix}{IMAGES}": idx_of(images), f"{prefix}{LABELS}": labels}
 
 
-def packed(text: str) -> bytes:
-    return gzip.compress(text.encode())
-
-
-def save_archive(folder: Path, digits: Digits, name: str = "digit-recognizer.zip") -> Path:
-    with zipfile.ZipFile(folder / name, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("__MACOSX/._train.csv", b"\0\5\26\7")
-        archive.writestr("sample_submission.csv", "ImageId,Label\n1,0\n")
-        archive.writestr("test.csv", csv_of(Digits(digits.images[::-1])))
-        archive.writestr("train.csv", csv_of(digits))
-    return folder / name
-
-
-def save_zip_with_one_csv(folder: Path, digits: Digits) -> Path:
-    with zipfile.ZipFile(folder / "one.zip", "w") as archive:
-        archive.writestr("inside/anything.csv", csv_of(digits))
-    return folder / "one.zip"
-
-
-def save_idx(folder: Path, digits: Digits) -> Path:
-    (folder / IMAGES).write_bytes(idx_of(digits.images))
-    (folder / LABELS).write_bytes(idx_of(digits.labels.astype(np.uint8)))
-    return folder / IMAGES
-
-
-def save_idx_gz(folder: Path, digits: Digits) -> Path:
-    gz(save_idx(folder, digits))
-    return gz(folder / LABELS)
-
-
-def save_idx_with_dots(folder: Path, digits: Digits) -> Path:
-    for path in (save_idx(folder, digits), folder / LABELS):
-        path.rename(path.with_name(path.name.replace("-idx", ".idx")))
-    return folder / "train-images.idx3-ubyte"
-
-
-def save_idx_half_packed(folder: Path, digits: Digits) -> Path:
-    gz(save_idx(folder, digits))
-    return folder / LABELS
-
-
-def save_qmnist(folder: Path, digits: Digits) -> Path:
+def qmnist(digits: Digits) -> Files:
     labels = np.full((len(digits), 8), 77, ">i4")
     labels[:, 0] = digits.labels
-    (folder / "qmnist-train-labels-idx2-int").write_bytes(idx_of(labels, 0x0C))
-    return save_idx(folder, digits).rename(folder / f"qmnist-{IMAGES}")
+    files = {"images-idx3-ubyte": idx_of(digits.images), "labels-idx2-int": idx_of(labels, 0x0C)}
+    return {f"qmnist-train-{name}": content for name, content in files.items()}
 
 
-def save_emnist(folder: Path, digits: Digits) -> Path:
-    save_idx(folder, Digits(digits.images.transpose(0, 2, 1), digits.labels))
-    (folder / LABELS).rename(folder / f"emnist-digits-{LABELS}")
-    return (folder / IMAGES).rename(folder / f"emnist-digits-{IMAGES}")
+def gz(files: Files, *names: str) -> Files:
+    """Compress the files of these names, or all."""
+    chosen = {name: content for name, content in files.items() if not names or name in names}
+    others = {name: content for name, content in files.items() if name not in chosen}
+    return others | {f"{name}.gz": gzip.compress(content) for name, content in chosen.items()}
 
 
-def npz(**shapes: Callable[[Digits], np.ndarray]) -> Save:
-    def save(folder: Path, digits: Digits) -> Path:
-        np.savez_compressed(folder / "digits.npz", **{name: make(digits) for name, make in shapes.items()})
-        return folder / "digits.npz"
-
-    return save
+def dotted(files: Files) -> Files:
+    return {name.replace("-idx", ".idx"): content for name, content in files.items()}
 
 
-def images(digits: Digits) -> np.ndarray:
-    return digits.images
+def keras(digits: Digits) -> bytes:
+    test = {"x_test": digits.images[:1], "y_test": digits.labels[:1]}
+    return npz(x_train=digits.images, y_train=digits.labels.astype(np.uint8), **test)
 
 
-def labels(digits: Digits) -> np.ndarray:
-    return digits.labels
-
-
-KERAS = npz(
-    x_train=images,
-    y_train=lambda digits: digits.labels.astype(np.uint8),
-    x_test=lambda digits: digits.images[:1],
-    y_test=lambda digits: digits.labels[:1],
-)
-
-
-def save_pictures(folder: Path, digits: Digits, invert: int = 0) -> Path:
+def pictures(digits: Digits, folder: str = "", invert: int = 0) -> Files:
+    files = {f"{folder}5/.hidden": b"no picture"}
     for number, (image, label) in enumerate(zip(digits.images, digits.labels, strict=True)):
-        (folder / str(label)).mkdir(exist_ok=True, parents=True)
-        Image.fromarray(image ^ invert).save(folder / str(label) / f"{number:02}.png")
-    (folder / "5" / ".hidden").write_text("no picture")
-    return folder
+        content = io.BytesIO()
+        Image.fromarray(image ^ invert).save(content, "PNG")
+        files[f"{folder}{label}/{number:02}.png"] = content.getvalue()
+    return files
 
 
-def save_pictures_of_parts(folder: Path, digits: Digits) -> Path:
-    save_pictures(folder / "testing", digits[:11])
-    return save_pictures(folder / "training", digits).parent
-
-
-SAVES: dict[str, Save] = {
-    "csv": csv("train.csv"),
-    "csv with a byte order mark and CRLF": csv("train.csv", with_bom_and_crlf),
-    "quoted csv": csv("train.csv", quoted),
-    "csv with its columns reversed": csv("shuffled.csv", reordered),
-    "csv with another suffix": csv("digits.txt"),
-    "csv.gz": csv("train.csv.gz", packed),
-    "archive": save_archive,
-    "archive without a suffix": partial(save_archive, name="download"),
-    "zip with one csv": save_zip_with_one_csv,
-    "folder of csv": folder_of(csv("train.csv")),
-    "folder of csv.gz": folder_of(csv("train.csv.gz", packed)),
-    "folder of csv.zip": folder_of(partial(save_archive, name="train.csv.zip")),
-    "folder of the archive": folder_of(save_archive),
-    "idx": save_idx,
-    "idx.gz": save_idx_gz,
-    "idx spelt with dots": save_idx_with_dots,
-    "idx, one file packed": save_idx_half_packed,
-    "folder of idx": folder_of(save_idx),
-    "folder of idx.gz": folder_of(save_idx_gz),
-    "folder of QMNIST": folder_of(save_qmnist),
-    "folder of EMNIST": folder_of(save_emnist),
-    "npz": npz(images=images, labels=labels),
-    "Keras's npz": KERAS,
-    "npz of flat, wide integers": npz(
-        images=lambda digits: digits.images.reshape(-1, 784).astype(np.int64),
-        labels=lambda digits: digits.labels[:, None].astype(np.int16),
+FORMATS: dict[str, tuple[str, Callable[[Digits], Files]]] = {  # the source, and its files
+    "csv": ("train.csv", lambda d: {"train.csv": csv(d)}),
+    "csv with a byte order mark and CRLF": (
+        "train.csv",
+        lambda d: {"train.csv": b"\xef\xbb\xbf" + csv(d).replace(b"\n", b"\r\n")},
     ),
-    "npz with a channel, in Fortran order": npz(
-        images=lambda digits: np.asfortranarray(digits.images[..., None]), labels=labels
+    "quoted csv": ("train.csv", lambda d: {"train.csv": re.sub(rb"([^,\n]+)", rb'"\1"', csv(d)).rstrip()}),
+    "csv with its columns reversed": ("shuffled.csv", lambda d: {"shuffled.csv": reversed_columns(d)}),
+    "csv with another suffix": ("digits.txt", lambda d: {"digits.txt": csv(d)}),
+    "csv.gz": ("train.csv.gz", lambda d: gz({"train.csv": csv(d)})),
+    "archive": ("digit-recognizer.zip", lambda d: {"digit-recognizer.zip": archive(d)}),
+    "archive without a suffix": ("download", lambda d: {"download": archive(d)}),
+    "zip with one csv": ("one.zip", lambda d: {"one.zip": zipped({"inside/anything.csv": csv(d)})}),
+    "folder of csv": (".", lambda d: {"train.csv": csv(d)}),
+    "folder of csv.gz": (".", lambda d: gz({"train.csv": csv(d)})),
+    "folder of csv.zip": (".", lambda d: {"train.csv.zip": archive(d)}),
+    "folder of the archive": (".", lambda d: {"digit-recognizer.zip": archive(d)}),
+    "idx": (IMAGES, idx),
+    "idx.gz": (f"{LABELS}.gz", lambda d: gz(idx(d))),
+    "idx spelt with dots": ("train-images.idx3-ubyte", lambda d: dotted(idx(d))),
+    "idx, one file packed": (LABELS, lambda d: gz(idx(d), IMAGES)),
+    "folder of idx": (".", idx),
+    "folder of idx.gz": (".", lambda d: gz(idx(d))),
+    "folder of QMNIST": (".", lambda d: gz(qmnist(d))),
+    "folder of EMNIST": (".", lambda d: gz(idx(d, "emnist-digits-", transposed=True))),
+    "npz": ("a.npz", lambda d: {"a.npz": npz(images=d.images, labels=d.labels)}),
+    "Keras's npz": ("mnist.npz", lambda d: {"mnist.npz": keras(d)}),
+    "npz of flat, wide integers": (
+        "a.npz",
+        lambda d: {
+            "a.npz": npz(
+                images=d.images.reshape(-1, 784).astype(np.int64), labels=d.labels[:, None].astype("i2")
+            )
+        },
     ),
-    "pictures": save_pictures,
-    "dark pictures on white": partial(save_pictures, invert=255),
-    "pictures of two parts": save_pictures_of_parts,
+    "npz with a channel, in Fortran order": (
+        "a.npz",
+        lambda d: {"a.npz": npz(images=np.asfortranarray(d.images[..., None]), labels=d.labels)},
+    ),
+    "pictures": (".", pictures),
+    "dark pictures on white": (".", lambda d: pictures(d, invert=255)),
+    "pictures of two parts": (".", lambda d: pictures(d, "training/") | pictures(d[:11], "testing/")),
 }
 
 
-@pytest.mark.parametrize("save", SAVES.values(), ids=SAVES)
-def test_the_same_digits_come_out_of(save, tmp_path, digits):
-    source = save(tmp_path, digits)
+def write(folder: Path, name: str, digits: Digits) -> Path:
+    """Write the files of a format into a folder, and return the source."""
+    source, files_of = FORMATS[name]
+    for path, content in files_of(digits).items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
+    return folder / source
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_same_digits_come_out_of(name, tmp_path, digits):
+    source = write(tmp_path, name, digits)
     loaded = load_digits(source)
     assert loaded.sha256() == digits.sha256()
     assert loaded.labels.tolist() == digits.labels.tolist()
@@ -192,21 +153,21 @@ def test_the_same_digits_come_out_of(save, tmp_path, digits):
     assert load_digits(str(source)).sha256() == digits.sha256()
 
 
-@pytest.mark.parametrize("save", [save_archive, folder_of(save_archive)])
-def test_the_archives_test_part_has_the_images_of_test_csv_and_no_labels(save, tmp_path, digits):
-    loaded = load_digits(save(tmp_path, digits), "test")
+@pytest.mark.parametrize("name", ["archive", "folder of the archive"])
+def test_the_archives_test_part_has_the_images_of_test_csv_and_no_labels(name, tmp_path, digits):
+    loaded = load_digits(write(tmp_path, name, digits), "test")
     assert (loaded.images == digits.images[::-1]).all()
     assert loaded.labels is None
 
 
 @pytest.mark.parametrize("name", ["csv", "zip with one csv", "idx", "npz", "pictures"])
 def test_a_source_of_one_part_is_loaded_for_either_part(name, tmp_path, digits):
-    assert load_digits(SAVES[name](tmp_path, digits), "test").sha256() == digits.sha256()
+    assert load_digits(write(tmp_path, name, digits), "test").sha256() == digits.sha256()
 
 
 @pytest.mark.parametrize("prefix", ["t10k", "test", "qmnist-test"])
 def test_a_folder_of_idx_files_has_a_test_part(prefix, tmp_path, digits):
-    save_idx(tmp_path, digits)
+    write(tmp_path, "idx", digits)
     (tmp_path / f"{prefix}-images-idx3-ubyte").write_bytes(idx_of(digits.images[:3]))
     (tmp_path / f"{prefix}-labels-idx1-ubyte").write_bytes(idx_of(np.array([4, 5, 6], np.uint8)))
     assert load_digits(tmp_path, "test").labels.tolist() == [4, 5, 6]
@@ -215,14 +176,13 @@ def test_a_folder_of_idx_files_has_a_test_part(prefix, tmp_path, digits):
 
 
 def test_keras_npz_and_a_folder_of_pictures_have_a_test_part(tmp_path, digits):
-    assert len(load_digits(KERAS(tmp_path, digits), "test")) == 1
-    assert (
-        load_digits(save_pictures_of_parts(tmp_path / "p", digits), "test").sha256() == digits[:11].sha256()
-    )
+    assert len(load_digits(write(tmp_path, "Keras's npz", digits), "test")) == 1
+    folder = write(tmp_path / "pictures", "pictures of two parts", digits)
+    assert load_digits(folder, "test").sha256() == digits[:11].sha256()
 
 
 def test_a_test_part_may_lack_labels_but_a_training_part_may_not(tmp_path, digits):
-    path = save_idx(tmp_path, digits)
+    path = write(tmp_path, "idx", digits)
     (tmp_path / LABELS).unlink()
     assert load_digits(path, "test").labels is None
     assert says(refusal(lambda: load_digits(path, "train")), path, "no labels")
@@ -231,7 +191,7 @@ def test_a_test_part_may_lack_labels_but_a_training_part_may_not(tmp_path, digit
 @pytest.mark.parametrize("name", ["archive", "archive without a suffix", "npz", "csv.gz"])
 def test_a_file_is_opened_no_more_often_than_needed(name, tmp_path, digits, monkeypatch):
     """An archive is opened once; of other files the format is found first."""
-    source = SAVES[name](tmp_path, digits)
+    source = write(tmp_path, name, digits)
     opened = []
     before = Path.open
     monkeypatch.setattr(Path, "open", lambda *args, **options: opened.append(1) or before(*args, **options))
@@ -251,7 +211,7 @@ def test_a_file_is_opened_no_more_often_than_needed(name, tmp_path, digits, monk
     ],
 )
 def test_a_source_has_a_test_csv_to_submit_or_has_none(name, has, tmp_path, digits):
-    assert has_test_csv(SAVES[name](tmp_path, digits)) == has
+    assert has_test_csv(write(tmp_path, name, digits)) == has
 
 
 @pytest.mark.parametrize("source", ["bundled", "nowhere.zip"])
@@ -293,7 +253,7 @@ def test_a_source_that_cannot_be_loaded_is_refused_with_what_is_expected(
 
 
 def test_a_file_without_permission_is_refused(tmp_path, digits, monkeypatch):
-    path = SAVES["csv"](tmp_path, digits)
+    path = write(tmp_path, "csv", digits)
 
     def refuse(*_arguments: object, **_options: object) -> None:
         raise PermissionError(13, "Permission denied")
@@ -308,7 +268,7 @@ def test_the_default_source_is_the_environments_then_data_then_bundled(tmp_path,
     assert find_source() == "bundled"
     (tmp_path / "data" / "notes").mkdir(parents=True)
     assert find_source(None) == "bundled"
-    path = SAVES["csv"](tmp_path / "data", digits)
+    path = write(tmp_path / "data", "csv", digits)
     assert find_source() == "data"
     assert load_digits(find_source()).sha256() == digits.sha256()
     for default in (str(path), "bundled"):
@@ -326,7 +286,7 @@ def test_a_folder_with_a_single_archive_is_that_archive(name, tmp_path, digits, 
     monkeypatch.delenv("DIGITS_DATA", raising=False)
     folder = tmp_path / "data"
     folder.mkdir()
-    SAVES["npz"](folder, digits).rename(folder / name)
+    write(folder, "npz", digits).rename(folder / name)
     assert load_digits(find_source()).sha256() == digits.sha256()
     (folder / "other.npz").write_bytes(b"")
     assert find_source() == "bundled"
