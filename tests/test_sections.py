@@ -5,11 +5,14 @@ from __future__ import annotations
 import sys
 from concurrent.futures import Future
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from digit_recognizer import Digits, Predictions, Recognizer, evaluate, train
+from digit_recognizer.corrections import save_corrections
+from digit_recognizer.digits import Samples
 from digit_recognizer.explain.activations import open_activations, read_filters
 from digit_recognizer.explain.occlusion import occlude
 from digit_recognizer.networks.summary import summarise_recipe
@@ -427,6 +430,78 @@ def test_a_digit_without_answers_has_no_precision_and_one_without_images_no_reca
     few = without_digit(subjects["other digits"], 3)
     table = only(show("mistakes", answering(few, np.where(few.labels == 2, 3, few.labels))), Table)
     assert table.rows[3] == ["3", "0", "0", "0.00 %", "–", "0.00 %", "–"]
+
+
+# Corrections
+
+SCORES = {"errors": 4, "accuracy": 0.96, "accuracy_interval_95": [0.9, 0.98]}
+LEARNED = {
+    "images": 3,
+    "classes": [1, 7, None],
+    "before": {"right": 1, "answers": [1, 1, 3]},
+    "unseen": {"right": 2, "answers": [1, 7, 3]},
+    "after": {"right": 3, "answers": [1, 7, None]},
+    "kept": 0.5,
+    "validation": {"before": SCORES, "newly_right": 1, "newly_wrong": 2, "allowed": 5},
+}
+FROM_START = {key: value for key, value in LEARNED.items() if key not in ("before", "unseen", "kept")}
+
+
+def corrected(run: Run, values: dict, folder: Path) -> Run:
+    """Return a run that learned from three corrections: a 1, a 7 and a non-digit."""
+    save_corrections(folder / "corrections.npz", Samples(DIGITS.images[:3], np.array([1, 7, 10])))
+    left_out = {"no_digit": 0, "held_out": 1}
+    described = {"file": "c.sqlite", "sha256": "ab" * 32, "digits": 2, "others": 1, "left_out": left_out}
+    environment = replace(run.environment, corrections=described | {"from": {"run": "runs/a"}})
+    metrics = replace(run.metrics, corrections=values)
+    return replace(run, folder=folder, environment=environment, metrics=metrics)
+
+
+def test_corrections_are_counted_by_class_with_their_effect_on_the_validation_images(
+    subject, tmp_path, drawn
+):
+    section = show("corrections", corrected(subject.run, LEARNED, tmp_path))
+    counts, effect = (block for block in section.blocks if isinstance(block, Table))
+    assert [list(row) for row in counts.rows] == [
+        ["1", "1", "1", "1", "1"],
+        ["7", "1", "0", "1", "1"],
+        ["none", "1", "0", "0", "1"],
+        ["total", "3", "1", "2", "3"],
+    ]
+    validation = subject.run.metrics.validation
+    assert effect.rows[0] == ["before", "4", "96.00 %", "90.00 to 98.00 %"]
+    assert effect.rows[1][:2] == ["after", str(validation.errors)]
+    assert says(effect.caption, "60 validation images", "1 are", "2 newly", "5 additional errors")
+    found = facts(section)
+    assert (found["Digits"], found["Non-digits"], found["Started from"]) == ("2", "1", "runs/a")
+    assert found["Weight change kept"] == "50 %"
+    assert drawn["draw_corrections"]["words"] == ["1 → 1", "1 → 7", "3 → 3, is none"]
+    assert drawn["draw_corrections"]["correct"].tolist() == [True, True, False]
+    assert np.array_equal(drawn["draw_corrections"]["images"], DIGITS.images[:3])
+
+
+@pytest.mark.parametrize(
+    ("values", "stated", "words", "tables"),
+    [
+        (LEARNED, ["3 corrections", "1 were", "2 after"], ["1 → 1", "1 → 7", "3 → 3, is none"], 2),
+        (LEARNED | {"unseen": None}, ["3 corrections", "too few"], ["1 → 1", "1 → 7", "3 → none"], 2),
+        (
+            LEARNED | {"kept": 0, "unseen": None},
+            ["unchanged", "3 corrections"],
+            ["1 → 1", "1 → 7", "3 → none"],
+            2,
+        ),
+        (LEARNED | {"validation": None}, ["3 corrections"], ["1 → 1", "1 → 7", "3 → 3, is none"], 1),
+        (FROM_START, ["3 corrections", "in addition"], ["1", "7", "none"], 1),
+    ],
+    ids=["held out in turn", "too few", "nothing kept", "no validation images", "no run to start from"],
+)
+def test_corrections_state_what_was_learned(values, stated, words, tables, subject, tmp_path, drawn):
+    section = show("corrections", corrected(subject.run, values, tmp_path))
+    assert says(section.lead, *stated)
+    assert drawn["draw_corrections"]["words"] == words
+    assert len([block for block in section.blocks if isinstance(block, Table)]) == tables
+    assert len(notes(section)) == (1 if values.get("validation", 1) is None else 0)
 
 
 # Inside the network
