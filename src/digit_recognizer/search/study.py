@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -155,12 +156,21 @@ def _open(folder: Path, epochs: int) -> optuna.Study:
 
 def _compare(found: Mapping[str, Any], description: Mapping[str, Any], folder: Path) -> None:
     """Raise `DigitsError` if a study was started with something else."""
-    differing = [key for key, value in description.items() if found.get(key) != value]
+    differing = [
+        key for key, value in description.items() if _essence(key, found.get(key)) != _essence(key, value)
+    ]
     if differing:
         raise DigitsError(
             f"{folder} holds a study that was started with other values of: {', '.join(differing)}; "
             "use the same as before, or choose another folder with --out"
         )
+
+
+def _essence(key: str, value: Any) -> Any:
+    """Return a value without what may change while a search is interrupted: a recipe's texts."""
+    if key != "recipe" or value is None:
+        return value
+    return {name: part for name, part in tomllib.loads(value).items() if name not in ("summary", "reached")}
 
 
 def _file_system_error(error: BaseException | None) -> sqlite3.Error | None:
