@@ -88,6 +88,7 @@ lint: $(READY)
 
 types: $(READY)
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file tests/mypy.ini
 
 bench: $(TRAIN_READY) $(PEERS_READY)
 	$(BIN)/python benchmarks/bench.py $(or $(SOURCE),data/digit-recognizer.zip) \

@@ -151,14 +151,14 @@ def bombs() -> Iterator[tuple[str, bytes]]:
     yield "PNG that declares a huge chunk", PNG_START + struct.pack(">I", 2**31 - 1) + b"IDAT" + bytes(100)
     wide = png(5000, 5000, zlib.compress(bytes(5000 * (5000 * 8 + 1)), 9), bits=16, colour=6)
     yield "PNG of 25 megapixels, RGBA of 16 bits", wide
-    for kind, mode, options in (
+    for form, mode, options in (
         ("PNG", "RGBA", {}),
         ("JPEG", "RGB", {}),
         ("JPEG", "L", {"progressive": True}),
         ("WEBP", "RGBA", {}),
         ("GIF", "P", {}),
     ):
-        yield f"{kind} of 25 megapixels, {mode}", saved(Image.new(mode, (5000, 5000)), kind, **options)
+        yield f"{form} of 25 megapixels, {mode}", saved(Image.new(mode, (5000, 5000)), form, **options)
 
 
 def crowded() -> Iterator[tuple[str, bytes]]:

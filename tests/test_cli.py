@@ -547,7 +547,7 @@ def test_help_and_version_import_nothing_that_is_heavy():
     assert ended.stdout == f"digit-recognizer {__version__}\n"
 
 
-COMMANDS = get_command(app).commands
+COMMANDS = get_command(app).commands  # type: ignore[attr-defined]  # it is a group
 
 
 def test_help_lists_each_command_once(run_command):

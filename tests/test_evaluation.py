@@ -42,7 +42,7 @@ def labels(*values: int) -> np.ndarray:
     return np.array(values, np.int64)
 
 
-def columns(pairs: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
+def columns(pairs: list[tuple[int, int]]) -> tuple[np.ndarray, ...]:
     """Return labels and answers."""
     return tuple(np.array(column, np.int64) for column in zip(*pairs, strict=True))
 

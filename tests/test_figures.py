@@ -268,7 +268,7 @@ def boxes_of(figure: Figure) -> list[tuple[float, float]]:
     """Return the width and height of the front of each box, from top to bottom."""
     filled = [patch for patch in figure.axes[0].patches if isinstance(patch, Polygon) and patch.get_fill()]
     fronts = filled[::3]  # front, above, side
-    return [tuple(np.ptp(patch.get_xy(), axis=0)) for patch in fronts]
+    return [tuple(np.ptp(patch.get_xy(), axis=0)) for patch in fronts]  # type: ignore[attr-defined]
 
 
 LAYERS = [
@@ -293,13 +293,13 @@ def test_the_depth_of_a_box_is_its_columns():
     """Also if they are not as many as its rows, as in conv2."""
     filled = [patch for patch in figures.draw_network(LAYERS).axes[0].patches if patch.get_fill()]
     tops = filled[1::3]
-    depths = [np.ptp(patch.get_xy()[:, 1]) for patch in tops]
+    depths = [np.ptp(patch.get_xy()[:, 1]) for patch in tops]  # type: ignore[attr-defined]
     np.testing.assert_allclose(np.array(depths) / depths[0], np.array([28, 24, 12, 10, 1, 1]) / 28)
 
 
 def test_no_box_overlaps_another():
     filled = [patch for patch in figures.draw_network(LAYERS).axes[0].patches if patch.get_fill()]
-    spans = [patch.get_xy()[:, 1] for patch in filled]
+    spans = [patch.get_xy()[:, 1] for patch in filled]  # type: ignore[attr-defined]
     lows = [min(span.min() for span in spans[start : start + 3]) for start in range(0, len(spans), 3)]
     highs = [max(span.max() for span in spans[start : start + 3]) for start in range(0, len(spans), 3)]
     assert all(low > high for low, high in zip(lows, highs[1:], strict=False))

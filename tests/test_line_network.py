@@ -70,8 +70,8 @@ def test_a_european_form_is_the_digit_with_another_stroke(label, draw):
 def trained(steps: int, seed: int = 0) -> tuple[LineNetwork, list[float]]:
     torch.manual_seed(3)
     network = LineNetwork()
-    steps = train_lines(network, DIGITS, NON_DIGITS, steps=steps, seed=seed)
-    return network, [step.loss for step in steps]
+    taken = train_lines(network, DIGITS, NON_DIGITS, steps=steps, seed=seed)
+    return network, [step.loss for step in taken]
 
 
 @pytest.fixture

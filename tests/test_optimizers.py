@@ -35,7 +35,7 @@ def random_matrix(rows: int, columns: int, seed: int = 0) -> torch.Tensor:
 )
 def test_a_random_matrix_of_any_size_becomes_almost_orthogonal(small, ratio, tall, size, seed):
     large = int(small * ratio)
-    matrix = size * random_matrix(*((large, small) if tall else (small, large)), seed)
+    matrix = size * random_matrix(*((large, small) if tall else (small, large)), seed=seed)
     found = orthogonalise(matrix)
     assert (found.shape, found.dtype) == (matrix.shape, torch.float32)
     values = torch.linalg.svdvals(found)
@@ -85,7 +85,7 @@ def test_a_vector_moves_along_its_momentum_by_a_root_mean_square_that_is_set():
 
 @pytest.mark.parametrize(("shape", "stretch"), [((12, 3), 2.0), ((3, 12), 1.0), ((4, 4), 1.0)], ids=str)
 def test_a_matrix_moves_by_an_orthogonal_one_and_a_tall_one_further(shape, stretch):
-    start, first, second = (random_matrix(*shape, seed) for seed in range(3))
+    start, first, second = (random_matrix(*shape, seed=seed) for seed in range(3))
     found = moved(start, [first, second])
     ahead = [1.5 * first, second + 0.5 * (0.5 * first + second)]
     torch.testing.assert_close(found, start - 0.1 * stretch * sum(map(orthogonalise, ahead)))

@@ -254,7 +254,7 @@ def test_a_compressed_body_is_415(client):
 
 def test_too_many_requests_in_progress_are_503():
     with service(in_flight=1) as busy:
-        busy.app.state.service.in_flight = 1
+        busy.app.state.service.in_flight = 1  # type: ignore[attr-defined]
         response = busy.post("/v1/predict", content=BLANK, headers=RAW)
         error(response, 503)
         assert response.headers["Retry-After"] == "1"
@@ -263,14 +263,14 @@ def test_too_many_requests_in_progress_are_503():
 
 def test_an_answer_that_takes_too_long_is_504():
     with service(request_seconds=0.05) as slow:
-        slow.app.state.model._batcher._predict = lambda _images: time.sleep(0.3)
+        slow.app.state.model._batcher._predict = lambda _images: time.sleep(0.3)  # type: ignore[attr-defined]
         error(slow.post("/v1/predict", content=BLANK, headers=RAW), 504)
-        assert slow.app.state.service.in_flight == 0
+        assert slow.app.state.service.in_flight == 0  # type: ignore[attr-defined]
 
 
 def test_an_internal_error_is_500_and_its_cause_is_logged_only(caplog):
     with service() as broken:
-        broken.app.state.model._batcher._predict = lambda _images: 1 / 0
+        broken.app.state.model._batcher._predict = lambda _images: 1 / 0  # type: ignore[attr-defined]
         sentence = error(broken.post("/v1/predict", content=BLANK, headers=RAW), 500)
     assert "ZeroDivisionError" in caplog.text
     assert "division" not in sentence.lower()
@@ -352,7 +352,7 @@ def test_no_path_leads_out_of_the_static_files(path, client):
 def test_a_draining_service_is_not_ready_but_still_answers():
     with service() as leaving:
         assert leaving.get("/v2/health/ready").json() == {"ready": True}
-        leaving.app.state.service.draining = True
+        leaving.app.state.service.draining = True  # type: ignore[attr-defined]
         response = leaving.get("/v2/health/ready")
         error(response, 503)
         assert response.headers["Connection"] == "close"
