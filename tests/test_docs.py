@@ -22,7 +22,7 @@ from helpers import csv_of
 from pictures import written
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 TESTED = [
     ROOT / "README.md",
     ROOT / "docs/training.md",
