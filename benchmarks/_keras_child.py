@@ -1,8 +1,8 @@
-"""One measurement of Keras 3 on TensorFlow in a process of its own; a benchmark starts it.
+"""One measurement of Keras 3 on TensorFlow in a separate process, which a benchmark starts.
 
-Runs in the peers' environment, which lacks digit_recognizer: the recipe comes as a table, the images as an
-.npz archive. The network is written as the recipe's notebook has it, and then compared with the table.
-The result goes to standard output as one line of JSON.
+It runs in the peers' environment, without digit_recognizer: the recipe comes as a table, the images as an
+.npz archive. The network is written as in the recipe's notebook, and then compared with the table. The result
+is one line of JSON on standard output.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from _child import main, peak_bytes
 
 SIDE = 28  # pixels
 CLASSES = 10
-INK = 255  # a pixel's value where the ink is full
+INK = 255  # the value of a pixel with full ink
 SINGLES = 100  # images predicted one by one
 PREDICT_BATCHES = (32, 256)  # Keras's default, and a large one
 PARTS = ("weight", "bias", "running_mean", "running_var")  # of a layer's weights, in Keras's order
-COMPARED = 512  # images whose probabilities go back, to be compared with ours
+COMPARED = 512  # images whose probabilities are returned, to compare them with ours
 
 Pair = tuple[tf.Tensor, tf.Tensor]  # images (B, 28, 28, 1) and one-hot labels (B, 10), both float32
 
@@ -37,22 +37,22 @@ def learn(
     policy: str = "float32",
     jit: bool | str = "auto",
 ) -> dict[str, Any]:
-    """Train as the recipe says; return how accurate it was after each epoch, and the seconds each took.
+    """Train as in the recipe; return the accuracy after each epoch, and the seconds of each.
 
     Parameters
     ----------
     arrays
         Archive with ``images`` uint8 (N, 28, 28) and ``labels`` int64 (N,).
     rows
-        Archive with ``training`` and ``validation``, row numbers of these.
+        Archive with ``training`` and ``validation``, row numbers of the images.
     recipe
-        The table of the recipe, which the model must agree with.
+        The table of the recipe, which the model must match.
     epochs
-        How many at most.
+        The maximum.
     enough
-        The accuracy on the validation images at which it ends.
+        The accuracy on the validation images at which training stops.
     policy, jit
-        Keras's precision policy, and what ``compile`` is told as ``jit_compile``.
+        Keras's precision policy, and the argument ``jit_compile`` of ``compile``.
     """
     keras.mixed_precision.set_global_policy(policy)
     with np.load(arrays) as archive, np.load(rows) as chosen:
@@ -84,7 +84,7 @@ def learn(
 
 
 def recognise(arrays: str, lines: list[str], weights: str, probabilities: str) -> dict[str, Any]:
-    """Return the images a second, and the seconds for one, of ``model.predict`` with our network and weights.
+    """Return the images per second, and the seconds for one, of ``model.predict`` with our weights.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def recognise(arrays: str, lines: list[str], weights: str, probabilities: str) -
 
 
 def build_from(lines: list[str]) -> keras.Model:
-    """Return the network of a recipe's lines, as far as the models that are measured use them."""
+    """Build a network from layer specifications, as far as the measured models use them."""
     stack, counts = [keras.Input((SIDE, SIDE, 1))], {}
     for line in lines:
         word, *rest = line.split()
@@ -145,7 +145,7 @@ def build_from(lines: list[str]) -> keras.Model:
 
 
 def predict_rate(model: keras.Model, inputs: np.ndarray, size: int) -> float:
-    """Return images a second after a warm-up that meets a last batch of the same size, too."""
+    """Return the images per second after a warm-up, which includes a last batch of the same size."""
     model.predict(inputs[: 8 * size + len(inputs) % size], batch_size=size, verbose=0)
     started = time.perf_counter()
     model.predict(inputs, batch_size=size, verbose=0)
@@ -153,12 +153,12 @@ def predict_rate(model: keras.Model, inputs: np.ndarray, size: int) -> float:
 
 
 def scale(images: np.ndarray) -> np.ndarray:
-    """Bring uint8 images (N, 28, 28) to float32 (N, 28, 28, 1), 0 to 1."""
+    """Convert uint8 images (N, 28, 28) to float32 (N, 28, 28, 1), 0 to 1."""
     return images[..., None].astype(np.float32) / INK
 
 
 def build(jit: bool | str) -> keras.Model:
-    """Return the compiled network; its layers bear our names."""
+    """Return the compiled network, with our names of its layers."""
     model = keras.Sequential(
         [
             keras.Input((SIDE, SIDE, 1)),
@@ -182,7 +182,7 @@ def build(jit: bool | str) -> keras.Model:
 
 
 def check_settings(model: keras.Model, recipe: dict[str, Any]) -> None:
-    """Assert that model and optimizer are the recipe's."""
+    """Assert that the model and the optimizer are those of the recipe."""
     assert describe(model) == recipe["network"], (describe(model), recipe["network"])
     settings = model.optimizer.get_config()
     expected = recipe["optimizer"]
@@ -194,13 +194,13 @@ def check_settings(model: keras.Model, recipe: dict[str, Any]) -> None:
 
 
 def describe(model: keras.Model) -> list[str]:
-    """Return a model's layers as a recipe's lines; ``Flatten`` and the last softmax go without saying."""
+    """Return a model's layers as layer specifications, without ``Flatten`` and the last softmax."""
     lines = [line_of(layer) for layer in model.layers if not isinstance(layer, layers.Flatten)]
     return [*lines[:-1], lines[-1].removesuffix(" softmax")]
 
 
 def line_of(layer: keras.Layer) -> str:
-    """Return one layer as a recipe's line, such as ``conv 32 5x5 same relu``."""
+    """Return the specification of one layer, such as ``conv 32 5x5 same relu``."""
     match layer:
         case layers.Conv2D():
             assert layer.strides == (1, 1)
@@ -217,7 +217,7 @@ def line_of(layer: keras.Layer) -> str:
 
 
 def augmenting(inputs: np.ndarray, targets: np.ndarray, recipe: dict[str, Any]) -> tf.data.Dataset:
-    """Return shuffled batches, warped in tf.data while the network is at work.
+    """Return shuffled batches, warped in tf.data during the training.
 
     A fifth of the processor time that ``ImageDataGenerator`` takes, which calls scipy for each image:
     19 against 93 microseconds an image on one core of a Xeon.
@@ -233,7 +233,7 @@ def augmenting(inputs: np.ndarray, targets: np.ndarray, recipe: dict[str, Any]) 
 
 
 def warp(images: tf.Tensor, rotation: float, zoom: float, shift: float) -> tf.Tensor:
-    """Rotate, shift and zoom each image of a batch at random, as ``ImageDataGenerator`` draws it.
+    """Rotate, shift and zoom each image of a batch at random, like ``ImageDataGenerator``.
 
     All in one interpolation, linear, beyond the edge its pixels repeated. `rotation` is in degrees, `zoom`
     and `shift` are shares, all to either side. The notebook has nothing else.
@@ -248,7 +248,7 @@ def warp(images: tf.Tensor, rotation: float, zoom: float, shift: float) -> tf.Te
 def transform(
     images: tf.Tensor, angle: tf.Tensor, down: tf.Tensor, right: tf.Tensor, high: tf.Tensor, wide: tf.Tensor
 ) -> tf.Tensor:
-    """Map each output pixel's place, counted from the centre, to the input's: rotation · shift · zoom."""
+    """Map the position of each output pixel, from the centre, to the input: rotation · shift · zoom."""
     cos, sin, zero = tf.cos(angle), tf.sin(angle), tf.zeros_like(angle)
     centre = (SIDE - 1) / 2
     a, b = cos * wide, sin * high  # column of the input = a · column + b · row + c
@@ -274,7 +274,7 @@ def load_weights(model: keras.Model, path: str) -> None:
 
 
 class Evaluation(keras.callbacks.Callback):
-    """After each epoch, when `Timer` has stopped, measures the accuracy on the validation images."""
+    """Measures the accuracy on the validation images after each epoch, when `Timer` has stopped."""
 
     def __init__(self, inputs: np.ndarray, labels: np.ndarray, enough: float) -> None:
         super().__init__()
@@ -282,7 +282,7 @@ class Evaluation(keras.callbacks.Callback):
         self._inputs, self._labels, self._enough = inputs, labels, enough
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002 (Keras's)
-        """Predict, tell `ReduceLROnPlateau`, and end the training where it is accurate enough."""
+        """Predict, log the accuracy for `ReduceLROnPlateau`, and stop the training if it is high enough."""
         found = self.model.predict(self._inputs, batch_size=256, verbose=0).argmax(axis=1)
         self.accuracies.append(float((found == self._labels).mean()))
         if logs is not None:
@@ -291,7 +291,7 @@ class Evaluation(keras.callbacks.Callback):
 
 
 class Timer(keras.callbacks.Callback):
-    """Notes the seconds of each epoch; there is no validation in them."""
+    """Records the seconds of each epoch, without validation."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -299,11 +299,11 @@ class Timer(keras.callbacks.Callback):
         self._started = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: object = None) -> None:  # noqa: ARG002 (Keras's signature)
-        """Start the clock."""
+        """Start the timer."""
         self._started = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: object = None) -> None:  # noqa: ARG002 (Keras's signature)
-        """Stop it."""
+        """Stop the timer."""
         self.seconds.append(time.perf_counter() - self._started)
 
 

@@ -69,7 +69,7 @@ def test_a_named_pipe_is_written_directly(tmp_path):
     assert pipe.is_fifo()
 
 
-def test_an_open_pipe_that_has_no_path_of_its_own_is_written_directly():
+def test_an_open_pipe_without_a_path_is_written_directly():
     reading, writing = os.pipe()
     write_text(Path(f"/dev/fd/{writing}"), "through")
     os.close(writing)
@@ -77,7 +77,7 @@ def test_an_open_pipe_that_has_no_path_of_its_own_is_written_directly():
         assert pipe.read() == "through"
 
 
-def test_a_pipe_that_nobody_reads_any_more_is_told_apart():
+def test_a_pipe_without_a_reader_raises_its_own_error():
     reading, writing = os.pipe()
     os.close(reading)
     with pytest.raises(BrokenPipeError):
@@ -111,7 +111,7 @@ def test_a_missing_folder_is_an_error_that_names_the_file(tmp_path):
     assert says(refusal(lambda: write_text(target, "new")), target, "No such file")
 
 
-def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
+def test_only_the_temporary_files_of_killed_processes_are_deleted(tmp_path):
     (tmp_path / "below").mkdir()
     for name in (".a.txt.123.part", "below/.b.txt.9.part", "a.txt", "below/.hidden", "c.part"):
         (tmp_path / name).write_text("x")

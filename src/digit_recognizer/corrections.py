@@ -1,7 +1,7 @@
 """The SQLite file with the digits that users corrected: their images and the right labels.
 
 The file has one table and is in write-ahead mode, so a service can add rows while a command reads them. Each
-call opens the file anew, so threads can share a `CorrectionStore`.
+call opens and closes the file, so threads can use the same `CorrectionStore`.
 """
 
 from __future__ import annotations
@@ -195,7 +195,7 @@ class CorrectionStore:
             raise DigitsError(_error_message(self.path, error, "write" if write else "read")) from error
 
     def _read_mode(self) -> str:
-        """Return SQLite's mode for reading, which needs a log beside the file unless nobody can write it."""
+        """Return SQLite's mode for reading; without write access to the folder, it cannot create a log."""
         log = self.path.with_name(f"{self.path.name}-wal")
         return "ro" if os.access(self.path.parent, os.W_OK) or log.exists() else "ro&immutable=1"
 
