@@ -285,9 +285,8 @@ def module(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def write(name: str, body: str, more: str = "") -> str:
-        (tmp_path / f"{name}.py").write_text(
-            f"import torch\nfrom torch import nn\n\nLAST = nn.Linear(784, 10)\n{more}\ndef build():\n    {body}\n"
-        )
+        head = "import torch\nfrom torch import nn\n\nLAST = nn.Linear(784, 10)\n"
+        (tmp_path / f"{name}.py").write_text(f"{head}{more}\ndef build():\n    {body}\n")
         return name
 
     return write
