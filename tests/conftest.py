@@ -1,4 +1,4 @@
-"""What the tests share: small digits, and one thread for networks that are small."""
+"""Fixtures that the tests share."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ RUNS = {
     "hidden": ('network=["dense 8 relu", "dense 10"]', "split.validation=0.3"),
     "pixels": ('network=["dense 10"]', "split.validation=0", "epochs=1"),
     "pooled": ('network=["conv 10 3x3 relu", "global-avgpool"]', "epochs=1"),
-}  # tiny runs by what is particular about each
+}  # tiny runs, named after what is special about each
 
 
 @pytest.fixture
 def digits() -> Digits:
-    """Twenty images, two of each class in order, with ink of every strength inside a dark border."""
+    """Twenty images, two of each class in order, with random ink inside an empty border."""
     images = np.zeros((20, 28, 28), np.uint8)
     images[:, 4:24, 4:24] = np.random.default_rng(1).integers(0, 256, (20, 20, 20))
     return Digits(images, np.repeat(np.arange(10), 2))
@@ -39,7 +39,7 @@ def digits() -> Digits:
 
 @pytest.fixture
 def run_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
-    """Return a function that runs a command line in this process: status, output, errors."""
+    """Return a function that runs a command line in this process and returns status, output and errors."""
 
     def run(command: str) -> tuple[Any, str, str]:
         monkeypatch.setattr(sys, "argv", shlex.split(f"digits {command}"))
@@ -52,7 +52,7 @@ def run_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
 
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
-    """Networks this small are fastest on one thread, above all where other programs want the cores."""
+    """Use one thread, which is fastest for small networks, mainly if other programs need the cores."""
     import torch
 
     threads = torch.get_num_threads()
@@ -77,9 +77,9 @@ def with_export(without_export: None, monkeypatch: pytest.MonkeyPatch) -> None: 
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory) -> Callable[[str], Path]:
-    """Return a function that gives the folder of one of `RUNS`, trained once: copy it to change it.
+    """Return a function that trains one of `RUNS` once and returns its folder: copy it to change it.
 
-    They are of ``make_digits(200)``, which the run calls ``made``.
+    The digits are ``make_digits(200)``, and the source in the run is ``made``.
     """
     from digit_recognizer.training import train
 
@@ -97,7 +97,7 @@ def trained(tmp_path_factory) -> Callable[[str], Path]:
 
 @pytest.fixture
 def drawn(monkeypatch) -> dict[str, dict[str, Any]]:
-    """Draw nothing, and remember what each drawing function was given, by the names of its parameters."""
+    """Replace the drawing functions, and return the arguments that each was called with, by name."""
     from matplotlib.figure import Figure
 
     from digit_recognizer.report import figures

@@ -1,4 +1,4 @@
-"""Digits that a tiny network learns in a second, and the tiny recipe that the tests train it with."""
+"""What the tests share: digits that a tiny network learns in a second, its recipe, and checks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from digit_recognizer.runs.environment import read_environment
 from digit_recognizer.runs.run_folder import read_json
 from digit_recognizer.runs.split import DataSplit, read_split
 
-# What is the same to the bit is so on the processor, where it is tested even if there is a GPU.
+# Runs are equal to the bit on the processor only, so the tests use it even if there is a GPU.
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
 TINY = """
@@ -49,7 +49,7 @@ EVERYTHING = (
     "augmentation={rotation=10, zoom=0.1, shift=0.1}",
     "schedule={name='plateau', monitor='validation_loss', factor=0.5, patience=1, min_delta=0.5}",
     "epochs=3",
-)  # settings that make the tiny recipe use all that a run must remember
+)  # settings with everything that a run must save
 
 PIXELS = [f"pixel{number}" for number in range(784)]
 
@@ -67,7 +67,7 @@ RUN_FILES = [
 
 
 def make_digits(count: int = 200, seed: int = 0, noise: int = 60) -> Digits:
-    """Return ten patterns of large blocks, `count` images of them in turn, each under noise of its own."""
+    """Return `count` images of ten patterns of large blocks in turn, each with its own noise."""
     patterns = np.random.default_rng(7).integers(0, 2, (10, 7, 7)).repeat(4, axis=1).repeat(4, axis=2) * 180
     labels = np.arange(count) % 10
     grain = np.random.default_rng(seed).integers(0, noise + 1, (count, 28, 28))
@@ -75,7 +75,7 @@ def make_digits(count: int = 200, seed: int = 0, noise: int = 60) -> Digits:
 
 
 def csv_of(digits: Digits) -> str:
-    """Write digits as Kaggle's CSV: train.csv where they have labels, else test.csv."""
+    """Return digits as Kaggle's CSV: as train.csv with labels, as test.csv without."""
     names, table = PIXELS, digits.images.reshape(-1, len(PIXELS))
     if digits.labels is not None:
         names, table = ["label", *PIXELS], np.column_stack([digits.labels, table])
@@ -88,7 +88,7 @@ def idx_of(array: np.ndarray, code: int = 0x08) -> bytes:
 
 
 def tiny(*settings: str, **changes: Any) -> Recipe:
-    """Return the tiny recipe, changed by settings as `--set` takes them, or by whole parts."""
+    """Return the tiny recipe, changed by settings as in `--set`, or by fields."""
     return replace(recipe_from_toml(TINY, "tiny.toml", settings), **changes)
 
 
@@ -98,7 +98,7 @@ def files_in(folder: Path) -> list[str]:
 
 
 def history_without_times(folder: Path) -> list[dict[str, str]]:
-    """Return the rows of a run's history.csv but for what the clock decided."""
+    """Return the rows of a run's history.csv without times and rates."""
     rows = list(csv.DictReader((folder / "history.csv").read_text("utf-8").splitlines()))
     clock = ("seconds", "images_per_second")
     return [{name: cell for name, cell in row.items() if name not in clock} for row in rows]
@@ -118,14 +118,14 @@ def follow_until(step: int, begin: Callable[..., Iterable[object]]) -> None:
 
 
 def says(text: str, *facts: object) -> bool:
-    """See that a text names all facts: a file, a row, what was found and expected, a command to type."""
+    """Check that a text contains all facts: a file, a row, found and expected values, a command to type."""
     missing = [str(fact) for fact in facts if str(fact) not in text]
     assert not missing, f"{text!r} does not say {missing}"
     return True
 
 
 def refusal(call: Callable[[], object]) -> str:
-    """Return the one line of the `DigitsError` that a call ends with."""
+    """Return the message of the `DigitsError` that a call raises; it must be one line."""
     with pytest.raises(DigitsError) as error:
         call()
     assert "\n" not in str(error.value)
@@ -133,7 +133,7 @@ def refusal(call: Callable[[], object]) -> str:
 
 
 def assert_refused(ended: tuple[Any, str, str], *facts: object) -> None:
-    """See that a command ended with status 2 and one line on standard error that names all facts."""
+    """Check that a command ended with status 2 and one line on standard error that contains all facts."""
     status, output, errors = ended
     assert (status, output) == (2, "")
     assert errors.startswith("digits: ")
@@ -147,7 +147,7 @@ def tensors_of(path: Path) -> dict[str, bytes]:
 
 
 def assert_same_weights(folder: Path, expected: Path) -> None:
-    """See that two runs came to the same, to the bit: weights, optimizer, and history but for the clock."""
+    """Check that two runs have the same weights, optimizer state and history, except times, to the bit."""
     for name in ("model.safetensors", "checkpoint/state.safetensors"):
         assert tensors_of(folder / name) == tensors_of(expected / name)
     assert history_without_times(folder) == history_without_times(expected)
@@ -155,7 +155,7 @@ def assert_same_weights(folder: Path, expected: Path) -> None:
 
 
 def assert_same_run(folder: Path, expected: Path) -> None:
-    """See that two runs left the same, to the bit and but for the clock, and nothing else."""
+    """Check that two runs have the same files with the same content, except times, to the bit."""
     assert files_in(folder) == files_in(expected) == RUN_FILES
     assert (folder / "model.onnx").read_bytes() == (expected / "model.onnx").read_bytes()
     assert_same_weights(folder, expected)
@@ -177,7 +177,7 @@ class Element:
         return " ".join("".join(parts).split())
 
     def all(self, tag: str = "", kind: str = "") -> Iterator[Element]:
-        """Yield what is inside, at any depth: the elements of a tag, of a class, or of both."""
+        """Yield the elements inside, at any depth, with a tag, a class, or both."""
         for part in self.inside:
             if isinstance(part, Element):
                 if tag in ("", part.tag) and (
@@ -200,18 +200,18 @@ class _Parser(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         element = Element(tag, dict(attrs))
         self.open[-1].inside.append(element)
-        if tag not in ("br", "hr", "img", "input", "link", "meta"):  # these have no end
+        if tag not in ("br", "hr", "img", "input", "link", "meta"):  # these have no end tag
             self.open.append(element)
 
     def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop().tag == tag, f"</{tag}> ends another element"
+        assert self.open.pop().tag == tag, f"</{tag}> closes another element"
 
     def handle_data(self, data: str) -> None:
         self.open[-1].inside.append(data)
 
 
 def read_page(path: Path) -> Element:
-    """Return the elements of an HTML page; fail where one is not ended."""
+    """Return the elements of an HTML page; fail if one is not closed."""
     parser = _Parser()
     parser.feed(path.read_text("utf-8"))
     parser.close()
