@@ -181,7 +181,7 @@ def draw_disagreements(
     confidence: NDArray[np.float32],
 ) -> Figure:
     """Draw images (N, 28, 28) with the answers and confidences (R, N) of R runs below each."""
-    figure, grid = image_grid(len(images), columns=4, row_height=1.15 + 0.14 * len(answers))
+    figure, grid = image_grid(len(images), columns=4, row_height=1.36 + 0.155 * len(answers))
     figure.set_layout_engine("constrained", h_pad=0.08)  # inches: keeps answers apart from the next row
     for axes, image, label, answer_of_run, confidence_of_run in zip(
         grid, images, labels, answers.T, confidence.T, strict=False
