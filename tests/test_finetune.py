@@ -36,7 +36,7 @@ pytestmark = pytest.mark.usefixtures("one_thread", "without_export")
 
 DIGITS = make_digits(400)
 LEARNING = ("epochs=6", 'network=["maxpool 2", "dense 24 relu", "dense 10"]')
-REAL = ("conv 8 3x3 relu", "maxpool 2", "conv 16 3x3 relu", "maxpool 2", "dense 32 relu", "dense 10")
+REAL = ("conv 8 5x5 stride 2 relu", "maxpool 2", "dense 48 relu", "dense 10")
 ELEVEN = ("maxpool 2", "dense 24 relu", "dense 11")
 FEW = Outliers(images=60, lines=10)
 MIRRORED = (2, 3, 7)  # digits that our user writes the other way round
@@ -98,7 +98,8 @@ def tune(start: Path, file: Path, target: Path, *settings: str, **options) -> di
 def test_handwriting_that_was_corrected_is_read_afterwards_and_nothing_is_forgotten(tmp_path):
     """On real digits: of mirrored ones 30 are corrected, and others are read."""
     digits, before, after = load_digits("bundled"), tmp_path / "before", tmp_path / "after"
-    run_to_the_end(before, tiny("epochs=8", "optimizer.learning_rate=0.003", network=REAL), digits)
+    settings = ("epochs=8", "batch_size=64", "optimizer.learning_rate=0.005")
+    run_to_the_end(before, tiny(*settings, network=REAL), digits)
     held_out = digits[read_validation_rows(before)]
     hand = mirrored(held_out)
     file = fill(tmp_path / "corrections.sqlite", hand[:30])
