@@ -218,7 +218,7 @@ def _read_page(page: Page, recognizer: Recognizer, threshold: float | None, show
             if show is None:
                 return Entry(page, recognizer.read(page.path, page=number))
             picture = decode(page.path, page=number)
-            reading = recognizer.read(picture)
+            reading = recognizer.read_page(picture)
     except DigitsError as error:
         return Entry(page, None, str(error))
     _draw(picture, reading, show)

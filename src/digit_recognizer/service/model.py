@@ -93,7 +93,7 @@ class Model:
 
     def warm_up(self) -> None:
         """Do the imports that the first reading and the first explanation would wait for."""
-        self._recognizer.read(np.full((64, 64), INK, np.uint8))
+        self._recognizer.read_page(np.full((64, 64), INK, np.uint8))
         self._explain(np.zeros((28, 28), np.uint8), saliency=False)
 
     def _predict(self, images: NDArray[np.uint8]) -> list[Answer]:
@@ -108,7 +108,7 @@ class Model:
 
         start = time.perf_counter()
         page = decode(picture, formats=PICTURE_FORMATS, max_pixels=self._max_pixels)
-        reading = self._recognizer.read(page)
+        reading = self._recognizer.read_page(page)
         return {
             "text": reading.text,
             "width": page.shape[1],
