@@ -50,7 +50,10 @@ class Reader:
         assert model is None
 
     def read(self, picture: Picture, *, page: int = 1) -> Reading:
-        grey = int(decode(picture, page=page)[0, 0])
+        return self.read_page(decode(picture, page=page))
+
+    def read_page(self, page: np.ndarray) -> Reading:
+        grey = int(page[0, 0])
         if grey == INTERRUPTED:
             raise KeyboardInterrupt
         return READINGS[grey]
