@@ -136,7 +136,9 @@ def to_onnx(
 def _trace(
     network: nn.Module, example: Tensor, inputs: dict[str, dict[int, Any]], outputs: Sequence[str]
 ) -> onnx.ModelProto:
-    """Export by tracing; raise where the trace depends on the example's values."""
+    """Export by tracing, simplified as by newer torch; raise if the trace depends on the example."""
+    from onnxscript import optimizer
+
     warnings.simplefilter("error", torch.jit.TracerWarning)  # type: ignore[attr-defined]
     axes = {name: {axis: dim.__name__ for axis, dim in dims.items()} for name, dims in inputs.items()}
     batch = next(iter(axes.values()))[0]
@@ -150,7 +152,7 @@ def _trace(
         dynamic_axes=axes | {name: {0: batch} for name in outputs},
         opset_version=TRACED_OPSET,
     )
-    return onnx.load_from_string(file.getvalue())
+    return optimizer.optimize(onnx.load_from_string(file.getvalue()))
 
 
 @contextlib.contextmanager
