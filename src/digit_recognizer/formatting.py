@@ -25,7 +25,7 @@ def count(number: int, noun: str) -> str:
 
 def seconds_in_words(seconds: float) -> str:
     """Return ``4.2 s``, ``7 min 5 s``, ``1 h 2 min``."""
-    if seconds < 60:
+    if seconds < 59.95:  # above, it would round to 60.0 s
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

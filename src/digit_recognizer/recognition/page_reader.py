@@ -31,7 +31,7 @@ MAX_NON_DIGIT_FRACTION = 0.3  # of the marks of a long line
 MIN_TEXT_LETTERS = 6  # tall marks that are no digits; a line with fewer is not text
 TEXT_HEIGHT_PERCENTILE = 80  # percentile of the heights of tall marks that is the height of a text
 MIN_NUMBER_HEIGHT_FRACTION = 0.85  # of the height of the text around it; an "o" is lower than that
-LETTER_GAP_FRACTION = 0.35  # of the line's height; a wider gap separates two words
+WORD_GAP_FRACTION = 0.35  # of the line's height; a wider gap separates two words
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -189,7 +189,7 @@ def _split_into_words(marks: Sequence[_Recognised], height: float) -> Iterator[l
     word: list[_Recognised] = []
     right = 0
     for each in marks:
-        if word and each.mark.left - right > LETTER_GAP_FRACTION * height:
+        if word and each.mark.left - right > WORD_GAP_FRACTION * height:
             yield word
             word = []
         right = max(right, each.mark.right) if word else each.mark.right

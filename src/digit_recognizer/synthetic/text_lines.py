@@ -28,7 +28,7 @@ OVERLAP_RANGE = (-0.02, 0.14)  # of the digit height, between neighbours that to
 MIN_GAP = 0.08  # of the digit height, between neighbours that do not touch
 MAX_GAPS = (0.25, 0.6, 1.5)  # likewise, one of these in each line
 P_NON_DIGIT = (0.0, 0.05, 0.25)  # marks that are non-digits, one of these in each line
-P_OF_P_NON_DIGIT = (0.4, 0.4, 0.2)
+P_NON_DIGIT_WEIGHTS = (0.4, 0.4, 0.2)
 VERTICAL_SIGMA = 0.06  # of the digit height: deviation from the base line
 SLOPE_SIGMA = 0.03  # rows per column; a strip is only roughly level
 P_JOINED = 0.1  # near neighbours with a connecting stroke
@@ -113,7 +113,7 @@ def compose_line(
 def _sample_style(rng: np.random.Generator, zoom: float) -> TextLineStyle:
     return TextLineStyle(
         size=zoom * rng.uniform(*DIGIT_HEIGHT_RANGE_PX),
-        p_non_digit=rng.choice(P_NON_DIGIT, p=P_OF_P_NON_DIGIT),
+        p_non_digit=rng.choice(P_NON_DIGIT, p=P_NON_DIGIT_WEIGHTS),
         middle=zoom * (STRIP_HEIGHT_PX / 2 + rng.normal(0, 1.5)),
         slope=rng.normal(0, SLOPE_SIGMA),
         size_spread=rng.choice(SIZE_SPREADS),
