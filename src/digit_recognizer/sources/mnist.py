@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from digit_recognizer.digits import Digits
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.sources.common import Part, import_optional
+from digit_recognizer.sources.folders import file_at
 from digit_recognizer.sources.idx import load_pair
 
 MIRRORS = (
@@ -54,7 +55,7 @@ def load_mnist(
     folder = cache or Path(os.environ.get(CACHE_VARIABLE) or pooch.os_cache("digit-recognizer"))
     with _silenced(pooch.get_logger()):
         images, labels = (_fetch(pooch, name, mirrors, checksums[name], folder) for name in FILES[part])
-    return load_pair(images, labels)
+    return load_pair(file_at(images), file_at(labels))
 
 
 def _fetch(pooch: Any, name: str, mirrors: Sequence[str], checksum: str, folder: Path) -> Path:
