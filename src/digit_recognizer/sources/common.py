@@ -26,6 +26,7 @@ CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 IMAGE_SHAPES = ((SIDE, SIDE), (PIXELS,), (SIDE, SIDE, 1), (1, SIDE, SIDE), (1, PIXELS), (PIXELS, 1))
 COLOURS = 3
 DIM = INK // 8  # no pixel is brighter: probably another scale
+IMAGES_SAMPLED = 500  # that show whether the background is bright
 MULTIPLY = f"multiply the pixels by {INK} and round them to integers"
 
 LOGGER = logging.getLogger(__name__.rpartition(".")[0])  # one record for each thing that was assumed
@@ -165,7 +166,8 @@ def _check_scale(name: str, images: NDArray[np.uint8]) -> None:
         raise DigitsError(f"{name}: expected pixels 0 to {INK}, found only 0 and 1: {how_to_scale(0, 1)}")
     if 1 < high <= DIM:
         warn(f"{name}: the brightest pixel is {high} of {INK}; if the scale is another, multiply the pixels")
-    border = np.concatenate([images[:, 0], images[:, -1]], axis=1)
+    some = images[:: max(1, len(images) // IMAGES_SAMPLED)]
+    border = np.concatenate([some[:, 0], some[:, -1]], axis=1)
     if border.size and np.median(border) > INK / 2:
         warn(
             f"{name}: the background is bright; MNIST's is 0 and ink {INK}, so a model for MNIST needs "
