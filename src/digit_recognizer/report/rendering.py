@@ -25,6 +25,7 @@ from digit_recognizer.report.figures import as_png, as_svg
 HELPER = ("-P", "-c", "from digit_recognizer.report.rendering import run_helper; run_helper()")
 
 Draw = Callable[[], Figure]
+OnFigure = Callable[[int, int], None]  # takes how many figures are rendered, and how many there are
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,20 +85,22 @@ class Renderer:
         self._waiting.put((self._added, draw))
         self._added += 1
 
-    def finish(self) -> list[Rendered]:
-        """Return all figures in the order in which they were added."""
-        self._render_waiting()
+    def finish(self, on_figure: OnFigure | None = None) -> list[Rendered]:
+        """Return all figures in the order in which they were added; `on_figure` is called after each."""
+        tell = on_figure or (lambda _done, _total: None)
+        self._render_waiting(tell)
         self._waiting.put(None)
         self._thread.join()
-        self._render_waiting()  # what a failed helper has left
+        self._render_waiting(tell)  # what a failed helper has left
         return [self._rendered[number] for number in range(self._added)]
 
-    def _render_waiting(self) -> None:
+    def _render_waiting(self, tell: OnFigure) -> None:
         with suppress(Empty):
             while True:
                 task = self._waiting.get_nowait()
                 if task is not None:
                     self._rendered[task[0]] = render(task[1])
+                    tell(len(self._rendered), self._added)
 
     def _feed_helper(self) -> None:
         """Send the helper one figure after the other; put a figure back if the helper fails."""
