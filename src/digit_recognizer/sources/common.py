@@ -73,6 +73,8 @@ def warn(text: str) -> None:
 def part_of(name: str) -> Part | None:
     """Return the part that the name of a file, folder or array says; None if it says none or both."""
     words = CAMEL.sub("-", name).lower()
+    if "sample" in words:  # sample_submission.csv, trainingSample
+        return None
     found = [part for part in PART_PATTERNS if PART_PATTERNS[part].search(words)]
     return found[0] if len(found) == 1 else None
 

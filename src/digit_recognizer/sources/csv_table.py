@@ -21,7 +21,7 @@ from digit_recognizer.sources.common import Loaded, Options, how_to_scale, make_
 from digit_recognizer.sources.csv_text import SEPARATORS, Table, find_bad_row, find_table
 from digit_recognizer.sources.folders import File
 
-SAMPLE_ROWS = 50  # that show the columns and how numbers are written
+SAMPLE_ROWS = 20  # that show the columns and how numbers are written
 ROWS_AT_ONCE = 2048  # of floats, so that they need little memory
 MOSTLY = 0.5  # of the labels are not 0; of the pixels in a corner nearly all are
 
@@ -78,19 +78,24 @@ class _Rows:
 def read_csv(file: File, options: Options) -> Loaded:
     """Read the digits of a table, with labels and ids if it has them."""
     table = find_table(file)
+    rows, cells = _read(table, options)
+    layout = rows.layout
+    if layout.label is not None and cells[:, 0].max() >= CLASSES:
+        raise DigitsError(find_bad_row(table, layout) or f"{file}: expected labels 0 to {CLASSES - 1}")
+    ids = tuple(rows.ids) if rows.keep_ids else None
+    return Loaded(_to_digits(table, layout, cells), _id_name(table, layout), ids)
+
+
+def _read(table: Table, options: Options) -> tuple[_Rows, NDArray[np.uint8]]:
+    """Find the columns of a table and parse its rows."""
     with table.open(options.on_progress) as text:
         lines = (line for line in text if not line.isspace())
         sample = list(islice(lines, SAMPLE_ROWS))
         layout = _find_layout(table, sample, options)
-        id_name = _id_name(table, layout)
-        keep_ids = options.part == "test" and bool(id_name)
+        keep_ids = options.part == "test" and bool(_id_name(table, layout))
         rows = _Rows(table, layout, "".join(sample), keep_ids)
         cells = _read_integers(rows, chain(sample, lines))
-    if cells is None:
-        cells = _read_floats(rows)
-    if layout.label is not None and cells[:, 0].max() >= CLASSES:
-        raise DigitsError(find_bad_row(table, layout) or f"{file}: expected labels 0 to {CLASSES - 1}")
-    return Loaded(_to_digits(table, layout, cells), id_name, tuple(rows.ids) if keep_ids else None)
+    return rows, _read_floats(rows) if cells is None else cells
 
 
 def _id_name(table: Table, layout: Layout) -> str:

@@ -149,7 +149,8 @@ def _find_table(file: File, encoding: str) -> Table:
             separator, number, line = line[4:5], number + 1, text.readline(MAX_LINE_CHARACTERS)
     separator = separator or _find_separator(line)
     cells = _cells(line.removeprefix("#").removeprefix(" "), separator)  # numpy.savetxt marks a header with #
-    if is_header(cells) or line.startswith("#"):
+    points = cells if separator == "," else [cell.replace(",", ".") for cell in cells]
+    if is_header(points) or line.startswith("#"):
         return Table(file, encoding, separator, number, number, tuple(cells))
     return Table(file, encoding, separator, number - 1, number, None)
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import io
-import tarfile
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zipfile import ZipExtFile, ZipFile
 
+from digit_recognizer.errors import DigitsError
 from digit_recognizer.sources.streams import (
     BUFFER_BYTES,
     ZIP_MAGIC,
@@ -23,6 +23,9 @@ from digit_recognizer.sources.streams import (
 )
 
 HIDDEN_PREFIXES = ("__MACOSX", ".")  # what macOS adds to archives, and hidden files
+if TYPE_CHECKING:
+    import tarfile
+
 HEAD_BYTES = 1024
 TAR_MAGIC, TAR_MAGIC_AT = b"ustar", 257  # bytes from the start
 
@@ -183,8 +186,7 @@ class _Archive:
     def _list_members(self) -> Iterable[Any]:
         if isinstance(self.opened, ZipFile):
             return [each for each in self.opened.infolist() if not each.is_dir()]
-        with errors_name(self.name):
-            return [each for each in self.opened.getmembers() if each.isfile()]
+        return [each for each in self.opened.getmembers() if each.isfile()]
 
 
 @contextmanager
@@ -204,8 +206,13 @@ def open_archive(file: File, stored: Any) -> Iterator[Folder | None]:
             yield None
             return
         content = io.BytesIO(stream.read())  # a packed tar cannot be read in another order
-    with errors_name(str(file)), tarfile.open(fileobj=content, mode="r:", bufsize=BUFFER_BYTES) as tar:
-        yield Folder(_Archive(str(file), tar))
+    import tarfile
+
+    try:
+        with tarfile.open(fileobj=content, mode="r:") as tar:
+            yield Folder(_Archive(str(file), tar))
+    except tarfile.TarError as error:
+        raise DigitsError(f"{file} is damaged or incomplete ({error}): download it again") from error
 
 
 def file_at(path: Path) -> File:

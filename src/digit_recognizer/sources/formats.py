@@ -79,6 +79,8 @@ def _load_archive(file: File, archive: Folder, options: Options) -> Result:
     if known:
         raise DigitsError(f"{file} is {known[0]}: {known[1]}")
     if file.name.lower().endswith(".npz") or any(name.endswith(".npy") for name in archive.files()):
+        if len(archive.members()) == 1:  # its labels may be in a file beside it
+            return plain(arrays.load_file(file, options.part))
         return plain(arrays.load_npz(archive, options.part))
     return load_folder(archive, options)
 

@@ -149,12 +149,11 @@ def image_files(folder: Folder, part: Part) -> list[File]:
 
 def _other_file(file: File, match: re.Match[str], kind: str) -> File | None:
     """Return the other file of a pair; if there are several, the one whose name is spelt most alike."""
-    prefix, own, separator, packed = match.groups()
+    prefix, _, separator, packed = match.groups()
     folders = [file.folder]
     parent = file.folder.parent()
-    inside = file.folder.name.replace(own, kind)  # Kaggle's mnist-dataset has a folder for each file
-    if inside != file.folder.name and parent is not None and inside in parent.folders():
-        folders.append(parent.folder(inside))
+    if parent is not None and FILE_NAME.fullmatch(file.folder.name):  # as in Kaggle's mnist-dataset
+        folders += [parent.folder(name) for name in parent.folders() if FILE_NAME.fullmatch(name)]
     candidates = [
         (at, other_match[3] != separator, other_match[4] != packed, name)
         for at, folder in enumerate(folders)

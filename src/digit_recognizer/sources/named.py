@@ -1,8 +1,8 @@
 """The sources that have a name instead of a path: scikit-learn's digits, and MNIST, downloaded and cached.
 
-Those of scikit-learn are the test part of E. Alpaydin, C. Kaynak, "Optical recognition of handwritten digits",
-UCI Machine Learning Repository, 1998, https://doi.org/10.24432/C50P49: bitmaps of 32x32 points; each pixel
-counts the ink points in a block of 4x4, 0 to 16.
+Those of scikit-learn are the test part of E. Alpaydin, C. Kaynak, "Optical recognition of handwritten
+digits", UCI Machine Learning Repository, 1998, https://doi.org/10.24432/C50P49: bitmaps of 32x32 points; each
+pixel counts the ink points in a block of 4x4, 0 to 16.
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ import bz2
 import gzip
 import io
 import lzma
-import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -80,7 +79,6 @@ def errors_name(name: str) -> Iterator[None]:
         yield
     except (
         zipfile.BadZipFile,
-        tarfile.TarError,
         zlib.error,
         lzma.LZMAError,
         EOFError,

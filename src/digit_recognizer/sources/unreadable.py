@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 import zipfile
 from pathlib import Path
@@ -77,6 +76,8 @@ def kind_of_bytes(name: str, head: bytes) -> tuple[str, str] | None:
     """Return what a file is, and what to do with it, by its first bytes and its name; None if unknown."""
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if re.match(rb"<!doctype html|<html|<\?xml|<head|<script", start, re.IGNORECASE):
+        import html
+
         text = start.decode("utf-8", "replace")
         title = TITLE.search(text)
         named = f" ({html.unescape(title[1])[:MAX_TITLE_CHARACTERS]})" if title and title[1] else ""
