@@ -145,7 +145,9 @@ def test_the_setting_determines_whether_integers_are_searched(text, expected):
     assert searched(text.replace("0..", "0.0.."), recipe=recipe) == (found,)
 
 
-@pytest.mark.parametrize(("batch", "expected"), [(60, (30, 120)), (100, (50, 160)), (160, (80, 160))])
+@pytest.mark.parametrize(
+    ("batch", "expected"), [(60, (30, 120)), (100, (50, 160)), (160, (80, 160)), (200, (80, 160))]
+)
 def test_the_default_range_of_batches_ends_at_the_training_images(batch, expected):
     found = {each.key: each for each in searched(recipe=tiny(f"batch_size={batch}"))}["batch_size"]
     assert (found.low, found.high) == expected
@@ -551,8 +553,6 @@ def test_a_setting_that_cannot_be_searched_is_refused_before_anything_is_written
     ("settings", "options", "facts"),
     [
         (["split.validation=0"], {}, ["tiny", "--set split.validation=0.1"]),
-        (["batch_size=200"], {"ranges": None}, ["160 training images", "200", "--set batch_size=160"]),
-        (["batch_size=200"], {"ranges": RANGES[1:]}, ["160 training images", "--set batch_size=160"]),
         ([], {"digits": Digits(DIGITS.images)}, ["no labels"]),
         ([], {"device": "cuda:99"}, ["'cuda:99'"]),
         (['network=["maxpool 40", "dense 10"]'], {}, ["network line 1 ('maxpool 40'): "]),
