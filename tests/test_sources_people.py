@@ -73,6 +73,10 @@ def with_index(digits: Digits, start: int = 0) -> np.ndarray:
     return np.column_stack([np.arange(start, start + len(digits)), cells_of(digits)])
 
 
+def transposed(digits: Digits) -> np.ndarray:
+    return cells_of(Digits(np.ascontiguousarray(digits.images.transpose(0, 2, 1)), digits.labels))
+
+
 def savetxt(digits: Digits, **options: object) -> bytes:
     content = io.BytesIO()
     np.savetxt(content, cells_of(digits), **options)
@@ -239,7 +243,21 @@ READ: dict[str, tuple[str, Callable[[Digits], Files], str]] = {  # the source, i
         "",
     ),
     "fashion-mnist_train.csv": (".", lambda d: {"fashion-mnist_train.csv": csv(d), "notes.txt": b"x"}, ""),
-    "emnist-digits-train.csv": (".", lambda d: {"emnist-digits-train.csv": table(cells_of(d))}, "first"),
+    "EMNIST's table": (".", lambda d: {"emnist-digits-train.csv": table(transposed(d))}, "column by column"),
+    "empty rows of a spreadsheet": (
+        "a.csv",
+        lambda d: {"a.csv": csv(d) + b"," * 784 + b"\n" + b'""' + b"," * 784 + b"\n"},
+        "",
+    ),
+    "file names as ids": (
+        "a.csv",
+        lambda d: {
+            "a.csv": table(
+                np.column_stack([[f"{n}.png" for n in range(60)], cells_of(d)]), ["id", "y", *PIXELS]
+            )
+        },
+        "not used: 'id'",
+    ),
     "a folder above": (".", lambda d: below("digit-recognizer", {"train.csv": csv(d)}), "digit-recognizer"),
     "a folder above, in a zip": (
         "a.zip",
@@ -509,6 +527,12 @@ REFUSED: dict[str, tuple[str, Callable[[Digits], Files], tuple[str, ...]]] = {
     "JSON": ("a.json", lambda _: {"a.json": b'{"images": []}'}, ("JSON", "CSV")),
     "7-Zip": ("a.7z", lambda _: {"a.7z": b"7z\xbc\xaf\x27\x1c" + bytes(99)}, ("7-Zip", "unpack")),
     "TFRecord": ("a.tfrecord", lambda _: {"a.tfrecord": bytes(99)}, ("TFRecord", "savez")),
+    "TensorFlow Datasets": (
+        ".",
+        lambda _: {"3.0.1/mnist-train.tfrecord-00000-of-00001": b"\0" * 9, "3.0.1/features.json": b""},
+        ("no digits",),
+    ),
+    "Arrow of datasets": (".", lambda _: {"data-00000-of-00001.arrow": b"\xff" * 9}, ("Arrow", "to_parquet")),
     "SQLite": ("a.db", lambda _: {"a.db": b"SQLite format 3\0" + bytes(99)}, ("SQLite", "CSV")),
     "a picture": ("a.jpg", lambda _: {"a.jpg": b"\xff\xd8\xff" + bytes(99)}, ("JPEG", "digits read")),
     "several sets": (

@@ -27,6 +27,7 @@ IMAGE_SHAPES = ((SIDE, SIDE), (PIXELS,), (SIDE, SIDE, 1), (1, SIDE, SIDE), (1, P
 COLOURS = 3
 DIM = INK // 8  # no pixel is brighter: probably another scale
 IMAGES_SAMPLED = 500  # that show whether the background is bright
+EMNIST_PREFIX = "emnist"
 MULTIPLY = f"multiply the pixels by {INK} and round them to integers"
 
 LOGGER = logging.getLogger(__name__.rpartition(".")[0])  # one record for each thing that was assumed
@@ -77,6 +78,11 @@ def part_of(name: str) -> Part | None:
         return None
     found = [part for part in PART_PATTERNS if PART_PATTERNS[part].search(words)]
     return found[0] if len(found) == 1 else None
+
+
+def is_transposed(name: str) -> bool:
+    """Return whether a file is of EMNIST, whose images are stored column by column."""
+    return name.lower().startswith(EMNIST_PREFIX)
 
 
 def make_digits(name: str, images: NDArray[np.uint8], labels: NDArray[np.int64] | None) -> Digits:

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from digit_recognizer.digits import CLASSES, INK, PIXELS, SIDE, Digits
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.sources.columns import LABEL, UNNAMED, Layout, find_layout
-from digit_recognizer.sources.common import Loaded, Options, how_to_scale, make_digits, note
-from digit_recognizer.sources.csv_text import SEPARATORS, Table, find_bad_row, find_table
+from digit_recognizer.sources.common import Loaded, Options, how_to_scale, is_transposed, make_digits, note
+from digit_recognizer.sources.csv_text import BLANK, SEPARATORS, Table, find_bad_row, find_table
 from digit_recognizer.sources.folders import File
 
 SAMPLE_ROWS = 20  # that show the columns and how numbers are written
@@ -89,7 +89,7 @@ def read_csv(file: File, options: Options) -> Loaded:
 def _read(table: Table, options: Options) -> tuple[_Rows, NDArray[np.uint8]]:
     """Find the columns of a table and parse its rows."""
     with table.open(options.on_progress) as text:
-        lines = (line for line in text if not line.isspace())
+        lines = (line for line in text if line.strip(BLANK))
         sample = list(islice(lines, SAMPLE_ROWS))
         layout = _find_layout(table, sample, options)
         keep_ids = options.part == "test" and bool(_id_name(table, layout))
@@ -138,7 +138,7 @@ def _read_floats(rows: _Rows) -> NDArray[np.uint8]:
     """Parse rows of whole numbers in any notation, some at a time."""
     table, parts = rows.table, []
     with table.open() as text:
-        lines = rows.prepare(line for line in text if not line.isspace())
+        lines = rows.prepare(line for line in text if line.strip(BLANK))
         while some := list(islice(lines, ROWS_AT_ONCE)):
             try:
                 values = rows.read(some, np.float32)
@@ -164,10 +164,15 @@ def _to_digits(table: Table, layout: Layout, cells: NDArray[np.uint8]) -> Digits
         notes[-1:] = [f"{notes[-1]}: {chosen}" if notes else chosen]
     if table.separator != ",":
         notes.insert(0, f"{SEPARATORS.get(table.separator or '', 'spaces')} separate the columns")
+    transposed = is_transposed(table.file.name)
+    if transposed:
+        notes.append("EMNIST's images are stored column by column")
     if notes:
         note(f"{table.file}: {'; '.join(notes)}")
     start = 1 if label == 0 else 0
     pixels = cells[:, start : start + PIXELS].reshape(-1, SIDE, SIDE)
+    if transposed:
+        pixels = pixels.transpose(0, 2, 1)
     return make_digits(str(table.file), pixels, None if label is None else cells[:, label].astype(np.int64))
 
 

@@ -20,6 +20,7 @@ from digit_recognizer.sources.unreadable import HEAD_BYTES, kind_of_bytes
 SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "vertical bars", ",": "commas"}
 MAX_LINE_CHARACTERS = 1 << 17  # 785 numbers as numpy.savetxt writes them have 20,000
 MAX_CELL_CHARACTERS_SHOWN = 40
+BLANK = ' \t\r\n\f\v,;|"'  # characters of lines without a value, as spreadsheets leave them at the end
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 ARFF_ATTRIBUTE = re.compile(r"@attribute\s+('[^']*'|\"[^\"]*\"|\S+)", re.IGNORECASE)
 NUMBER = re.compile(r"\s*[-+]?([0-9]{1,20}(\.[0-9]*)?|\.[0-9]+)(e[-+]?[0-9]{1,3})?\s*", re.IGNORECASE)
@@ -92,7 +93,7 @@ def find_bad_row(table: Table, layout: Layout) -> str | None:
     """
     with table.open() as text:
         for number, line in enumerate(text, start=table.lines_before + 1):
-            if line.isspace():
+            if not line.strip(BLANK):
                 continue
             try:
                 problem = _find_bad_cell(table.cells(line), layout, table.separator)
@@ -138,7 +139,7 @@ def _find_table(file: File, encoding: str) -> Table:
     """Find the separator, and the header or its absence, in the first lines."""
     with _open_text(file, encoding) as text:
         number, line = 0, "\n"
-        while line.isspace() or line.startswith("%"):  # % starts a comment in ARFF
+        while (line and not line.strip(BLANK)) or line.startswith("%"):  # % starts a comment in ARFF
             number, line = number + 1, text.readline(MAX_LINE_CHARACTERS)
         if not line:
             raise DigitsError(f"{file} is empty: expected {KAGGLE_HEADER}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -128,8 +129,8 @@ class _Disk:
         """Return files and folders; a folder is read once."""
         if inside not in self._listed:
             folder = self.root / inside
-            with errors_name(str(folder)):
-                names = {each.name: each.is_dir() for each in folder.iterdir() if not is_hidden(each.name)}
+            with errors_name(str(folder)), os.scandir(folder) as entries:
+                names = {each.name: each.is_dir() for each in entries if not is_hidden(each.name)}
             files, folders = (
                 [name for name in sorted(names) if names[name] == kind] for kind in (False, True)
             )

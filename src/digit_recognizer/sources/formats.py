@@ -21,6 +21,7 @@ TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".data", ".arff", ".csv.gz", ".csv.bz2"
 PARQUET_MAGIC = b"PAR1"
 MAX_DEPTH = 4  # folders below the source in which digits are looked for
 MAX_FOLDERS = 200  # at each depth
+MAX_FILES_LOOKED_AT = 20  # to say what a folder without digits holds
 EXPECTED = (
     "the competition's archive, a CSV, IDX files, an .npz archive, a folder of pictures in folders 0 to 9, "
     f"or one of the words {BUNDLED} and {MNIST}"
@@ -89,6 +90,7 @@ def load_folder(folder: Folder, options: Options) -> Result:
     """Load a part from a folder, from the only folder with digits below it, or from a file in it."""
     found = find_digits(folder, options)
     if found is None:
+        _refuse_known_kinds(folder)
         members = first_names(folder.files() + [f"{name}/" for name in folder.folders()]) or "nothing"
         expected = f"a member {options.part}.csv, or {EXPECTED}" if folder.is_archive else EXPECTED
         raise DigitsError(f"{folder} contains no digits: expected {expected}, found {members}")
@@ -96,6 +98,15 @@ def load_folder(folder: Folder, options: Options) -> Result:
     if str(inside) != str(folder):
         note(f"{folder}: the digits are in {inside}")
     return load()
+
+
+def _refuse_known_kinds(folder: Folder) -> None:
+    """Say what a folder holds instead of digits, if one of its files is known."""
+    for name in folder.files()[:MAX_FILES_LOOKED_AT]:
+        file = folder.file(name)
+        known = kind_of_bytes(name, file.head(HEAD_BYTES))
+        if known:
+            raise DigitsError(f"{file} is {known[0]}: {known[1]}")
 
 
 def find_digits(folder: Folder, options: Options) -> tuple[Folder, Callable[[], Result]] | None:

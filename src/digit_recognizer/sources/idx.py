@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from digit_recognizer.digits import SIDE, Digits
 from digit_recognizer.errors import DigitsError
-from digit_recognizer.sources.common import Part, make_digits, part_of
+from digit_recognizer.sources.common import Part, is_transposed, make_digits, part_of
 from digit_recognizer.sources.folders import File, Folder
 from digit_recognizer.sources.unreadable import HEAD_BYTES, kind_of_bytes
 
@@ -30,7 +30,6 @@ FILE_NAME = re.compile(
     rf"(.*)(images|labels)([-_.])idx[123]?(?:[-_.](?:ubyte|int))?{COPY}(\.gz|\.bz2|\.xz)?{COPY}",
     re.IGNORECASE,
 )
-EMNIST_PREFIX = "emnist"
 
 
 def is_idx(file: File, head: bytes) -> bool:
@@ -122,7 +121,7 @@ def _read_images(path: File) -> NDArray[np.uint8]:
             f"{path}: expected images of unsigned bytes, (N, {SIDE}, {SIDE}), "
             f"found {images.dtype.name} {images.shape}"
         )
-    if path.name.lower().startswith(EMNIST_PREFIX):
+    if is_transposed(path.name):
         images = images.transpose(0, 2, 1)  # stored column by column
     return images.copy(order="C")  # writable, unlike a view of the file's bytes
 

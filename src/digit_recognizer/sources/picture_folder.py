@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from digit_recognizer.digits import CLASSES, INK, SIDE
 from digit_recognizer.errors import DigitsError
-from digit_recognizer.imaging import decode, is_dark_on_light, single_image
 from digit_recognizer.sources.common import Loaded, Options, Part, make_digits, note, part_of, warn
 from digit_recognizer.sources.folders import File, Folder
 
@@ -98,6 +97,8 @@ def _load_images(files: list[File], options: Options) -> tuple[NDArray[np.uint8]
 
 
 def _load_image(file: File) -> NDArray[np.uint8]:
+    from digit_recognizer.imaging import decode, is_dark_on_light, single_image  # slow to import
+
     with file.open() as stream:
         page = decode(stream.read(), str(file))
     if page.shape != (SIDE, SIDE):

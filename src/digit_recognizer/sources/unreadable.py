@@ -45,6 +45,7 @@ SUFFIXES = {  # of formats whose first bytes say nothing
     ".safetensors": ("a file of weights, not of digits", "name the run folder as the model"),
     ".onnx": ("a model, not digits", "name it before the source"),
     ".bmp": ("a single BMP picture", IN_FOLDERS),
+    ".arrow": ("an Arrow file", "save it as Parquet, as in dataset.to_parquet('train.parquet')"),
     ".msgpack": ("a MessagePack file", AS_CSV_OR_NPZ),
 }
 ZIP_MEMBERS = {  # what a zip archive is, by the end of the name of a member
@@ -90,7 +91,8 @@ def kind_of_bytes(name: str, head: bytes) -> tuple[str, str] | None:
     for magic, kind, advice in KINDS:
         if head.startswith(magic):
             return kind, advice
-    return SUFFIXES.get(Path(name).suffix.lower())
+    name = re.sub(r"(\.tfrecord)-\d+-of-\d+$", r"\1", name.lower())  # as TensorFlow Datasets names its parts
+    return SUFFIXES.get(Path(name).suffix)
 
 
 def kind_of_zip(members: list[str]) -> tuple[str, str] | None:
