@@ -330,6 +330,12 @@ READ: dict[str, tuple[str, Callable[[Digits], Files], str]] = {  # the source, i
         },
         "",
     ),
+    ".npy of any names": (".", lambda d: {"a.npy": npy(d.images), "b.npy": npy(d.labels)}, "the labels b"),
+    "pictures without a suffix": (
+        ".",
+        lambda d: {name.removesuffix(".png"): each for name, each in pictures(d).items()},
+        "",
+    ),
     "Kuzushiji-MNIST's pair of .npz": (
         "kmnist-train-imgs.npz",
         lambda d: {
@@ -489,6 +495,24 @@ REFUSED: dict[str, tuple[str, Callable[[Digits], Files], tuple[str, ...]]] = {
         lambda d: {"a.csv": table(np.column_stack([d.labels, cells_of(d)]), ["class", "label", *PIXELS])},
         ("'class' and 'label'",),
     ),
+    "several tables": (".", lambda d: {"a.csv": csv(d), "b.csv": csv(d)}, ("several tables (a.csv, b.csv)",)),
+    "images without labels": ("X.npy", lambda d: {"X.npy": npy(d.images)}, ("no labels", "X and y")),
+    "pictures that are not sorted": (
+        ".",
+        lambda _: {"pictures/3_1.jpg": b"\xff\xd8\xff"},
+        ("a single JPEG picture", "folders named 0 to 9"),
+    ),
+    "pictures of other formats": (
+        ".",
+        lambda _: {"0/a.svg": b"<", "1/b.svg": b"<"},
+        ("PNG", "2 other files", "a.svg"),
+    ),
+    "a server's error": (
+        "train.csv",
+        lambda _: {"train.csv": b'{"code":403,"message":"Forbidden"}'},
+        ("download",),
+    ),
+    "PyTorch in a folder": (".", lambda _: {"MNIST/processed/a.pt": zipped({"a/data.pkl": b"x"})}, ("a.pt",)),
     "a list of files": (
         "train.csv",
         lambda _: {"train.csv": b"filename,label\n1.png,3\n"},
@@ -530,7 +554,7 @@ REFUSED: dict[str, tuple[str, Callable[[Digits], Files], tuple[str, ...]]] = {
     "TensorFlow Datasets": (
         ".",
         lambda _: {"3.0.1/mnist-train.tfrecord-00000-of-00001": b"\0" * 9, "3.0.1/features.json": b""},
-        ("no digits",),
+        ("TFRecord", "savez"),
     ),
     "Arrow of datasets": (".", lambda _: {"data-00000-of-00001.arrow": b"\xff" * 9}, ("Arrow", "to_parquet")),
     "SQLite": ("a.db", lambda _: {"a.db": b"SQLite format 3\0" + bytes(99)}, ("SQLite", "CSV")),

@@ -198,7 +198,7 @@ def _arrays_of(file: File) -> Iterator[_Array]:
     with file.open() as stored, open_archive(file, stored) as archive:
         if archive is None:
             raise DigitsError(f"{file} is not a zip archive, although its name says so: download it again")
-        found = list(_arrays_in(archive, f"{stem} "))
+        found = list(_arrays_in(archive, f"{stem}: "))
     for each in found:
         yield _Array(each.name, each.where, each.shape, _reopening(file, each.where))
 

@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from digit_recognizer.digits import CLASSES, PIXELS, SIDE
 from digit_recognizer.errors import DigitsError
-from digit_recognizer.sources.common import Part, size_in_words
+from digit_recognizer.sources.common import COLOURS, Part, size_in_words
 
 LABEL = "label"
 PIXEL_COLUMNS = tuple(f"pixel{i}" for i in range(PIXELS))
@@ -305,8 +305,10 @@ def _check_missing(where: str, names: Sequence[str]) -> None:
 
 def _refuse_count(where: str, count: int, names: Sequence[str] | None) -> None:
     size = size_in_words(count) or (size_in_words(count - 1) if names is None else "")
-    found = f"found {count} {'of pixels' if size and names else 'columns'}{size}"
-    if size:
+    found = f"found {count} columns{' of pixels' if size and names else ''}{size}"
+    if count == COLOURS * PIXELS:
+        advice = ": take the mean of the three colours"
+    elif size:
         advice = f": resize the images to {SIDE}×{SIDE}, or save them as pictures in folders 0 to 9"
     elif count <= MAX_NAMES_SHOWN and names is not None:
         advice = (

@@ -114,7 +114,7 @@ def _find_layout(table: Table, sample: list[str], options: Options) -> Layout:
     if options.part == "train" and layout.label is None and not layout.label_is_open:
         raise DigitsError(
             f"{table.file} has no column {LABEL!r}, so it looks like test.csv: "
-            "give train.csv or the archive with both"
+            f"give train.csv or the archive with both, or name the column of the label {LABEL!r}"
         )
     return layout
 

@@ -75,6 +75,13 @@ class Folder:
         """Return a folder in this one."""
         return Folder(self.store, _join(self.inside, name))
 
+    def files_below(self, depth: int) -> Iterator[File]:
+        """Yield the files in this folder, then those of the folders in it, down to a depth."""
+        yield from (self.file(name) for name in self.files())
+        if depth:
+            for name in self.folders():
+                yield from self.folder(name).files_below(depth - 1)
+
     def parent(self) -> Folder | None:
         """Return the folder that this one is in, if that can be read."""
         if self.inside:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 
 from digit_recognizer.digits import Digits
 from digit_recognizer.errors import DigitsError
@@ -13,6 +14,7 @@ from digit_recognizer.sources.csv_table import read_csv
 from digit_recognizer.sources.csv_text import is_wide_table
 from digit_recognizer.sources.folders import File, Folder, open_archive
 from digit_recognizer.sources.kaggle import SubmissionForm
+from digit_recognizer.sources.streams import ZIP_MAGIC
 from digit_recognizer.sources.unreadable import HEAD_BYTES, kind_of_bytes, kind_of_zip
 
 BUNDLED, MNIST = "bundled", "mnist"  # words that name a source; a folder of that name is ./mnist
@@ -102,9 +104,12 @@ def load_folder(folder: Folder, options: Options) -> Result:
 
 def _refuse_known_kinds(folder: Folder) -> None:
     """Say what a folder holds instead of digits, if one of its files is known."""
-    for name in folder.files()[:MAX_FILES_LOOKED_AT]:
-        file = folder.file(name)
-        known = kind_of_bytes(name, file.head(HEAD_BYTES))
+    for file in islice(folder.files_below(MAX_DEPTH), MAX_FILES_LOOKED_AT):
+        head = file.head(HEAD_BYTES)
+        known = kind_of_bytes(file.name, head)
+        if head.startswith(ZIP_MAGIC):
+            with file.open() as stored, open_archive(file, stored) as archive:
+                known = None if archive is None else kind_of_zip(archive.members())
         if known:
             raise DigitsError(f"{file} is {known[0]}: {known[1]}")
 
@@ -144,6 +149,8 @@ def _find_here(folder: Folder, options: Options) -> Callable[[], Result] | None:
     parquet_files = [name for name in folder.files() if name.lower().endswith((".parquet", ".pq"))]
     if parquet_files:
         return lambda: _load_parquet(folder, options)
+    if sum(name.lower().endswith(".npy") for name in folder.files()) > 1:
+        return lambda: plain(arrays.load_folder(folder, options.part))
     only = _only_file(folder)
     return None if only is None else lambda: load_file(only, options)
 

@@ -82,7 +82,10 @@ def find_only_table(folder: Folder) -> File | None:
     if len(names) == 1:
         return folder.file(names[0])
     wide = [folder.file(name) for name in names if is_wide_table(folder.file(name))]
-    return wide[0] if len(wide) == 1 else None
+    if len(wide) > 1:
+        names = [file.name for file in wide]
+        raise DigitsError(f"{folder} contains several tables ({', '.join(names)}): name the file to load")
+    return wide[0] if wide else None
 
 
 def submission_form(loaded: Loaded, folder: Folder | None) -> SubmissionForm:

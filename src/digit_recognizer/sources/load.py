@@ -28,6 +28,7 @@ from digit_recognizer.sources.streams import OnProgress
 SOURCE_VARIABLE = "DIGITS_DATA"  # environment variable: the default source
 DEFAULT_FOLDER = "data"  # the default source if the variable is not set, in the current folder
 HERE = "."  # the default source if the current folder itself contains digits
+LABELS_WANTED = "give images and labels, as in train.csv, a pair of IDX files, or arrays named X and y"
 PARTS: tuple[Part, ...] = ("train", "test")
 
 
@@ -180,7 +181,7 @@ def _load_checked(source: str | Path, options: Options) -> tuple[Loaded, Submiss
     if not len(loaded.digits):
         raise DigitsError(f"{source} contains no images")
     if options.part == "train" and loaded.digits.labels is None:
-        raise DigitsError(f"{source} has no labels, but training needs them")
+        raise DigitsError(f"{source} has no labels, but training needs them: {LABELS_WANTED}")
     return loaded, form
 
 

@@ -19,6 +19,7 @@ from digit_recognizer.sources.common import Loaded, Options, Part, make_digits, 
 from digit_recognizer.sources.folders import File, Folder
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*")
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 CLASS_NAME = re.compile(
     r"(?:digits?|class|label|number|num|no|n|d|c)?[ _.-]*0?([0-9])(?:[ _.-]*(?:[a-z]+))?", re.I
@@ -32,7 +33,7 @@ def has_pictures(folder: Folder, part: Part | None = None) -> bool:
     if _class_folders(folder):
         return True
     return any(
-        _class_folders(inner) or (of == "test" and any(map(_is_picture, inner.files())))
+        _class_folders(inner) or (of == "test" and _has_pictures(inner))
         for inner, of in _part_folders(folder)
         if part in (None, of)
     )
@@ -52,19 +53,21 @@ def load_folder(folder: Folder, options: Options) -> Loaded:
     """
     root = _part_folder(folder, options.part)
     classes = _class_folders(root)
-    skipped = [name for name in root.files() if not _is_picture(name)]
+    skipped = [name for name in root.files() if not _is_picture(root.file(name))]
     files, labels = list[File](), list[int]()
     for name, label in classes:
-        for file in _files_below(root.folder(name)):
-            if _is_picture(file.name):
+        for file in root.folder(name).files_below(MAX_NESTED):
+            if _is_picture(file):
                 files.append(file)
                 labels.append(label)
             else:
                 skipped.append(file.name)
     if not classes and options.part == "test":
-        files = [root.file(name) for name in sorted(root.files(), key=_in_natural_order) if _is_picture(name)]
+        ordered = [root.file(name) for name in sorted(root.files(), key=_in_natural_order)]
+        files = [file for file in ordered if _is_picture(file)]
     if not files:
-        raise DigitsError(f"{root}: expected pictures in folders named 0 to 9, found none")
+        found = f"none, but {len(skipped)} other files such as {skipped[0]}" if skipped else "none"
+        raise DigitsError(f"{root}: expected pictures (PNG, JPEG, …) in folders named 0 to 9, found {found}")
     if skipped:
         note(f"{root}: {_count_files(skipped)}")
     images, good = _load_images(files, options)
@@ -114,7 +117,7 @@ def _class_folders(root: Folder) -> list[tuple[str, int]]:
     if not found or (not plain and len(found) == 1):  # a single odd name says little
         return []
     for name in named:
-        if name not in found and part_of(name) is None and any(map(_is_picture, root.folder(name).files())):
+        if name not in found and part_of(name) is None and _has_pictures(root.folder(name)):
             raise DigitsError(
                 f"{root.folder(name)}: expected only folders named 0 to 9, one for each digit; "
                 "move its pictures elsewhere"
@@ -154,16 +157,15 @@ def _part_folder(folder: Folder, part: Part) -> Folder:
     raise DigitsError(f"{folder}: expected a folder {expected}, or folders 0 to 9")
 
 
-def _files_below(folder: Folder, depth: int = 0) -> Iterator[File]:
-    """Yield all visible files in a folder and the folders in it."""
-    yield from (folder.file(name) for name in folder.files())
-    if depth < MAX_NESTED:
-        for name in folder.folders():
-            yield from _files_below(folder.folder(name), depth + 1)
+def _is_picture(file: File) -> bool:
+    """Return whether a file is a picture by its name, or by its content if the name has no suffix."""
+    if "." not in file.name:
+        return file.head(max(map(len, MAGIC))).startswith(MAGIC)
+    return file.name.lower().endswith(SUFFIXES)
 
 
-def _is_picture(name: str) -> bool:
-    return name.lower().endswith(SUFFIXES)
+def _has_pictures(folder: Folder) -> bool:
+    return any(_is_picture(folder.file(name)) for name in folder.files())
 
 
 def _in_natural_order(name: str) -> list[str | tuple[int, str]]:

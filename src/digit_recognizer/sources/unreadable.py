@@ -9,9 +9,11 @@ from pathlib import Path
 HEAD_BYTES = 600
 MAX_TITLE_CHARACTERS = 60
 AS_CSV_OR_NPZ = "save its arrays with numpy.savez(file, images=…, labels=…)"
+AGAIN = "download the file again, logged in if the site asks for it"
+R_FILE, R_ADVICE = "a file of R", "write the table with write.csv"
 PICKLE = "a Python pickle, which may run code when it is opened"
 IF_TRUSTED = f"if you trust it, {AS_CSV_OR_NPZ}"
-IN_FOLDERS = "put pictures into folders named 0 to 9, or use 'digits read' for a photo of digits"
+IN_FOLDERS = "put pictures into folders named 0 to 9, one for each digit, or use 'digits read' for a photo"
 KINDS: tuple[
     tuple[bytes, str, str], ...
 ] = (  # first bytes, what it is, what to do with a source of that kind
@@ -33,11 +35,13 @@ KINDS: tuple[
     (b"RIFF", "a single WebP picture", IN_FOLDERS),
     (b"II*\0", "a single TIFF picture", IN_FOLDERS),
     (b"MM\0*", "a single TIFF picture", IN_FOLDERS),
-    (b"RDX", "a file of R", "write the table with write.csv"),
     (b"{", "JSON", "save the digits as CSV or .npz"),
     (b"[", "JSON", "save the digits as CSV or .npz"),
 )
 SUFFIXES = {  # of formats whose first bytes say nothing
+    ".rds": (R_FILE, R_ADVICE),
+    ".rda": (R_FILE, R_ADVICE),
+    ".rdata": (R_FILE, R_ADVICE),
     ".tfrecord": ("a TFRecord file", AS_CSV_OR_NPZ),
     ".tfrecords": ("a TFRecord file", AS_CSV_OR_NPZ),
     ".pkl": (PICKLE, IF_TRUSTED),
@@ -82,12 +86,14 @@ def kind_of_bytes(name: str, head: bytes) -> tuple[str, str] | None:
         text = start.decode("utf-8", "replace")
         title = TITLE.search(text)
         named = f" ({html.unescape(title[1])[:MAX_TITLE_CHARACTERS]})" if title and title[1] else ""
-        return f"a web page{named}, not data", "download the file again, logged in if the site asks for it"
+        return f"a web page{named}, not data", AGAIN
     if SPARSE.match(head):
         return (
             "text in LIBSVM's sparse format",
             f"load it with sklearn.datasets.load_svmlight_file and {AS_CSV_OR_NPZ}",
         )
+    if start.startswith(b"{") and re.search(rb'"(code|error|message)"', start):
+        return "an error message of a server, not data", AGAIN
     for magic, kind, advice in KINDS:
         if head.startswith(magic):
             return kind, advice
