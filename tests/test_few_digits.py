@@ -146,7 +146,7 @@ def test_each_image_is_in_one_fold_but_for_single_ones(counts, folds, always, se
         (
             EVEN,
             ("batch_size=200",),
-            ["info: 160 training images, fewer than a batch of 200", "batch_size=40"],
+            ["info: 160 training images, fewer than a batch of 200", "--batch-size 40"],
         ),
         (EVEN, ("batch_size=160",), []),
     ],
@@ -241,9 +241,9 @@ def test_a_network_that_is_no_better_than_guessing(training, held_out, loss, exp
 @pytest.mark.parametrize(
     ("settings", "advice"),
     [
-        (("optimizer.learning_rate=1000",), ["a lower learning rate (--set optimizer.learning_rate=0.001)"]),
-        ((SLOW,), ["a higher learning rate (--set optimizer.learning_rate=0.001)"]),
-        (("optimizer.learning_rate=0.001",), ["try more epochs (--set epochs=4)"]),
+        (("optimizer.learning_rate=1000",), ["a lower learning rate (--learning-rate 0.001)"]),
+        ((SLOW,), ["a higher learning rate (--learning-rate 0.001)"]),
+        (("optimizer.learning_rate=0.001",), ["try more epochs (--epochs 4)"]),
     ],
 )
 def test_what_to_try_depends_on_the_learning_rate(settings, advice):
@@ -384,7 +384,7 @@ def test_a_run_is_reported_on_other_digits_few_as_they_are(name, counts, runs, t
 def test_a_report_shows_the_warning_first(tmp_path):
     digits = digits_with(EVEN)
     run = run_to_the_end(tmp_path / "run", tiny(*LINEAR, FAST, "epochs=2"), digits)
-    assert says(text_of(write_report(run, digits))[:400], "Warning", "The network learned n", "--set")
+    assert says(text_of(write_report(run, digits))[:400], "Warning", "The network learned n", "--epochs")
 
 
 def test_a_digit_that_is_missing_cannot_be_followed_through_the_network(runs, tmp_path):
@@ -477,7 +477,7 @@ def test_a_run_that_learned_nothing_ends_with_status_0_and_a_warning(command):
     status, output, errors = command(f"{TRAIN} --set optimizer.learning_rate=1e-12 --json")
     assert status == 0
     finished = json.loads(output.splitlines()[-1])
-    assert says(finished["warning"], NOTHING, "--set optimizer.learning_rate=0.001")
+    assert says(finished["warning"], NOTHING, "--learning-rate 0.001")
     assert says(errors, "Warning: ", finished["warning"])
 
 

@@ -448,7 +448,7 @@ def test_a_folder_that_another_takes_meanwhile_is_left_to_it(tmp_path, monkeypat
 
 def test_a_loss_that_is_no_number_ends_the_run_with_advice(tmp_path):
     message = refusal(lambda: run_to_the_end(tmp_path / "run", tiny(DIVERGING)))
-    assert says(message, "epoch 1", "--set optimizer.learning_rate=0.001")
+    assert says(message, "epoch 1", "--learning-rate 0.001")
     assert not {"model.onnx", "metrics.json"} & set(files_in(tmp_path / "run"))
 
 

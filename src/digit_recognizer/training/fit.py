@@ -142,7 +142,7 @@ def _check_finite(loss: float, state: TrainingState) -> None:
     if not isfinite(loss):
         raise DivergedError(
             f"the loss is not a finite number in epoch {state.epoch}: lower the learning rate, such as with "
-            f"--set optimizer.learning_rate={lower_learning_rate(state.recipe):g}"
+            f"--learning-rate {lower_learning_rate(state.recipe):g}"
         )
 
 

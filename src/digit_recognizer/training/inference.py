@@ -135,8 +135,8 @@ def _found(compared: BaselineComparison, is_training: bool = False) -> str:
 def _advice(recipe: Recipe) -> str:
     """Return what may help a network to learn: a usual learning rate, and more epochs."""
     rate, default = recipe.optimizer.learning_rate, default_learning_rate(recipe)
-    epochs = f"more epochs (--set epochs={2 * recipe.epochs})"
+    epochs = f"more epochs (--epochs {2 * recipe.epochs})"
     if rate == default:
         return epochs
     change = "lower" if default < rate else "higher"
-    return f"a {change} learning rate (--set optimizer.learning_rate={default:g}) or {epochs}"
+    return f"a {change} learning rate (--learning-rate {default:g}) or {epochs}"

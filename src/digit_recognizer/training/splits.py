@@ -200,7 +200,7 @@ def _describe_split(digits: Digits, split: DataSplit, recipe: Recipe) -> Iterato
         yield (
             logging.INFO,
             f"{count(images, 'training image')}, fewer than a batch of {recipe.batch_size}: each epoch is "
-            f"one step; --set batch_size={fewer} makes more",
+            f"one step; --batch-size {fewer} makes more",
         )
 
 
