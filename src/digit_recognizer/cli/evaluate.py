@@ -20,12 +20,12 @@ from digit_recognizer.cli.terminal import make_console, print_json, say
 from digit_recognizer.errors import DigitsError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from digit_recognizer.cli.inputs import Inputs
     from digit_recognizer.digits import Digits
     from digit_recognizer.evaluation import Evaluation
     from digit_recognizer.recognition import Recognizer
-
-MATRIX_COLUMNS = 84  # of the widest table of results, with numbers of five digits in all cells
 
 
 def evaluate(
@@ -155,10 +155,9 @@ def submit(
         return
     names = f"{output} and {beside}" if probabilities else str(output)
     unsure = int((predictions.confidence < THRESHOLD).sum())
-    say(
-        f"Wrote {names}: {count(len(predictions), 'prediction')}, {unsure:,} of them with a confidence below "
-        f"{percent(THRESHOLD, 0)}."
-    )
+    number = count(len(predictions), "prediction")
+    below = f"{unsure:,} of them with a confidence below {percent(THRESHOLD, 0)}"
+    say(f"Wrote {names}: {number} for {inputs.source}, {below}.")
 
 
 def _check_is_test_part(digits: Digits, inputs: Inputs, recognizer: Recognizer) -> None:
@@ -178,11 +177,9 @@ def _check_is_test_part(digits: Digits, inputs: Inputs, recognizer: Recognizer) 
 
 def show_evaluation(evaluation: Evaluation, what: str, note: str = "") -> None:
     """Print the accuracy, and a table with a row for each digit and the confusion matrix."""
-    from rich import box
-    from rich.table import Table
     from rich.text import Text
 
-    from digit_recognizer.formatting import percent, score_in_words
+    from digit_recognizer.formatting import score_in_words
 
     if note:
         say(note)
@@ -190,6 +187,20 @@ def show_evaluation(evaluation: Evaluation, what: str, note: str = "") -> None:
     console = make_console()
     score = score_in_words(evaluation.images, evaluation.errors)
     console.print(Text(f"{score}\n", "bold green"), soft_wrap=True)
+    table = _table(evaluation, with_images=True)
+    whole = console.measure(table, options=console.options.update(max_width=2 * console.width))
+    if whole.maximum > console.width:  # the images are the sum of the row
+        table = _table(evaluation, with_images=False)
+    console.print(table)
+
+
+def _table(evaluation: Evaluation, *, with_images: bool) -> Table:
+    """Return the confusion matrix with the results of each digit."""
+    from rich import box
+    from rich.table import Table
+
+    from digit_recognizer.formatting import percent
+
     table = Table(
         box=box.SIMPLE_HEAD,
         title="digit (row) taken for (column)",
@@ -197,15 +208,13 @@ def show_evaluation(evaluation: Evaluation, what: str, note: str = "") -> None:
         padding=0,
         pad_edge=False,
     )
-    values = evaluation.as_dict()
-    rows = zip(values["per_digit"], values["confusion"], strict=True)
-    wide = console.width >= MATRIX_COLUMNS or evaluation.images < 1000
-    sums = ("images", "errors", "accuracy") if wide else ("errors", "accuracy")  # a row's sum is its images
+    sums = ("images", "errors", "accuracy") if with_images else ("errors", "accuracy")
     for heading in ("", *map(str, range(10)), *sums):
         table.add_column(heading, justify="right", no_wrap=True, min_width=4 if heading else 1)
-    for row, counts in rows:
+    values = evaluation.as_dict()
+    for row, counts in zip(values["per_digit"], values["confusion"], strict=True):
         cells = [f"{number:,}" if number else "·" for number in counts]
         accuracy = "–" if row["accuracy"] is None else percent(row["accuracy"])
-        images = [f"{row['images']:,}"] if wide else []
+        images = [f"{row['images']:,}"] if with_images else []
         table.add_row(str(row["digit"]), *cells, *images, f"{row['errors']:,}", accuracy)
-    console.print(table)
+    return table
