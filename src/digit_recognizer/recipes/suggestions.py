@@ -22,13 +22,14 @@ def did_you_mean_key(key: str, recipe_type: type) -> str:
     known = list(dict.fromkeys(_keys_of(recipe_type)))
     table, _, last = key.rpartition(".")
     if key in known:
-        return f" for this {table}.name; another has it"
+        return f"; it belongs to another {table}.name"
     last = ABBREVIATIONS.get(last.lower(), last)
     same_name = [each for each in known if each.rpartition(".")[2] == last]
     if same_name:
         return f"; did you mean {same_name[0]!r}?"
     beside = [each for each in known if each.rpartition(".")[0] == table]
-    return did_you_mean(key, beside) or did_you_mean(key, known) or _by_last_part(last, known)
+    elsewhere = [] if table in known else known
+    return did_you_mean(key, beside) or did_you_mean(key, elsewhere) or _by_last_part(last, elsewhere)
 
 
 def _by_last_part(last: str, known: list[str]) -> str:

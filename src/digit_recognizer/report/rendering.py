@@ -56,6 +56,7 @@ class Renderer:
         self._waiting: SimpleQueue[tuple[int, Draw] | None] = SimpleQueue()
         self._rendered: dict[int, Rendered] = {}
         self._added = 0
+        self._on_figure: OnFigure | None = None
         self._helper: subprocess.Popen[bytes] | None = None
         if sys.executable and (processors or usable_processors()) > 1:
             pipe = subprocess.PIPE
@@ -87,20 +88,21 @@ class Renderer:
 
     def finish(self, on_figure: OnFigure | None = None) -> list[Rendered]:
         """Return all figures in the order in which they were added; `on_figure` is called after each."""
-        tell = on_figure or (lambda _done, _total: None)
-        self._render_waiting(tell)
+        self._on_figure = on_figure
+        self._render_waiting()
         self._waiting.put(None)
         self._thread.join()
-        self._render_waiting(tell)  # what a failed helper has left
+        self._render_waiting()  # what a failed helper has left
         return [self._rendered[number] for number in range(self._added)]
 
-    def _render_waiting(self, tell: OnFigure) -> None:
+    def _render_waiting(self) -> None:
         with suppress(Empty):
             while True:
                 task = self._waiting.get_nowait()
                 if task is not None:
                     self._rendered[task[0]] = render(task[1])
-                    tell(len(self._rendered), self._added)
+                    if self._on_figure is not None:
+                        self._on_figure(len(self._rendered), self._added)
 
     def _feed_helper(self) -> None:
         """Send the helper one figure after the other; put a figure back if the helper fails."""
