@@ -15,6 +15,7 @@ import pytest
 from digit_recognizer.corrections import save_corrections
 from digit_recognizer.digits import CLASSES, Digits, Samples
 from digit_recognizer.evaluation import BaselineComparison, compare_with_baseline, detailed_metrics
+from digit_recognizer.formatting import loss_in_words
 from digit_recognizer.recognition import Recognizer
 from digit_recognizer.report import write_comparison, write_report
 from digit_recognizer.report.sections import Choice
@@ -236,6 +237,11 @@ NOTHING, NEXT_TO_NOTHING, ONLY_TRAINING = "nothing measurable", "next to nothing
 def test_a_network_that_is_no_better_than_guessing(training, held_out, loss, expected):
     found = failure_in_words(training, held_out, loss, tiny())
     assert found is None if expected is None else says(found, expected)
+
+
+@pytest.mark.parametrize(("loss", "words"), [(0.03125, "0.0312"), (9999.0, "9999.0000"), (2.6e28, "2.6e+28")])
+def test_a_loss_is_short_even_if_it_is_huge(loss, words):
+    assert loss_in_words(loss) == words
 
 
 @pytest.mark.parametrize(

@@ -218,6 +218,17 @@ def test_a_weight_is_written_without_a_leading_zero(weight, word):
     assert [text.get_text() for text in figure.axes[0].texts] == [word]
 
 
+def test_weights_too_long_for_their_cells_are_not_written():
+    kernel, image = np.full((5, 5), -1234.5, np.float32), np.zeros((28, 28), np.uint8)
+    assert not figures.draw_filter(kernel, image, image.astype(np.float32)).axes[0].texts
+
+
+@pytest.mark.parametrize("number", [1, 2, 10])
+def test_few_strongest_images_are_as_small_as_many(number):
+    figure = figures.draw_strongest_images(np.zeros((3, number, 28, 28), np.uint8), [0, 1, 2])
+    assert np.ptp(figure.axes[0].get_xlim()) == 10 * 32 - 4
+
+
 @pytest.mark.parametrize("name", ["curves", "errors", "maps, both signs", "map", "network"])
 def test_the_same_values_give_the_same_drawing(name):
     one, other = draw(name), draw(name)
