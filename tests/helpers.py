@@ -74,6 +74,13 @@ def make_digits(count: int = 200, seed: int = 0, noise: int = 60) -> Digits:
     return Digits((patterns[labels] + grain).astype(np.uint8), labels.astype(np.int64))
 
 
+def on_black(digits: Digits) -> Digits:
+    """Return digits whose first and last rows are black, as in MNIST: sources warn of a bright background."""
+    images = digits.images.copy()
+    images[:, [0, -1]] = 0
+    return Digits(images, digits.labels)
+
+
 def csv_of(digits: Digits) -> str:
     """Return digits as Kaggle's CSV: as train.csv with labels, as test.csv without."""
     names, table = PIXELS, digits.images.reshape(-1, len(PIXELS))

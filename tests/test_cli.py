@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import re
 import shlex
 import shutil
@@ -19,11 +20,12 @@ import numpy as np
 import pytest
 from typer.main import get_command
 
-from digit_recognizer import __version__
+from digit_recognizer import __version__, machine
 from digit_recognizer.cli import events
 from digit_recognizer.cli.app import app
 from digit_recognizer.cli.evaluate import show_evaluation
 from digit_recognizer.cli.render import showing
+from digit_recognizer.cli.terminal import progress_bar
 from digit_recognizer.digits import Digits
 from digit_recognizer.evaluation import Evaluation
 from digit_recognizer.recipes import load_recipe
@@ -38,16 +40,23 @@ from helpers import (
     files_in,
     history_without_times,
     make_digits,
+    on_black,
     read_validation_rows,
+    refusal,
     says,
     tiny,
 )
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-LABELLED = make_digits(200)
-UNLABELLED = Digits(make_digits(30, seed=9).images)
-OTHERS = make_digits(50, seed=4)
+LABELLED = on_black(make_digits(200))
+UNLABELLED = Digits(on_black(make_digits(30, seed=9)).images)
+OTHERS = on_black(make_digits(50, seed=4))
+ALLOWED_DEVICES = [  # of torch's build, the number of GPUs, and the name
+    *[("cpu", 0, "auto"), ("cpu", 0, "cpu"), ("cu126", 2, "cuda"), ("cu126", 2, "cuda:1")],
+    ("cu126", None, "cuda:7"),  # the driver does not say: torch decides
+    ("rocm6.2", 0, "cuda"),
+]
 TRAIN = "train digit-recognizer.zip --recipe tiny.toml --out new"
 
 
@@ -62,6 +71,9 @@ def made(tmp_path_factory):
         archive.writestr("sample_submission.csv", "ImageId,Label\n1,0\n")
     (folder / "test.csv").write_text(csv_of(UNLABELLED))
     (folder / "others.csv").write_text(csv_of(OTHERS))
+    (folder / "unlabelled.csv").write_text(csv_of(Digits(LABELLED.images)))
+    (folder / "only").mkdir()
+    (folder / "only/train.csv").write_text(csv_of(LABELLED))
     (folder / "no-seven.csv").write_text(csv_of(OTHERS[OTHERS.labels != 7]))
     (folder / "tiny.toml").write_text(TINY)
     (folder / "wrong.toml").write_text("name = ")
@@ -187,6 +199,17 @@ def test_the_last_line_says_how_its_accuracy_differs_from_that_of_the_epochs(set
     lines = digits(f"{TRAIN} --set epochs=1 {settings}")[1].splitlines()
     (last,) = [line for line in lines if line.startswith("Validation")]
     assert last.endswith(end)
+    network = [line for line in lines if line.startswith("Network")]
+    assert bool(network) == ("with shifted images" in end or "all members" in end)
+    epochs = [line for line in lines if line.startswith(("epoch", "member"))]
+    assert all(says(epochs[-1], line.split()[1]) for line in network)  # the accuracy that the epoch showed
+
+
+@pytest.mark.usefixtures("without_export")
+def test_what_everybody_changes_has_options_of_its_own(digits, here):
+    assert digits(f"{TRAIN} --epochs 1 --batch-size 16 --learning-rate 0.02")[0] == 0
+    recipe = load_recipe(here / "new/recipe.toml")
+    assert (recipe.epochs, recipe.batch_size, recipe.optimizer.learning_rate) == (1, 16, 0.02)
 
 
 @pytest.mark.usefixtures("without_export")
@@ -198,7 +221,11 @@ def test_a_setting_changes_the_recipe_for_one_run(digits, here):
 
 @pytest.mark.parametrize(
     ("command", "run", "epochs"),
-    [("train --resume stopped", "stopped", 2), ("train --resume run --set epochs=3", "run", 3)],
+    [
+        ("train --resume stopped", "stopped", 2),
+        ("train --resume run --set epochs=3", "run", 3),
+        ("train --resume run --epochs 3", "run", 3),
+    ],
 )
 def test_a_run_is_resumed_without_naming_its_source(command, run, epochs, digits, here):
     status, output, errors = digits(command)
@@ -222,8 +249,18 @@ def test_without_source_and_folder_the_environment_names_one_and_the_run_lands_b
 
 
 @pytest.mark.usefixtures("without_export")
-def test_without_any_source_the_bundled_digits_are_read(digits):
-    reading, begin, *_, end = json_lines(digits("train -r tiny.toml --set epochs=1 --out new --json"))
+def test_in_a_folder_with_digits_these_are_read(digits, here):
+    reading, begin, *_ = json_lines(digits("train -r tiny.toml --epochs 1 --out new --json"))
+    assert reading == {"event": "reading", "source": "."}
+    assert begin["images"] == 200
+    assert says(digits("train -r tiny.toml --epochs 1 --out new2")[1], "No source named", str(here))
+
+
+@pytest.mark.usefixtures("without_export")
+def test_without_any_source_the_bundled_digits_are_read(digits, here):
+    (here / "elsewhere").mkdir()
+    os.chdir(here / "elsewhere")
+    reading, begin, *_, end = json_lines(digits("train -r ../tiny.toml --epochs 1 --out new --json"))
     assert reading == {"event": "reading", "source": "bundled"}
     assert begin["images"] == 1797
     assert end["next"] == "digits evaluate new"
@@ -268,7 +305,11 @@ def test_evaluate_cuts_nothing_off_in_eighty_columns(monkeypatch, capsys):
     show_evaluation(Evaluation(np.full((10, 10), 1234)), "what")
     output = capsys.readouterr().out
     assert "…" not in output
-    assert says(output, "accuracy", "12,340", "11106", "10.00 %")
+    assert says(output, "accuracy", "1,234", "11,106", "10.00 %")
+    assert "images " not in output.splitlines()[4]  # their sum; it would not fit
+    monkeypatch.setenv("COLUMNS", "90")
+    show_evaluation(Evaluation(np.full((10, 10), 1234)), "what")
+    assert says(capsys.readouterr().out, "images", "12,340")
 
 
 # Submissions
@@ -307,6 +348,143 @@ def test_a_submission_may_go_through_a_pipe(here):
     assert (ended.returncode, ended.stderr) == (0, "")
     labels = Recognizer(here / "run").predict(UNLABELLED.images).labels
     assert ended.stdout.splitlines() == submitted(labels)  # and nothing else
+
+
+@pytest.mark.parametrize(
+    ("source", "note"),
+    [("kaggle", ""), ("kaggle/train.csv", "test.csv"), ("kaggle/test.csv", "")],
+)
+def test_a_submission_predicts_the_test_part(source, note, digits, here):
+    (here / "kaggle").mkdir()
+    (here / "kaggle/train.csv").write_text(csv_of(LABELLED))
+    (here / "kaggle/test.csv").write_text(csv_of(UNLABELLED))
+    status, _, errors = digits(f"submit run {source}")
+    assert status == 0
+    assert says(errors, note)
+    expected = Recognizer(here / "run").predict(UNLABELLED.images).labels
+    assert (here / "submission.csv").read_text().splitlines() == submitted(expected)
+
+
+@pytest.mark.parametrize(("source", "rows"), [("others.csv", 50), ("unlabelled.csv", 200)])
+def test_images_that_may_be_the_training_part_need_a_word(source, rows, digits, here):
+    assert digits(f"submit run {source} --labelled")[0] == 0
+    assert len((here / "submission.csv").read_text().splitlines()) == rows + 1
+
+
+# Refusals before slow work
+
+
+@pytest.fixture
+def nothing_slow(monkeypatch):
+    """Fail if a source is read, a network trained, or a page written."""
+    from digit_recognizer import report, sources, training
+    from digit_recognizer.cli import inputs
+
+    def fail(*_, **__):
+        pytest.fail("this is slow")
+
+    monkeypatch.setattr(inputs, "load_digits", fail)
+    monkeypatch.setattr(sources, "load_test", fail)
+    monkeypatch.setattr(training, "train", fail)
+    monkeypatch.setattr(report, "write_report", fail)
+
+
+@pytest.mark.parametrize(
+    ("command", "facts"),
+    [
+        ("train digit-recognizer.zip --out run", ["run", "--resume run"]),
+        ("train digit-recognizer.zip --out test.csv/below", ["test.csv/below"]),
+        ("train digit-recognizer.zip --out /proc/none/run", ["/proc/none/run"]),
+        ("train digit-recognizer.zip --device banana", ["'banana'"]),
+        ("train digit-recognizer.zip --device cuda", ["'cuda'"]),
+        ("train --resume run", ["run", "2 epochs"]),
+        ("tune tiny.toml digit-recognizer.zip --device banana", ["'banana'"]),
+        ("tune tiny.toml digit-recognizer.zip --out test.csv", ["test.csv"]),
+        ("submit run test.csv -o none/mine.csv", ["none/mine.csv"]),
+        ("report run -o test.csv/below", ["test.csv/below"]),
+        ("report stopped", ["stopped", "--resume stopped"]),
+        ("evaluate weights.h5", ["weights.h5", "HDF5", "model.onnx", "run folder"]),
+        ("evaluate weights.h5 others.csv", ["weights.h5", "HDF5", "model.onnx", "run folder"]),
+        ("submit model.pkl others.csv", ["model.pkl", "pickle", "model.onnx"]),
+        ("read test.csv --model weights.h5", ["weights.h5", "HDF5", "model.onnx"]),
+    ],
+)
+@pytest.mark.usefixtures("nothing_slow")
+def test_what_cannot_work_is_refused_before_anything_slow(command, facts, digits, here):
+    (here / "weights.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(200))
+    (here / "model.pkl").write_bytes(pickle.dumps([1]))
+    assert_refused(digits(command), *facts)
+
+
+@pytest.mark.parametrize(
+    ("build", "gpus", "name", "facts"),
+    [
+        ("cpu", 2, "cuda", ["built for the processor only"]),
+        ("cu126", 0, "cuda", ["no NVIDIA GPU", "--device cpu"]),
+        ("cu126", 2, "cuda:2", ["GPUs 0 to 1"]),
+        ("", 0, "cuda:0", ["no NVIDIA GPU"]),
+        ("cu126", 2, "gpu", ["auto, cpu, cuda or cuda:1"]),
+        *((build, gpus, name, []) for build, gpus, name in ALLOWED_DEVICES),
+    ],
+)
+def test_a_device_that_cannot_be_there_is_refused_without_torch(build, gpus, name, facts, monkeypatch):
+    monkeypatch.setattr(machine, "_torch_build", lambda: build)
+    monkeypatch.setattr(machine, "count_gpus", lambda: gpus)
+    if facts:
+        assert says(refusal(lambda: machine.check_device(name)), name, *facts)
+    else:
+        machine.check_device(name)
+
+
+# What takes long, and what was assumed
+
+
+@pytest.mark.parametrize(("seconds", "shown"), [(0.4, False), (1.0, False), (3.0, True)])
+def test_a_bar_appears_only_if_the_whole_takes_long(seconds, shown, monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # Rich then takes the output for a terminal
+    clock = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    with progress_bar("Reading") as show:
+        for step in range(1, 5):
+            clock[0] = 100 + seconds * step / 4
+            show(step / 4)
+    errors = capsys.readouterr().err
+    assert ("Reading" in errors and "left" in errors) == shown
+
+
+def test_what_was_assumed_is_said_once_on_standard_error(digits, here):
+    (here / "bare.csv").write_text(csv_of(LABELLED).partition("\n")[2])
+    status, output, errors = digits("evaluate run bare.csv --json")
+    assert (status, len(output.splitlines())) == (0, 1)
+    assert errors.count("\n") == 1
+    assert says(errors, "Note: bare.csv", "785 columns", "header")
+
+
+# A run whose digits have moved or changed
+
+
+def test_a_run_whose_source_has_moved_takes_its_new_place(digits, here):
+    shutil.move(here.parent / "here" / "digit-recognizer.zip", here / "moved.zip")
+    edit_environment(here / "stopped", str(here / "digit-recognizer.zip"))
+    command = digits("train --resume stopped")
+    assert_refused(command, "digit-recognizer.zip", "moved", "--resume stopped SOURCE")
+    assert digits("train --resume stopped moved.zip")[0] == 0
+    assert environment_of(here / "stopped")["data"]["source"] == str(here / "moved.zip")
+    assert digits("evaluate stopped")[0] == 0
+
+
+def test_a_run_whose_source_has_changed_says_so(digits, here):
+    edit_environment(here / "stopped", str(here / "others.csv"))
+    assert_refused(digits("train --resume stopped"), "others.csv has changed", "200 images then, 50 now")
+
+
+def edit_environment(run: Path, source: str) -> None:
+    path = run / "environment.json"
+    path.write_text(
+        json.dumps(
+            {**json.loads(path.read_text()), "data": {**environment_of(run)["data"], "source": source}}
+        )
+    )
 
 
 # Recipes
@@ -357,10 +535,16 @@ def test_a_summary_shows_layers_shapes_and_parameters(what, digits):
             (f"train bundled --set epochs={value}", ["standard", "epochs"])
             for value in ("9" * 5000, "[" * 3000, "100001")
         ),
-        ("train digit-recognizer.zip --set epoch=1", ["standard", "'epoch'"]),
+        ("train digit-recognizer.zip --set epoch=1", ["standard", "'epoch'", "did you mean 'epochs'?"]),
+        ("train digit-recognizer.zip -r standart", ["'standart'", "did you mean 'standard'?"]),
+        ("train digit-recognizer.zip --set epochs=2 --epochs 2", ["--epochs", "--set epochs", "remove one"]),
+        (
+            "train bundled --set optimizer.learning_rate=1 --learning-rate 1",
+            ["--learning-rate", "--set optimizer.learning_rate", "remove one"],
+        ),
+        ("train bundled --batch-size 0", ["standard", "batch_size", "0"]),
         (f"{TRAIN} --set 'network=[\"dance 10\"]'", ["tiny.toml", "1", "'dance 10'"]),
         (f"{TRAIN} --set network=none:build", ["'none:build'", "ModuleNotFoundError"]),
-        (f"{TRAIN} --set batch_size=500", ["160", "500"]),
         (f"{TRAIN} --device banana", ["auto, cpu, cuda or cuda:1", "'banana'"]),
         ("train digit-recognizer.zip -r tiny.toml --out run", ["run", "--resume run"]),
         ("train digit-recognizer.zip -r tiny.toml --out test.csv", ["test.csv"]),
@@ -370,14 +554,14 @@ def test_a_summary_shows_layers_shapes_and_parameters(what, digits):
         ("train bundled --out /", ["'/'", "runs/mine"]),
         ("train --resume none", ["none", "run folder"]),
         ("train --resume .", [".", "run folder"]),
-        ("train --resume run", ["run", "2 epochs"]),
+        ("train --resume run", ["run", "2 epochs", "--resume run --epochs 7"]),
         ("train --resume stopped --seed 0", ["--resume", "--seed"]),
         ("train --resume stopped --recipe tiny.toml", ["--resume", "--recipe"]),
         ("train --resume stopped --out new", ["--resume", "--out"]),
-        ("train --resume stopped --set batch_size=3", ["--resume", "epochs=40", "batch_size=3"]),
-        ("train --resume stopped --set epochs=many", ["--resume", "epochs=40", "epochs=many"]),
+        ("train --resume stopped --set batch_size=3", ["--resume", "--epochs 40", "batch_size=3"]),
+        ("train --resume stopped --set epochs=many", ["--resume", "--epochs 40", "epochs=many"]),
         ("train --resume stopped --set epochs=0", ["stopped/recipe.toml", "epochs"]),
-        ("train others.csv --resume stopped", ["stopped", "digits"]),
+        ("train others.csv --resume stopped", ["others.csv", "stopped", "200 images then, 50 here", "zip"]),
         ("train test.csv --resume stopped", ["test.csv", "'label'"]),
         ("evaluate none others.csv", ["none", "run folder"]),
         ("evaluate test.csv others.csv", ["test.csv", "ONNX"]),
@@ -388,6 +572,9 @@ def test_a_summary_shows_layers_shapes_and_parameters(what, digits):
         ("submit none test.csv", ["none", "run folder"]),
         ("submit stopped test.csv", ["stopped", "digits train --resume stopped"]),
         ("submit run bundled", ["bundled", "test"]),
+        ("submit run others.csv", ["others.csv", "labels", "test.csv", "--labelled"]),
+        ("submit run unlabelled.csv", ["unlabelled.csv", "200 images", "training part", "--labelled"]),
+        ("submit run only/train.csv", ["only/train.csv", "labels", "test.csv", "--labelled"]),
         ("submit run none.csv", ["none.csv", "no such file"]),
         ("submit run test.csv -o ''", ["'.'", "submission.csv"]),
         ("submit run test.csv -o mine.npz --probabilities", ["mine.npz", ".csv"]),
@@ -547,6 +734,38 @@ def test_help_and_version_import_nothing_that_is_heavy():
     assert ended.stdout == f"digit-recognizer {__version__}\n"
 
 
+def test_doctor_shows_what_a_bug_report_needs(run_command, monkeypatch):
+    for name in ("torch", "pydantic", "filelock", "pooch"):
+        monkeypatch.setitem(sys.modules, name, None)  # as without the extra `train`
+    monkeypatch.setenv("DIGITS_DATA", "somewhere")
+    status, output, errors = run_command("doctor")
+    assert (status, errors) == (0, "")
+    assert says(
+        output, __version__, "python", "processor", "threads", "GPU", "train", "digits.onnx", "somewhere"
+    )
+    status, output, _ = run_command("doctor --json")
+    assert json.loads(output).keys() == {"versions", "machine", "extras", "places", "variables"}
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("digits ev", ["evaluate"]),
+        ("digits train --recipe five", ["five-layer", "five-layer-one-epoch"]),
+        ("digits recipes fl", ["flash"]),
+        ("digits evaluate ", ["run", "runs/first", "stopped"]),
+        ("digits train --resume runs/", ["runs/first"]),
+        ("digits evaluate others", []),  # the shell then offers files
+    ],
+)
+def test_the_shell_completes_commands_recipes_and_runs(words, expected, here):
+    shutil.copytree(here / "run", here / "runs/first")
+    position = str(words.count(" "))
+    asked = {"_DIGITS_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": position}
+    ended = run_program("", env={**os.environ, **asked})
+    assert (sorted(ended.stdout.split()), ended.stderr) == (expected, "")
+
+
 COMMANDS = get_command(app).commands  # type: ignore[attr-defined]  # it is a group
 
 
@@ -580,7 +799,7 @@ def test_each_command_explains_its_options_in_eighty_columns_and_its_examples_ar
 def test_report_writes_the_page_and_says_where_it_is(digits, here):
     status, output, errors = digits("report run digit-recognizer.zip --digit 3 --filters 2 --filter 1")
     assert (status, errors) == (0, "")
-    assert says(output, "Report", "run/report.html", "MB in ")
+    assert says(output, "Report", "run/report.html", "B in ")
     metrics = json.loads((here / "run/metrics.json").read_text())
     assert metrics["evaluation"]["data"]["source"] == "digit-recognizer.zip"
     assert metrics["evaluation"]["errors"] == metrics["validation"]["errors"]
@@ -603,9 +822,10 @@ def test_a_training_may_end_with_its_report(digits, here):
 @pytest.mark.usefixtures("drawn")
 def test_a_report_may_be_of_other_digits_and_lie_elsewhere(digits, here, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")  # Rich then takes the output for a terminal
-    status, output, _ = digits("report run others.csv -o shown")
+    status, output, errors = digits("report run others.csv -o shown")
     assert status == 0
-    assert says(output, "Report: ", "shown/report.html")  # what is being done, and the page
+    assert says(output, "shown/report.html")
+    assert says(errors, "Report: ", "%", "left")  # what is being done
     assert "others.csv" in (here / "shown/report.html").read_text()
     assert digits("report run digit-recognizer.zip --part test")[0] == 0
     assert "digit-recognizer.zip, test part" in (here / "run/report.html").read_text()

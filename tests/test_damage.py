@@ -206,7 +206,9 @@ def test_a_command_that_reads_a_damaged_file_ends_with_status_2(command, files, 
         whole = (here / file).read_bytes()
         (here / file).write_bytes(whole[:40])
         before = contents(here)
-        assert_refused(run_command(command), file)
+        status, output, errors = run_command(command)
+        refusals = [line for line in errors.splitlines(True) if not line.startswith("Warning: digits.csv")]
+        assert_refused((status, output, "".join(refusals)), file)
         assert contents(here) == before
         (here / file).write_bytes(whole)
 

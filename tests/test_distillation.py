@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -352,7 +353,12 @@ def digits(monkeypatch, run_command, tmp_path, teachers):
     (tmp_path / "tiny.toml").write_text(TINY)
     shutil.copytree(teachers / "one", tmp_path / "teacher")
 
-    return run_command
+    def run(command: str) -> tuple[Any, str, str]:
+        status, output, errors = run_command(command)
+        lines = errors.splitlines(keepends=True)  # made digits have a bright background, and few learn little
+        return status, output, "".join(line for line in lines if not line.startswith("Warning: "))
+
+    return run
 
 
 TRAIN = "train made.csv --recipe tiny.toml --set epochs=1 --out new --set teacher.run="

@@ -58,8 +58,8 @@ CASES = {
     "counts": ("counts", np.arange(10) * 1_000, np.arange(10)),
     "counts, none held out": ("counts", np.arange(10), ZEROS),
     "counts, none to train on": ("counts", ZEROS, np.arange(10)),
-    "examples": ("examples", images(10, 10)),
-    "examples, one column of blanks": ("examples", np.zeros((10, 1, 28, 28), np.uint8)),
+    "examples": ("examples", images(10, 10), range(10)),
+    "examples, one column of blanks": ("examples", np.zeros((10, 1, 28, 28), np.uint8), range(10)),
     "augmentation": ("augmentation", images(1)[0], images(12)),
     "augmentation, one draw": ("augmentation", images(1)[0], images(1)),
     "curves": ("curves", LONG, 1 - LONG, LONG + 0.1, 0.9 - LONG * 0.9, RATES),
@@ -216,6 +216,17 @@ def test_a_weight_is_written_without_a_leading_zero(weight, word):
     image = np.zeros((28, 28))
     figure = figures.draw_filter(kernel, image.astype(np.uint8), image.astype(np.float32))
     assert [text.get_text() for text in figure.axes[0].texts] == [word]
+
+
+def test_weights_too_long_for_their_cells_are_not_written():
+    kernel, image = np.full((5, 5), -1234.5, np.float32), np.zeros((28, 28), np.uint8)
+    assert not figures.draw_filter(kernel, image, image.astype(np.float32)).axes[0].texts
+
+
+@pytest.mark.parametrize("number", [1, 2, 10])
+def test_few_strongest_images_are_as_small_as_many(number):
+    figure = figures.draw_strongest_images(np.zeros((3, number, 28, 28), np.uint8), [0, 1, 2])
+    assert np.ptp(figure.axes[0].get_xlim()) == 10 * 32 - 4
 
 
 @pytest.mark.parametrize("name", ["curves", "errors", "maps, both signs", "map", "network"])

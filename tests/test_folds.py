@@ -26,6 +26,7 @@ from helpers import (
     files_in,
     follow_until,
     make_digits,
+    on_black,
     read_fold_rows,
     read_validation_rows,
     refusal,
@@ -37,7 +38,7 @@ from runs import LINEAR, STEPS, metrics_of, note_steps, stop_now, weights_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-DIGITS = make_digits(noise=255)  # 255 wraps around: hard to read, so that there are errors to count
+DIGITS = on_black(make_digits(noise=255))  # 255 wraps around: hard to read, so that there are errors to count
 WATCHING = (*LINEAR, "stopping={monitor='validation_loss', patience=1}")
 FOLDS = 3  # each of as many steps as a run of its own: 133 or 134 images, 32 a batch
 MADE = {"seed": 4, "source": "made"}
@@ -276,7 +277,7 @@ def test_members_and_shifts_go_through_folds_too(tmp_path):
     ("digits", "settings", "options", "facts"),
     [
         *((DIGITS, (), {"folds": folds}, ["2 to 100 folds", folds]) for folds in (-1, 0, 1, 101)),
-        (DIGITS, (), {"folds": 21}, ["digit 0", "20 images", "21 folds"]),
+        (DIGITS, (), {"folds": 21}, ["21 images", "at most 20 folds"]),
         (Digits(DIGITS.images), (), {}, ["no labels"]),
         (DIGITS, (), {"device": "nonsense"}, ["auto, cpu, cuda or cuda:1", "'nonsense'"]),
         (DIGITS, (), {"device": "cuda:99"}, ["'cuda:99'"]),
@@ -334,12 +335,17 @@ def digits(monkeypatch, run_command, tmp_path):
     return run_command
 
 
+def complaints(errors: str) -> list[str]:
+    """Return the lines on standard error, but for those that a network learned nothing of so few images."""
+    return [line for line in errors.splitlines() if not line.startswith("Warning: the network learned")]
+
+
 TRAIN = "train made.csv --recipe tiny.toml --set epochs=1 --out new --folds 2"
 
 
 def test_folds_are_shown_one_by_one_and_together(digits, tmp_path):
     status, output, errors = digits(TRAIN)
-    assert (status, errors) == (0, "")
+    assert (status, complaints(errors)) == (0, [])
     plan = read_plan(tmp_path / "new")
     lines = output.splitlines()
     assert [line.split()[:2] for line in lines if line.startswith("Fold ")] == [["Fold", "1"], ["Fold", "2"]]
@@ -354,7 +360,7 @@ def test_folds_are_shown_one_by_one_and_together(digits, tmp_path):
 
 def test_folds_as_json_are_one_object_a_line(digits, tmp_path):
     status, output, errors = digits(f"{TRAIN} --json --seed 3")
-    assert (status, errors) == (0, "")
+    assert (status, complaints(errors)) == (0, [])
     lines = [json.loads(line) for line in output.splitlines()]
     assert [line["event"] for line in lines] == [*["begin", "epoch", "fold"] * 2, "cross-validated"]
     begun = [(line["run"], line["images"]) for line in lines if line["event"] == "begin"]
@@ -371,13 +377,13 @@ def test_the_run_of_a_fold_is_evaluated_on_its_fold_again_and_reported(digits, d
     assert digits(TRAIN)[0] == 0
     for number in (1, 2):
         status, output, errors = digits(f"evaluate new/fold-{number} made.csv --json")
-        assert (status, errors) == (0, "")
+        assert (status, complaints(errors)) == (0, [])
         found, expected = json.loads(output), metrics_of(tmp_path / f"new/fold-{number}")["fold"]
         assert 0 < found["errors"] == expected["errors"]
         assert found["images"] == expected["images"] == 100
         assert found["accuracy"] == pytest.approx(expected["accuracy"])
     status, _, errors = digits("report new/fold-1")
-    assert (status, errors) == (0, "")
+    assert (status, complaints(errors)) == (0, [])
     assert drawn
     metrics = metrics_of(tmp_path / "new/fold-1")
     assert metrics["evaluation"]["errors"] == metrics["fold"]["errors"]
@@ -386,7 +392,7 @@ def test_the_run_of_a_fold_is_evaluated_on_its_fold_again_and_reported(digits, d
 @pytest.mark.usefixtures("stopped")
 def test_a_cross_validation_is_resumed_where_it_was_stopped(digits):
     status, output, errors = digits("train made.csv --resume run")
-    assert (status, errors) == (0, "")
+    assert (status, complaints(errors)) == (0, [])
     assert "Fold 1" not in output
     assert says(output, "Fold 2", "Fold 3", "errors in 200 images")
 
@@ -403,11 +409,11 @@ def test_a_stopped_cross_validation_says_how_to_resume_it(digits, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(folds, "train", stop_at_once)
         status, output, errors = digits(TRAIN)
-    assert (status, errors) == (130, "")
+    assert (status, complaints(errors)) == (130, [])
     command = output.splitlines()[-1].strip()
     assert command.endswith("train --resume new")
     status, output, errors = digits("train --resume new")
-    assert (status, errors) == (0, "")  # the source is known
+    assert (status, complaints(errors)) == (0, [])  # the source is known
     assert "All images" in output
 
 
@@ -428,12 +434,12 @@ def test_a_cross_validation_whose_reader_goes_away_can_be_resumed(digits, tmp_pa
     ("command", "facts"),
     [
         (TRAIN.replace("--folds 2", "--folds 101"), ["2 to 100 folds", "101"]),
-        (TRAIN.replace("--folds 2", "--folds 21"), ["digit 0", "20 images"]),
+        (TRAIN.replace("--folds 2", "--folds 21"), ["21 images", "at most 20 folds"]),
         (TRAIN.replace("--out new", "--out run"), ["run", "--resume run"]),
         (TRAIN.replace("--out new", "--out made.csv"), ["made.csv"]),
         (f"{TRAIN} --report", ["--report"]),
         ("train --resume run --report", ["--report"]),
-        ("train --resume run --set epochs=3", ["--set"]),
+        ("train --resume run --set epochs=3", ["remove", "epochs=3"]),
         ("train --resume run --folds 3", ["--resume", "--recipe", "--seed"]),
         ("train --resume run --seed 3", ["--resume", "--recipe", "--seed"]),
     ],
@@ -448,7 +454,7 @@ def test_what_a_user_can_put_right_is_one_sentence_and_status_2(command, facts, 
 def test_a_cross_validation_that_diverges_at_once_leaves_its_name_to_the_next_try(digits, tmp_path):
     status, _, errors = digits(f"{TRAIN} --set optimizer.learning_rate=1e30")
     assert status == 2
-    assert says(errors, "epoch 1", "--set optimizer.learning_rate=1e+29")
+    assert says(errors, "epoch 1", "--learning-rate 0.001")
     assert not (tmp_path / "new").exists()
 
 

@@ -21,13 +21,14 @@ from digit_recognizer.networks.onnx_export import export_onnx
 from digit_recognizer.networks.predictor import Predictor
 from digit_recognizer.recognition import Recognizer
 from digit_recognizer.runs import environment
+from digit_recognizer.runs.split import pack_rows, unpack_rows
 from digit_recognizer.training import train
 from digit_recognizer.training.splits import Fold
-from helpers import TINY, assert_refused, csv_of, make_digits, tiny
+from helpers import TINY, assert_refused, csv_of, make_digits, on_black, refusal, says, tiny
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-DIGITS, OTHERS = make_digits(), make_digits(50, seed=4)
+DIGITS, OTHERS = on_black(make_digits()), on_black(make_digits(50, seed=4))
 LINEAR = ('network=["maxpool 4", "dense 10"]', "epochs=1")
 
 
@@ -43,6 +44,10 @@ def made(tmp_path_factory) -> Path:
         source = str(folder / "made.csv")
         list(train(DIGITS, tiny(*LINEAR, *settings), folder / name, source=source, fold=fold))
         shutil.copy(folder / name / "model.onnx", folder / f"{name}.onnx")
+    older = onnx.load(folder / "some.onnx")  # as before models knew their rows
+    metadata = {each.key: each.value for each in older.metadata_props}
+    onnx.helper.set_model_props(older, {key: metadata[key] for key in metadata if key != "evaluation_rows"})
+    onnx.save(older, folder / "older.onnx")
     (folder / "folds").mkdir()
     (folder / "folds/folds.json").write_text("{}")
     return folder
@@ -133,7 +138,27 @@ def test_a_model_says_what_it_was_trained_on_and_how_many_of_that_were_held_out(
     recognizer = Recognizer(made / f"{name}.onnx")
     assert (recognizer.trained_on, recognizer.held_out) == (DIGITS.sha256(), HELD_OUT[name])
     properties = {each.key: each.value for each in onnx.load(made / f"{name}.onnx").metadata_props}
-    assert properties.keys() == {"format", "held_out", "recipe", "trained_on", "version"}
+    always = {"format", "held_out", "images", "recipe", "trained_on", "version"}
+    assert properties.keys() == (always if name == "none" else {*always, "evaluation_rows"})
+    assert recognizer.images == len(DIGITS)
+
+
+@pytest.mark.parametrize(("name", "file"), [("some", "validation.npy"), ("fold", "fold.npy")])
+def test_a_model_knows_the_rows_to_evaluate_it_on_without_its_run(name, file, made):
+    assert Recognizer(made / f"{name}.onnx").evaluation_rows.tolist() == np.load(made / name / file).tolist()
+
+
+@pytest.mark.parametrize("rows", [[], [0], [7], [0, 1, 9, 41_999]])
+def test_rows_are_packed_without_loss(rows):
+    assert unpack_rows(pack_rows(np.array(rows, np.int64))).tolist() == rows
+
+
+@pytest.mark.parametrize("text", ["", "x", "é", pack_rows(np.arange(9))[:-8]])
+def test_damaged_rows_are_an_error(text, made, tmp_path):
+    model = onnx.load(made / "some.onnx")
+    onnx.helper.set_model_props(model, {"format": "1", "evaluation_rows": text})
+    onnx.save(model, tmp_path / "damaged.onnx")
+    assert says(refusal(lambda: Recognizer(tmp_path / "damaged.onnx").evaluation_rows), "evaluation_rows")
 
 
 def export(path: Path, **options) -> Path:
@@ -151,7 +176,15 @@ def test_export_writes_the_checksum_that_it_is_given(checksum, held_out, tmp_pat
 def test_the_shipped_model_says_which_digits_it_knows():
     recognizer = Recognizer()
     assert len(recognizer.trained_on) == 64
-    assert 0 <= recognizer.held_out < 42_000
+    assert (recognizer.images, recognizer.held_out) == (42_000, 8_400)
+    rows = recognizer.evaluation_rows
+    assert (len(rows), rows.max() < 42_000) == (8_400, True)
+
+
+def test_the_shipped_model_says_what_it_was_trained_on(digits):
+    assert says(digits("evaluate others.csv")[1], "four fifths", "train.csv", "MNIST")
+    assert "MNIST" in json.loads(digits("evaluate others.csv --json")[1])["note"]
+    assert "MNIST" not in digits("evaluate some others.csv")[1]
 
 
 def held_out(model: Path, digits: Digits) -> Digits:
@@ -183,8 +216,7 @@ def test_a_part_of_digits_that_all_served_counts_as_others(made):
     [
         ("none", ["none", "all of made.csv"]),
         ("none.onnx", ["none.onnx", "all of made.csv"]),
-        ("some.onnx", ["some.onnx", "made.csv", "40 images", "run folder"]),
-        ("fold.onnx", ["fold.onnx", "made.csv", "50 images", "run folder"]),
+        ("older.onnx", ["older.onnx", "made.csv", "40 images", "run folder"]),
     ],
 )
 def test_a_model_is_not_evaluated_on_its_training_data(model, option, facts, digits):
@@ -197,7 +229,9 @@ def test_a_model_is_not_evaluated_on_its_training_data(model, option, facts, dig
         ("none.onnx others.csv", "others.csv, train part", 50),
         ("some", "made.csv, held-out validation images", 40),
         ("some/model.onnx", "made.csv, held-out validation images", 40),
+        ("some.onnx made.csv", "made.csv, held-out validation images", 40),
         ("fold made.csv", "made.csv, held-out validation images", 50),
+        ("fold.onnx made.csv", "made.csv, held-out validation images", 50),
         ("none.onnx", "bundled, train part", 1797),
     ],
 )

@@ -72,3 +72,12 @@ def test_a_single_different_value_is_enough():
     values[0, 0] = 2
     points, _ = project(values)
     assert np.isfinite(points).all()
+
+
+@pytest.mark.parametrize("factor", [1e18, 1e36])
+def test_values_whose_squares_overflow_are_projected_too(factor):
+    """A network that diverged has such values."""
+    values, group = clusters(20)
+    points, _ = project(values * np.float32(factor))
+    assert np.isfinite(points).all()
+    assert (group[nearest(points)] == group).mean() > 0.98

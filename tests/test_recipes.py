@@ -298,21 +298,25 @@ def test_a_setting_inside_a_plain_value_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("setting", "key"),
+    ("setting", "key", "meant"),
     [
-        ("epoch=3", "epoch"),
-        ("optimizer.momentum=0.9", "optimizer.momentum"),
-        ("augmentation.tilt=0.1", "augmentation.tilt"),
-        ("split.test=0.1", "split.test"),
-        ("schedule={name='constant', factor=2}", "schedule.factor"),
-        ("schedule={name='one-cycle', floor=0.1}", "schedule.floor"),
-        ("optimizer={name='muon', beta_1=0.9}", "optimizer.beta_1"),
-        ("optimizer={name='adam', weight_decay=0.1}", "optimizer.weight_decay"),
-        ("shifts.pixel=1", "shifts.pixel"),
+        ("epoch=3", "epoch", "did you mean 'epochs'?"),
+        ("learning_rate=0.1", "learning_rate", "did you mean 'optimizer.learning_rate'?"),
+        ("lr=0.1", "lr", "did you mean 'optimizer.learning_rate'?"),
+        ("optimiser.learning_rate=0.1", "optimiser", "did you mean 'optimizer'?"),
+        ("rotation=3", "rotation", "did you mean 'augmentation.rotation'?"),
+        ("augmentation.rotate=3", "augmentation.rotate", "did you mean 'augmentation.rotation'?"),
+        ("optimizer.momentum=0.9", "optimizer.momentum", "it belongs to another optimizer.name"),
+        ("split.test=0.1", "split.test", ""),
+        ("banana=1", "banana", ""),
+        ("schedule={name='constant', factor=2}", "schedule.factor", "it belongs to another schedule.name"),
+        ("schedule={name='one-cycle', floor=0.1}", "schedule.floor", "it belongs to another schedule.name"),
+        ("optimizer={name='muon', beta_1=0.9}", "optimizer.beta_1", "it belongs to another optimizer.name"),
+        ("shifts.pixel=1", "shifts.pixel", "did you mean 'shifts.pixels'?"),
     ],
 )
-def test_an_unknown_key_is_named(setting, key):
-    assert refused(setting) == f"mine.toml: there is no key {key!r}"
+def test_an_unknown_key_is_named_and_the_nearest_suggested(setting, key, meant):
+    assert refused(setting) == f"mine.toml: there is no key {key!r}" + (f"; {meant}" if meant else "")
 
 
 SCHEDULE = "schedule={name='plateau',monitor='loss',factor=0.5,patience=2}"

@@ -248,7 +248,7 @@ def refused(folder, digits=DIGITS, **options) -> str:
 
 @pytest.mark.parametrize("epochs", [None, 1, 3])
 def test_a_finished_run_is_told_how_to_train_it_longer(epochs, uninterrupted):
-    assert says(refused(uninterrupted, epochs=epochs), uninterrupted, "3 epochs", "--set epochs=8")
+    assert says(refused(uninterrupted, epochs=epochs), uninterrupted, "3 epochs", "--epochs 8")
 
 
 @pytest.mark.usefixtures("with_export")

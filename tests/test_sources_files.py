@@ -144,12 +144,10 @@ def test_what_is_wrong_with_a_folder_of_pictures_is_refused_by_name(tmp_path):
     (folder / "b.png").write_text("not a picture")
     refused(tmp_path, folder / "b.png")
     (folder / "b.png").unlink()
-    (folder / "b").mkdir()
-    refused(tmp_path, folder / "b", "Is a directory")
-    (folder / "b").rmdir()
     (folder / "a.png").rename(folder / ".DS_Store")
     refused(tmp_path, folder.parent, "folders named 0 to 9", "found none")
-    (tmp_path / "train" / "ten").mkdir()
+    draw_seven(folder / "a.png")
+    draw_seven(tmp_path / "train" / "ten" / "a.png")
     refused(tmp_path, tmp_path / "train" / "ten", "folders named 0 to 9")
 
 
@@ -161,11 +159,11 @@ def save_npz(folder, **arrays):
 @pytest.mark.parametrize(
     ("arrays", "facts"),
     [
-        ({"images": BLANK / 255, "labels": [1, 2, 3]}, ("images", "integers 0 to 255", "float64")),
+        ({"images": BLANK + 0.5, "labels": [1, 2, 3]}, ("images", "integers 0 to 255", "float64")),
         ({"images": BLANK.astype(np.int16) - 1}, ("images", "0 to 255", "-1 to -1")),
         ({"images": BLANK.astype(np.int32) + 256}, ("images", "0 to 255", "256 to 256")),
         ({"images": BLANK[:, :14]}, ("images", "(N, 28, 28)", "(3, 14, 28)")),
-        ({"images": BLANK, "labels": [1.0, 2.0]}, ("labels", "integers", "(N,)", "float64")),
+        ({"images": BLANK, "labels": [1.0, 2.5, 3.0]}, ("labels", "integers", "(N,)", "float64")),
         ({"images": BLANK, "labels": [1, 2]}, ("labels", "(3,)", "int64 (2,)")),
         ({"images": BLANK, "labels": [1, 0, 12]}, ("labels 0 to 9", "12 at index 2")),
         ({"images": BLANK}, ("no labels",)),

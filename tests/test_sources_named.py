@@ -15,7 +15,7 @@ import pytest
 
 from digit_recognizer.imaging import normalise
 from digit_recognizer.sources import load_digits
-from digit_recognizer.sources.mnist import CHECKSUMS, FILES, load_mnist
+from digit_recognizer.sources.named import CHECKSUMS, FILES, load_mnist
 from helpers import idx_of, refusal, says
 
 

@@ -401,11 +401,8 @@ def test_a_batch_of_one_image_cannot_be_normalised():
     ("digits", "settings", "options", "facts"),
     [
         (Digits(DIGITS.images), (), {}, ["no labels"]),
-        (DIGITS[DIGITS.labels != 4], (), {}, ["digit 4", "no image", "at least 2"]),
-        (DIGITS[[4, *np.flatnonzero(DIGITS.labels != 4)]], (), {}, ["digit 4", "one image", "at least 2"]),
-        (DIGITS[:0], (), {}, ["digit 0", "no image"]),
-        (DIGITS, ("batch_size=161",), {}, ["160", "161", "--set batch_size=160"]),
-        (make_digits(40), ("batch_size=1",), {}, ["40 images", "20%", "--set split.validation=0.5"]),
+        (DIGITS[DIGITS.labels == 4], (), {}, ["the only label is 4", "20 images", "at least two"]),
+        (DIGITS[:0], (), {}, ["no images"]),
         (DIGITS, (), {"seed": -1}, ["seed", "at least 0", "-1"]),
         *((DIGITS, (), {"device": name}, ["device", repr(name)]) for name in ("banana", "cuda:99", "meta")),
         (DIGITS, ('network=["conv 4 29x29", "dense 10"]',), {}, ["network line 1"]),
@@ -451,7 +448,7 @@ def test_a_folder_that_another_takes_meanwhile_is_left_to_it(tmp_path, monkeypat
 
 def test_a_loss_that_is_no_number_ends_the_run_with_advice(tmp_path):
     message = refusal(lambda: run_to_the_end(tmp_path / "run", tiny(DIVERGING)))
-    assert says(message, "epoch 1", "--set optimizer.learning_rate=1e+29")
+    assert says(message, "epoch 1", "--learning-rate 0.001")
     assert not {"model.onnx", "metrics.json"} & set(files_in(tmp_path / "run"))
 
 

@@ -54,6 +54,53 @@ def accuracy_values(images: int, errors: int) -> AccuracyValues:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class BaselineComparison:
+    """An accuracy, and that of always answering the most frequent digit, which needs no learning.
+
+    The first is better if its 95 % interval lies above the second, which caret calls the no-information rate:
+    https://topepo.github.io/caret/measuring-performance.html
+
+    Attributes
+    ----------
+    images, errors
+        How many were compared, at least one, and how many of them were read incorrectly.
+    digit, baseline
+        The most frequent digit, and the fraction of the images that show it, above 0 to 1.
+    """
+
+    images: int
+    errors: int
+    digit: int
+    baseline: float
+
+    @property
+    def accuracy(self) -> float:
+        """The fraction of correct answers, 0 to 1."""
+        return 1 - self.errors / self.images
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson's 95 % interval of the accuracy."""
+        return wilson_interval(self.images - self.errors, self.images)
+
+    @property
+    def is_better(self) -> bool:
+        """Whether the accuracy is better than the baseline."""
+        return self.interval[0] > self.baseline
+
+    @property
+    def is_decidable(self) -> bool:
+        """Whether there are enough images for the best possible accuracy to be better."""
+        return wilson_interval(self.images, self.images)[0] > self.baseline
+
+
+def compare_with_baseline(errors: int, labels: NDArray[np.int64]) -> BaselineComparison:
+    """Compare the accuracy on images with these labels (N,), at least one, with the baseline."""
+    counts = np.bincount(labels)
+    return BaselineComparison(len(labels), errors, int(counts.argmax()), float(counts.max() / len(labels)))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluation:
     """How predictions compare with the labels.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,6 +22,31 @@ def make_directory(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DigitsError(f"cannot create the folder {folder}: {error.strerror or error}") from error
+
+
+def check_can_create(folder: Path) -> None:
+    """Raise `DigitsError` unless a folder can be created, with its missing parents, or written into."""
+    try:
+        existing = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
+        _try_to_write(existing)
+    except OSError as error:
+        raise DigitsError(f"cannot create the folder {folder}: {error.strerror or error}") from error
+
+
+def check_can_write(target: Path) -> None:
+    """Raise `DigitsError` unless `replacing` can write a file: to refuse before slow work."""
+    try:
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if target.is_file() or not target.exists():  # a pipe or a device is opened when there is something
+            _try_to_write(target.resolve().parent)
+    except OSError as error:
+        raise DigitsError(f"cannot write {target}: {error.strerror or error}") from error
+
+
+def _try_to_write(folder: Path) -> None:
+    """Create something in a folder: permissions alone say nothing about the file system or about root."""
+    Path(tempfile.mkdtemp(PARTIAL_SUFFIX, ".", folder)).rmdir()
 
 
 @contextmanager

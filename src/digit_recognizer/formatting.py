@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from math import isnan
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from digit_recognizer.evaluation import Evaluation, wilson_interval
+
+if TYPE_CHECKING:
+    from digit_recognizer.recipes import Recipe
+
+MAX_PLAIN_LOSS = 10_000  # nats; a higher loss is written with an exponent
 
 
 def percent(fraction: float, places: int = 2) -> str:
@@ -16,6 +21,11 @@ def percent(fraction: float, places: int = 2) -> str:
 def percent_range(low: float, high: float) -> str:
     """Return two fractions, 0 to 1, as ``99.12 to 99.60 %``."""
     return f"{100 * low:.2f} to {percent(high)}"
+
+
+def loss_in_words(nats: float) -> str:
+    """Return a loss as ``0.0312``, or as ``2.64e+28`` if it is that of a network that diverged."""
+    return f"{nats:.4f}" if nats < MAX_PLAIN_LOSS else f"{nats:.3g}"
 
 
 def count(number: int, noun: str) -> str:
@@ -77,6 +87,24 @@ def corrections_in_words(values: dict[str, Any] | None) -> list[tuple[str, str]]
     elif kept < 1:
         rows.append(("Kept", f"{percent(kept, 0)} of the change of the weights; all would cost {more}"))
     return rows
+
+
+def model_in_words(recipe: Recipe) -> str:
+    """Return what a model has besides one network; nothing if it is one network."""
+    members = ["all members together"] if recipe.members > 1 else []
+    shifts = ["with shifted images"] if recipe.shifts is not None else []
+    return ", ".join(members + shifts)
+
+
+def network_in_words(recipe: Recipe) -> list[str]:
+    """Return how the network that each epoch validates differs from the model."""
+    members = ["one member"] if recipe.members > 1 else []
+    return members + (["without shifted images"] if recipe.shifts is not None else [])
+
+
+def setting_in_words(value: float, digits: int = 6) -> str:
+    """Return a setting: ``1,000,000`` in full, ``0.001`` with at most so many digits."""
+    return f"{value:,}" if isinstance(value, int) else f"{value:.{digits}g}"
 
 
 def spelled(words: list[str]) -> str:

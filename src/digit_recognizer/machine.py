@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from collections.abc import Iterator
 from math import ceil, inf
 from pathlib import Path, PurePosixPath
 
+from digit_recognizer.errors import DigitsError
+
 ROOT = Path("/")
+DEVICE_NAME = re.compile(r"auto|cpu(?::0)?|cuda(?::([0-9]{1,4}))?")
+CUDA_NO_DEVICE, CUDA_STUB_LIBRARY = 100, 34  # results of the driver, from cuda.h
 LIBGOMP_SPIN_COUNT = 100_000  # about 5 ms; the default is 300,000
 LIBOMP_BLOCK_TIME_MS = 5  # the default is 200
 
@@ -20,6 +25,13 @@ def processor_name() -> str:
         return next(line for line in lines if line.startswith("model name")).partition(":")[2].strip()
     except (OSError, StopIteration):  # only Linux on x86 has this line
         return platform.processor() or platform.machine()
+
+
+def processor_flags() -> frozenset[str]:
+    """Return what the processor can do, in Linux's words such as ``avx2``; empty if unknown."""
+    names = ("flags", "Features")  # on x86, on ARM
+    found = (line.partition(":")[2] for line in _lines(Path("/proc/cpuinfo")) if line.startswith(names))
+    return frozenset(next(found, "asimd" if platform.machine() in ("arm64", "aarch64") else "").split())
 
 
 def usable_processors(root: Path = ROOT) -> int:
@@ -35,6 +47,47 @@ def usable_processors(root: Path = ROOT) -> int:
     if hasattr(os, "process_cpu_count"):  # from Python 3.13; respects -X cpu_count
         processors = min(processors, os.process_cpu_count() or 1)
     return max(1, ceil(min([processors, *_quotas(root)])))
+
+
+def check_device(name: str) -> None:
+    """Raise `DigitsError` if a device cannot be there, without the import of torch, which takes seconds."""
+    match = DEVICE_NAME.fullmatch(name)
+    if match is None:
+        raise DigitsError(f"expected a device auto, cpu, cuda or cuda:1, got {name!r}")
+    if not name.startswith("cuda") or _torch_build().startswith("rocm"):
+        return
+    if _torch_build() == "cpu":
+        raise DigitsError(f"cannot compute on device {name!r}: this torch is built for the processor only")
+    gpus = count_gpus()
+    if gpus is not None and int(match[1] or 0) >= gpus:
+        found = "no NVIDIA GPU" if gpus == 0 else f"GPUs 0 to {gpus - 1}"
+        raise DigitsError(f"cannot compute on device {name!r}: found {found}; use --device cpu")
+
+
+def count_gpus() -> int | None:
+    """Return the number of NVIDIA GPUs that this process may use; None if the driver does not say."""
+    import ctypes
+
+    library = "nvcuda.dll" if os.name == "nt" else "libcuda.so.1"
+    try:
+        driver = ctypes.CDLL(library)
+    except OSError:
+        return 0
+    number = ctypes.c_int()
+    status = driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(number))
+    if status in (CUDA_NO_DEVICE, CUDA_STUB_LIBRARY):
+        return 0
+    return None if status else number.value
+
+
+def _torch_build() -> str:
+    """Return what follows the ``+`` in the version of torch: ``cpu``, ``cu126``, ``rocm6.2``, or nothing."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("torch").partition("+")[2]
+    except PackageNotFoundError:
+        return ""
 
 
 def shorten_spinning() -> None:

@@ -6,23 +6,18 @@ import io
 import sys
 from collections.abc import Callable
 
-from digit_recognizer.cli.terminal import USER_ERROR, exit_on_interrupt, printable, quiet_interrupt
+from digit_recognizer.cli.terminal import (
+    USER_ERROR,
+    exit_on_interrupt,
+    missing_package,
+    printable,
+    printing_notes,
+    quiet_interrupt,
+)
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.machine import shorten_spinning
 
 __all__ = ["main"]
-
-EXTRAS = {
-    "fastapi": "serve",
-    "httptools": "serve",
-    "optuna": "tune",
-    "prometheus_client": "serve",
-    "pydantic_settings": "serve",
-    "python_multipart": "serve",
-    "sqlalchemy": "tune",
-    "starlette": "serve",
-    "uvicorn": "serve",
-}  # the extra that installs a package; all others come with `train`
 
 
 def main() -> None:
@@ -33,7 +28,7 @@ def main() -> None:
     shorten_spinning()
     with exit_on_interrupt():
         from digit_recognizer.cli.app import app
-    with quiet_interrupt():
+    with quiet_interrupt(), printing_notes():
         _run(app)
 
 
@@ -45,9 +40,7 @@ def _run(app: Callable[[], object]) -> None:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("digit_recognizer"):
             raise
-        package = error.name.partition(".")[0]
-        extra = EXTRAS.get(package, "train")
-        _fail(f'the package {package} is missing: run pip install "digit-recognizer[{extra}]"')
+        _fail(missing_package(error.name.partition(".")[0]))
     except OSError as error:
         _fail(f"{error.filename or 'output'}: {error.strerror or error}")
 

@@ -9,22 +9,21 @@ import typer
 
 from digit_recognizer import __version__
 from digit_recognizer.cli.corrections import corrections
-from digit_recognizer.cli.evaluate import evaluate
+from digit_recognizer.cli.doctor import doctor
+from digit_recognizer.cli.evaluate import evaluate, submit
 from digit_recognizer.cli.read import read
 from digit_recognizer.cli.recipes import recipes, summary
 from digit_recognizer.cli.report import report
 from digit_recognizer.cli.serve import serve
-from digit_recognizer.cli.submit import submit
 from digit_recognizer.cli.train import train
 from digit_recognizer.cli.tune import tune
 
-MODELS, READING, MORE = "Train and evaluate", "Read pictures", "Recipes and corrections"
+MODELS, READING, MORE = "Train and evaluate", "Read pictures", "Recipes, corrections and help"
 
 app = typer.Typer(
     name="digits",
     help="Read handwritten digits: train a network, evaluate it, and write the Kaggle submission.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
@@ -53,7 +52,7 @@ _add(
     MODELS,
     train,
     "digits train digit-recognizer.zip --recipe flash --out runs/first --report",
-    "digits train --resume runs/first --set epochs=40",
+    "digits train --resume runs/first --epochs 40",
     "digits train digit-recognizer.zip --folds 5",
     "digits train --from runs/first --with-corrections",
 )
@@ -75,4 +74,5 @@ _add(
 _add(READING, serve, "digits serve --port 8080 --corrections")
 _add(MORE, recipes, "digits recipes flash > mine.toml")
 _add(MORE, summary, "digits summary flash")
+_add(MORE, doctor, "digits doctor")
 app.add_typer(corrections, rich_help_panel=MORE)

@@ -17,9 +17,13 @@ from digit_recognizer.formatting import (
     bytes_in_words,
     corrections_in_words,
     count,
+    loss_in_words,
+    model_in_words,
+    network_in_words,
     percent,
     score_in_words,
     seconds_in_words,
+    setting_in_words,
 )
 
 if TYPE_CHECKING:
@@ -63,7 +67,8 @@ class SourceChosen(Event):
     source: str
 
     def __rich__(self) -> str:
-        return f"No source named: reading {self.source}."
+        source = f"the current folder, {Path.cwd()}" if self.source == "." else self.source
+        return f"No source named: reading {source}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +84,11 @@ class Started(Event):
         return {"run": str(self.run), "recipe": self.recipe.name, "images": self.images}
 
     def __rich__(self) -> str:
-        members = f"{self.recipe.members} members, each " if self.recipe.members > 1 else ""
-        return (
-            f"Training {self.recipe.name} on {count(self.images, 'image')}, {members}at most "
-            f"{count(self.recipe.epochs, 'epoch')}, in {self.run}."
-        )
+        recipe, model = self.recipe, model_in_words(self.recipe)
+        members = f"{recipe.members} members, each " if recipe.members > 1 else ""
+        amount = f"{count(self.images, 'image')}, {members}at most {count(recipe.epochs, 'epoch')}"
+        differing = f"\nEach epoch shows one network; the end shows the model: {model}." if model else ""
+        return f"Training {recipe.name} on {amount}, in {self.run}.{differing}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +108,8 @@ class CorrectionsChosen(Event):
         lines = [f"Learning from {used} in {values['file']}{start}."]
         if left_out["no_digit"]:
             number = count(left_out["no_digit"], "correction")
-            lines.append(
-                f"Left out: {number} labelled as non-digit; only a recipe with [outliers] learns non-digits."
-            )
+            reason = "only a recipe with [outliers] learns non-digits"
+            lines.append(f"Left out: {number} labelled as non-digit; {reason}.")
         if left_out["held_out"]:
             number = count(left_out["held_out"], "correction")
             lines.append(f"Left out: {number} of images that are held out for validation.")
@@ -131,11 +135,11 @@ class EpochDone(Event):
         return asdict(self.record)
 
     def __rich__(self) -> str:
-        record = self.record
-        epochs_left = self.recipe.epochs * (self.recipe.members - record.member + 1) - record.epoch
+        record, recipe = self.record, self.recipe
+        epochs_left = recipe.epochs * (recipe.members - record.member + 1) - record.epoch
         left = timedelta(seconds=round(epochs_left * record.seconds))
-        rate = f"{record.images_per_second:,.0f} images/s"
-        return f"{epoch_line(record, self.recipe.members)}  {rate}  {left} left"
+        line = epoch_line(record, self.recipe.members)
+        return f"{line}  {record.images_per_second:,.0f} images/s  {left} left"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,34 +156,44 @@ class Stopped(Event):
 
 @dataclass(frozen=True, slots=True)
 class Finished(Event):
-    """A run is finished; `next` is the command to type next."""
+    """A run is finished; `next` is the command to type next, `last` its last epoch."""
 
     name = "finished"
     run: Path
     recipe: Recipe
     metrics: Metrics
     next: str
+    last: EpochRecord | None = None
 
     def _values(self) -> Json:
         return {"run": str(self.run), **self.metrics.as_json(), "next": self.next}
 
     def __rich__(self) -> Text:
-        metrics, recipe = self.metrics, self.recipe
+        metrics = self.metrics
         trained = f"{count(metrics.epochs, 'epoch')} in {seconds_in_words(metrics.seconds)}"
         validation = "none: the recipe holds no images out"
         if metrics.validation is not None:
-            # the epochs' lines show one network without shifted images, this line the whole model
-            members = ", all members together" if recipe.members > 1 else ""
-            shifts = ", with shifted images" if recipe.shifts is not None else ""
             score = score_in_words(metrics.validation.images, metrics.validation.errors)
-            validation = f"{score}{members}{shifts}"
+            validation = ", ".join(filter(None, [score, model_in_words(self.recipe)]))
+        elif self.recipe.split.validation:
+            validation = "none: each digit has only one image"
         return _lines(
             Text(),
             _row("Run", f"{self.run}  ({trained})"),
             _row("Validation", validation, "bold green"),
+            *self._last_epoch(),
             *(_row(*each) for each in corrections_in_words(metrics.corrections)),
             _row("Next", self.next, "cyan"),
         )
+
+    def _last_epoch(self) -> list[Text]:
+        """Return a line on the last epoch's accuracy, if the model's is another."""
+        last, differs = self.last, model_in_words(self.recipe) and self.metrics.corrections is None
+        if not differs or last is None or last.validation_accuracy is None:
+            return []
+        score = f"{percent(last.validation_accuracy)} ({count(last.validation_errors or 0, 'error')})"
+        parts = ", ".join([score, *network_in_words(self.recipe)])
+        return [_row("Network", f"{parts}, as in the last epoch's line")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,14 +225,14 @@ class CrossValidated(Event):
 
     def __rich__(self) -> Text:
         accuracies = [result["accuracy"] for result in self.plan["results"]]
-        lowest, highest = percent(min(accuracies)), percent(max(accuracies))
-        deviation = f"{100 * self.plan['standard_deviation']:.2f} points"
+        bounds = f"{percent(min(accuracies))} to {percent(max(accuracies))}"
+        deviation = f"standard deviation {100 * self.plan['standard_deviation']:.2f} points"
         trained = f"{len(accuracies)} runs in {seconds_in_words(self.plan['seconds'])}"
         return _lines(
             Text(),
             _row("Folds", f"{self.folder}  ({trained})"),
             _row("All images", score_in_words(self.plan["images"], self.plan["errors"]), "bold green"),
-            _row("Spread", f"{lowest} to {highest} between the folds, standard deviation {deviation}"),
+            _row("Spread", f"{bounds} between the folds, {deviation}"),
         )
 
 
@@ -232,14 +246,12 @@ class SearchStarted(Event):
     ranges: Sequence[Range]
 
     def _values(self) -> Json:
-        return {
-            "study": str(self.study),
-            "trials": self.trials,
-            "ranges": [asdict(each) for each in self.ranges],
-        }
+        ranges = [asdict(each) for each in self.ranges]
+        return {"study": str(self.study), "trials": self.trials, "ranges": ranges}
 
     def __rich__(self) -> str:
-        ranges = [f"  {each.key:<28}{_number(each.low)} to {_number(each.high)}" for each in self.ranges]
+        bounds = [(each.key, *map(setting_in_words, (each.low, each.high))) for each in self.ranges]
+        ranges = [f"  {key:<28}{low} to {high}" for key, low, high in bounds]
         return "\n".join([f"Searching in {self.study}, {count(self.trials, 'trial')} in all:", *ranges])
 
 
@@ -256,10 +268,9 @@ class TrialDone(Event):
     def __rich__(self) -> str:
         trial = self.trial
         result = "given up" if trial.errors is None else count(trial.errors, "error")
-        epochs = count(trial.epochs, "epoch")
         best = "  (best so far)" if trial.is_best else ""
-        settings = "  ".join(f"{key}={_number(value, 4)}" for key, value in trial.settings.items())
-        return f"trial {trial.number:>3}  {result:>12} after {epochs}{best}  {settings}"
+        settings = "  ".join(f"{key}={setting_in_words(value, 4)}" for key, value in trial.settings.items())
+        return f"trial {trial.number:>3}  {result:>12} after {count(trial.epochs, 'epoch')}{best}  {settings}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,18 +308,18 @@ class ReportWritten(Event):
     seconds: float
 
     def __rich__(self) -> Text:
-        written = f"{bytes_in_words(self.page.stat().st_size)} in {seconds_in_words(self.seconds)}"
-        return Text.assemble(_row("Report", str(self.page), "cyan"), f"  ({written}; figures beside it)")
+        written = f"  ({bytes_in_words(self.page.stat().st_size)} in {seconds_in_words(self.seconds)}"
+        return Text.assemble(_row("Report", str(self.page), "cyan"), f"{written}; figures beside it)")
 
 
 def epoch_line(record: EpochRecord, members: int) -> str:
     """Return what an epoch reached, on the training and the validation images."""
     member = f"member {record.member:>2}  " if members > 1 else ""
-    line = f"{member}epoch {record.epoch:>3}  loss {record.loss:.4f}  accuracy {percent(record.accuracy)}"
-    if record.validation_accuracy is None:
-        return line
-    errors = count(record.validation_errors or 0, "error")
-    return f"{line}  validation {percent(record.validation_accuracy)} ({errors})"
+    reached = f"loss {loss_in_words(record.loss)}  accuracy {percent(record.accuracy)}"
+    if record.validation_accuracy is not None:
+        errors = count(record.validation_errors or 0, "error")
+        reached += f"  validation {percent(record.validation_accuracy)} ({errors})"
+    return f"{member}epoch {record.epoch:>3}  {reached}"
 
 
 def _row(name: str, value: str, style: str = "") -> Text:
@@ -317,8 +328,3 @@ def _row(name: str, value: str, style: str = "") -> Text:
 
 def _lines(*lines: Text) -> Text:
     return Text("\n").join(lines)
-
-
-def _number(value: float, digits: int = 6) -> str:
-    """Return a setting: ``1,000,000`` in full, ``0.001`` with at most so many digits."""
-    return f"{value:,}" if isinstance(value, int) else f"{value:.{digits}g}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -9,9 +10,12 @@ from typing import Annotated
 
 import typer
 
+import digit_recognizer
 from digit_recognizer.errors import DigitsError
+from digit_recognizer.runs.run_folder import holds_training
 
 DEFAULT_RECIPE = "standard"
+RUNS = Path("runs")  # the folder in which 'digits train' creates runs by default
 
 # Options under titles of their own in the help
 output_option = partial(typer.Option, rich_help_panel="Output")
@@ -21,6 +25,29 @@ DIGITS = (
     "The digits: the competition's archive, a train.csv (also .gz), an IDX file, an .npz file, a folder with "
     "one of these or with pictures by class, or the word bundled or mnist."
 )
+
+
+def complete_recipe(incomplete: str) -> list[str]:
+    """Return the recipes that start like what the user typed; without any, a shell offers files."""
+    packaged = (
+        Path(digit_recognizer.__file__).with_name("recipes").glob("*.toml")
+    )  # pydantic is slow to import
+    return sorted(each.stem for each in packaged if each.stem.startswith(incomplete))
+
+
+def complete_run(incomplete: str) -> list[str]:
+    """Return the run folders that start like what the user typed; without any, a shell offers files."""
+    typed = Path(incomplete)
+    folders = dict.fromkeys((RUNS, typed if incomplete.endswith(os.sep) else typed.parent))
+    names = [str(each) for folder in folders for each in sorted(_entries(folder)) if holds_training(each)]
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
 
 
 class Part(StrEnum):
@@ -34,7 +61,7 @@ Source = Annotated[
     str | None,
     typer.Argument(
         metavar="SOURCE",
-        help=f"{DIGITS} Default: $DIGITS_DATA, then data/, then bundled.",
+        help=f"{DIGITS} Default: $DIGITS_DATA, then data/, then the current folder, then bundled.",
         show_default=False,
     ),
 ]
@@ -53,6 +80,7 @@ ModelArgument = Annotated[
         metavar="[RUN]",
         help="A run folder or a model.onnx. Default: the model that comes with the package.",
         show_default=False,
+        autocompletion=complete_run,
     ),
 ]
 ModelOption = Annotated[
@@ -61,14 +89,25 @@ ModelOption = Annotated[
         "--model",
         metavar="RUN",
         help=r"A run folder or a model.onnx.  \[default: the model that comes with the package]",
+        autocompletion=complete_run,
     ),
 ]
 RecipeArgument = Annotated[
-    str, typer.Argument(help="A name from 'digits recipes', or a .toml file.", show_default=False)
+    str,
+    typer.Argument(
+        help="A name from 'digits recipes', or a .toml file.",
+        show_default=False,
+        autocompletion=complete_recipe,
+    ),
+]
+Epochs = Annotated[int | None, typer.Option(metavar="N", help="Passes over the training images, at most.")]
+BatchSize = Annotated[int | None, typer.Option(metavar="N", help="Images per step.")]
+LearningRate = Annotated[
+    float | None, typer.Option(metavar="X", help="The optimizer's learning rate, such as 0.001.")
 ]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe. Repeatable."),
+    typer.Option("--set", metavar="KEY=VALUE", help="Change any setting of the recipe. Repeatable."),
 ]
 CorrectionsFile = Annotated[
     Path | None,
@@ -79,6 +118,9 @@ CorrectionsFile = Annotated[
     ),
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:1; auto uses a GPU if there is one.")]
+SkipBad = Annotated[
+    bool, typer.Option("--skip-bad", help="Leave out pictures that are broken; without it, they are errors.")
+]
 Json = Annotated[bool, output_option("--json", help="Print JSON instead of text.")]
 
 
@@ -87,3 +129,29 @@ def refuse(*conflicts: tuple[object, str]) -> None:
     for conflict, sentence in conflicts:
         if conflict:
             raise DigitsError(sentence)
+
+
+def all_settings(
+    settings: list[str] | None, epochs: int | None, batch_size: int | None, learning_rate: float | None
+) -> list[str]:
+    """Return the settings of ``--set``, and those that have options of their own.
+
+    Raises
+    ------
+    DigitsError
+        A setting is given twice, by its option and by ``--set``.
+    """
+    changes = list(settings or [])
+    keys = {setting_key(each) for each in changes}
+    options = {"epochs": epochs, "batch_size": batch_size, "optimizer.learning_rate": learning_rate}
+    for key, value in options.items():
+        if value is not None:
+            option = "--" + key.rpartition(".")[2].replace("_", "-")
+            refuse((key in keys, f"{option} and --set {key} are the same setting; remove one"))
+            changes.append(f"{key}={value}")
+    return changes
+
+
+def setting_key(setting: str) -> str:
+    """Return the key of ``KEY=VALUE``."""
+    return setting.partition("=")[0].strip()

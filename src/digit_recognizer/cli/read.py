@@ -18,7 +18,7 @@ import typer
 from digit_recognizer.cli.options import ModelOption, output_option, refuse
 from digit_recognizer.cli.terminal import USER_ERROR, print_json, printable
 from digit_recognizer.errors import DigitsError
-from digit_recognizer.files import replacing
+from digit_recognizer.files import check_can_write, replacing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -108,6 +108,9 @@ def read(
     names = [Path(each) for each in pictures]
     pages = _find_pages(names, page)
     _check_targets(pages, show, table)
+    for target in (show, table):
+        if target is not None:
+            check_can_write(target)
     recognizer = Recognizer(model)
     if single and threshold is None:
         threshold = THRESHOLD

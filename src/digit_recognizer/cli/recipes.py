@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from digit_recognizer.cli.options import complete_recipe, complete_run
 from digit_recognizer.cli.terminal import make_console, say
 
 if TYPE_CHECKING:
@@ -19,7 +20,10 @@ BYTES_PER_PARAMETER = 4  # float32
 
 def recipes(
     name: Annotated[
-        str | None, typer.Argument(help="A recipe whose TOML file to print.", show_default=False)
+        str | None,
+        typer.Argument(
+            help="A recipe whose TOML file to print.", show_default=False, autocompletion=complete_recipe
+        ),
     ] = None,
 ) -> None:
     """List the recipes, or print one as a file to copy and change."""
@@ -46,7 +50,11 @@ def recipes(
 
 def summary(
     recipe: Annotated[
-        str, typer.Argument(help="A name from 'digits recipes', a .toml file, or a run folder.")
+        str,
+        typer.Argument(
+            help="A name from 'digits recipes', a .toml file, or a run folder.",
+            autocompletion=lambda incomplete: complete_recipe(incomplete) + complete_run(incomplete),
+        ),
     ],
 ) -> None:
     """Show a network's layers, their output shapes and parameters."""

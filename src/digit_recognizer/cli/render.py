@@ -22,7 +22,7 @@ from digit_recognizer.cli.events import (
     epoch_line,
 )
 from digit_recognizer.cli.terminal import make_console, print_json, stop_on_signal
-from digit_recognizer.formatting import percent
+from digit_recognizer.formatting import loss_in_words, percent
 
 BAR_COLUMNS = 10  # so that the line fits into 80
 
@@ -88,7 +88,7 @@ class LiveRenderer(PlainRenderer):
             BarColumn(bar_width=BAR_COLUMNS),
             TextColumn("{task.percentage:>2.0f}%  {task.fields[rate]:,.0f} images/s "),
             TimeRemainingColumn(compact=True),
-            TextColumn("left  loss {task.fields[loss]:.4f}  validation {task.fields[validation]}"),
+            TextColumn("left  loss {task.fields[loss]}  validation {task.fields[validation]}"),
             console=console,
             transient=True,
         )
@@ -118,7 +118,7 @@ class LiveRenderer(PlainRenderer):
             "total": progress.epochs * progress.total,
             "epoch": f"{progress.epoch}/{progress.epochs}",
             "rate": progress.images_per_second,
-            "loss": progress.loss,
+            "loss": loss_in_words(progress.loss),
             "validation": self._validation,
         }
         if self._bar.task_ids:

@@ -11,13 +11,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from digit_recognizer.cli.options import Part, PartOfSource, refuse
-from digit_recognizer.cli.terminal import make_console
+from digit_recognizer.cli.options import RUNS, Part, PartOfSource, complete_run, refuse
+from digit_recognizer.cli.terminal import as_argument, command_line, progress_bar
+from digit_recognizer.files import check_can_create
 
 if TYPE_CHECKING:
     from digit_recognizer.digits import Digits
 
-Tell = Callable[[str], None]  # takes what is being done
+OnSection = Callable[[str], None]  # takes the name of a section
+OnFigure = Callable[[int, int], None]  # takes how many figures are drawn, and how many there are
+Write = Callable[[OnSection, OnFigure], Path]  # writes a page
+
+SECTION_STARTS = {
+    "result": 0.05,
+    "network": 0.06,
+    "training": 0.08,
+    "mistakes": 0.09,
+    "inside the network": 0.15,
+    "figures and page": 0.4,
+}  # fractions of the time of a report, roughly; the rest goes into figures
 
 _inside_option = partial(typer.Option, rich_help_panel="Inside the network")
 
@@ -30,6 +42,7 @@ def report(
             help="A run folder, or several to compare; then a source of digits, as for 'digits train'. "
             "Default source: the digits that the first run was trained on.",
             show_default=False,
+            autocompletion=complete_run,
         ),
     ],
     part: PartOfSource = Part.TRAIN,
@@ -65,9 +78,9 @@ def report(
 
     Shows the data, the training, the mistakes and the inside of the network.
     """
-    from digit_recognizer.cli.inputs import source_or_default
+    from digit_recognizer.cli.inputs import check_not_moved, load, source_or_default
     from digit_recognizer.runs.environment import read_environment
-    from digit_recognizer.sources import load_digits
+    from digit_recognizer.runs.run_folder import check_finished
 
     choices = {"digit": digit, "index": index, "filters": filters, "filter": filter_}
     chosen = {name: value for name, value in choices.items() if value is not None}
@@ -77,12 +90,17 @@ def report(
         (chosen and len(runs) > 1, f"--{next(iter(chosen), '')} needs a single run; remove it"),
     )
     first, *_ = [read_environment(run) for run in runs]
+    for run in runs:
+        check_finished(run)
+    check_can_create(out or (runs[0] if len(runs) == 1 else RUNS))
+    if source is None:
+        check_not_moved(first, command_line("report", *map(as_argument, runs), "SOURCE"))
     named = source_or_default(source, first)
     if len(runs) > 1:
         _compare_runs(runs, named, part, out)
         return
     shown = named if part is Part.TRAIN else f"{named}, {part} part"
-    report_run(runs[0], load_digits(named, part.value), shown, out=out, chosen=chosen)
+    report_run(runs[0], load(named, part.value), shown, out=out, chosen=chosen)
 
 
 def _split_names(names: list[str]) -> tuple[list[Path], str | None]:
@@ -105,14 +123,22 @@ def report_run(
 ) -> None:
     """Write the report of a run and show where it is; `chosen` are attributes of `Choice`."""
 
-    def write(tell: Tell) -> Path:
+    def write(on_section: OnSection, on_figure: OnFigure) -> Path:
         from digit_recognizer.report import write_report
         from digit_recognizer.report.sections import Choice
 
         gc.disable()  # looking for reference cycles among torch's objects takes a tenth of a report
         try:
             choice = Choice(**chosen or {})
-            return write_report(run, digits, source=source, out=out, choice=choice, on_section=tell)
+            return write_report(
+                run,
+                digits,
+                source=source,
+                out=out,
+                choice=choice,
+                on_section=on_section,
+                on_figure=on_figure,
+            )
         finally:
             gc.enable()
 
@@ -121,30 +147,33 @@ def report_run(
 
 def _compare_runs(runs: list[Path], source: str, part: Part, out: Path | None) -> None:
     """Write a page that compares runs and show where it is."""
+    from digit_recognizer.cli.inputs import load
 
-    def write(tell: Tell) -> Path:
+    digits = load(source, part.value)
+
+    def write(on_section: OnSection, on_figure: OnFigure) -> Path:
         from digit_recognizer.report import write_comparison
         from digit_recognizer.runs.run_folder import free_folder
-        from digit_recognizer.sources import load_digits
 
-        tell("reading the digits")
-        digits = load_digits(source, part.value)
-        tell("predictions, figures and page")
-        return write_comparison(runs, digits, source=source, out=out or free_folder("comparison"))
+        folder = out or free_folder("comparison")
+        return write_comparison(
+            runs, digits, source=source, out=folder, on_section=on_section, on_figure=on_figure
+        )
 
     _show_page("Comparison", write)
 
 
-def _show_page(what: str, write: Callable[[Tell], Path], *, as_json: bool = False) -> None:
-    """Write a page, and meanwhile show on a terminal what is being done."""
+def _show_page(what: str, write: Write, *, as_json: bool = False) -> None:
+    """Write a page, and meanwhile show on a terminal what is being done and how long it takes."""
     from digit_recognizer.cli.events import ReportWritten
     from digit_recognizer.cli.render import make_renderer
 
     started = time.perf_counter()
-    console = make_console()
-    if as_json or not console.is_terminal:
-        page = write(lambda _doing: None)
-    else:
-        with console.status(f"{what} …") as status:
-            page = write(lambda doing: status.update(f"{what}: {doing} …"))
+    with progress_bar(what, at_once=not as_json) as show:
+        show(0.0)
+        last, rest = SECTION_STARTS["figures and page"], 1 - SECTION_STARTS["figures and page"]
+        page = write(
+            lambda section: show(SECTION_STARTS.get(section, 0.0), section),
+            lambda done, total: show(last + rest * done / total, "figures and page"),
+        )
     make_renderer(as_json=as_json).show(ReportWritten(page, time.perf_counter() - started))

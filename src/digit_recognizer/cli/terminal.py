@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import logging
 import os
 import shlex
 import shutil
@@ -15,7 +17,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
+
+from digit_recognizer.errors import DigitsError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,12 +29,46 @@ USER_ERROR = 2  # exit status for errors that the user can correct, as for wrong
 PIPE_COLUMNS = 120  # width of the output if it is not a terminal
 HELD_KEY_SECONDS = 1.0  # holding Ctrl+C down sends it repeatedly; until then these count as one
 
+SLOW_SECONDS = 2.0  # what takes longer shows a bar
+FIRST_LOOK_SECONDS = 0.5  # after which that is estimated
+NOTED = ("digit_recognizer.sources", "digit_recognizer.training")  # loggers that say what was assumed
+
+EXTRAS = {
+    "fastapi": "serve",
+    "httptools": "serve",
+    "optuna": "tune",
+    "pyarrow": "parquet",
+    "prometheus_client": "serve",
+    "pydantic_settings": "serve",
+    "python_multipart": "serve",
+    "sqlalchemy": "tune",
+    "starlette": "serve",
+    "uvicorn": "serve",
+}  # the extra that installs a package; all others come with `train`
+
 Handler = Callable[[int, FrameType | None], object]
 
 
 def printable(text: str) -> str:
     """Return a text with control characters escaped: file names may contain anything."""
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
+def missing_package(package: str) -> str:
+    """Return what to type if a package is missing."""
+    extra = EXTRAS.get(package, "train")
+    return f'the package {package} is missing: run pip install "digit-recognizer[{extra}]"'
+
+
+def require(*packages: str) -> None:
+    """Raise `DigitsError` for the first package that is missing: to refuse before slow work."""
+    for package in packages:
+        try:
+            missing = importlib.util.find_spec(package) is None
+        except ValueError:  # in sys.modules without a specification
+            missing = sys.modules[package] is None
+        if missing:
+            raise DigitsError(missing_package(package))
 
 
 def make_console() -> Console:
@@ -44,6 +82,84 @@ def make_console() -> Console:
 def say(sentence: str) -> None:
     """Print one sentence as it is, without colours or line breaks."""
     make_console().print(sentence, highlight=False, markup=False, soft_wrap=True)
+
+
+class ShowProgress(Protocol):
+    """A function that moves a bar."""
+
+    def __call__(self, fraction: float, doing: str = "", /) -> None:
+        """Show what fraction is done, 0 to 1, and what is being done."""
+
+
+class _Notes(logging.Handler):
+    """Prints what the library assumed, each sentence once, on standard error."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self._printed: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record as ``Note:`` or ``Warning:``."""
+        kind = "Warning" if record.levelno >= logging.WARNING else "Note"
+        note = printable(f"{kind}: {record.getMessage()}.")
+        if note not in self._printed:
+            self._printed.add(note)
+            print(note, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def printing_notes() -> Iterator[None]:
+    """Print what the library assumes meanwhile, such as that a CSV has no header."""
+    notes = _Notes()
+    loggers = [logging.getLogger(name) for name in NOTED]
+    before = [each.level for each in loggers]
+    for each in loggers:
+        each.addHandler(notes)
+        each.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        for each, level in zip(loggers, before, strict=True):
+            each.removeHandler(notes)
+            each.setLevel(level)
+
+
+@contextmanager
+def progress_bar(what: str, *, at_once: bool = False) -> Iterator[ShowProgress]:
+    """Give a function that takes the fraction done; a terminal then shows the time left.
+
+    The bar appears if the whole is going to take more than `SLOW_SECONDS`, or `at_once`.
+    """
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda _fraction, _doing="", /: None
+        return
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(compact=True),
+        TextColumn("left"),
+    )
+    # text on the same terminal is printed above the bar; a file or pipe is none of its business
+    bar = Progress(*columns, console=console, transient=True, redirect_stdout=sys.stdout.isatty())
+    task = bar.add_task(what, total=1.0)
+    started = time.monotonic()
+
+    def show(fraction: float, doing: str = "", /) -> None:
+        seconds = time.monotonic() - started
+        if at_once or seconds > max(FIRST_LOOK_SECONDS, SLOW_SECONDS * fraction):
+            bar.start()
+        bar.update(task, completed=fraction, description=f"{what}: {doing}" if doing else what)
+
+    try:
+        yield show
+    finally:
+        bar.stop()
 
 
 def print_json(value: dict[str, Any]) -> None:

@@ -12,17 +12,27 @@ import typer
 
 from digit_recognizer.cli.options import (
     DEFAULT_RECIPE,
+    BatchSize,
     CorrectionsFile,
     Device,
+    Epochs,
     Json,
+    LearningRate,
     Settings,
+    SkipBad,
     Source,
+    all_settings,
+    complete_recipe,
+    complete_run,
     corrections_option,
     output_option,
     refuse,
+    setting_key,
 )
-from digit_recognizer.cli.terminal import INTERRUPTED, as_argument, command_line
+from digit_recognizer.cli.terminal import INTERRUPTED, as_argument, command_line, require
 from digit_recognizer.errors import DigitsError
+from digit_recognizer.machine import check_device
+from digit_recognizer.runs.run_folder import is_cross_validation
 
 if TYPE_CHECKING:
     from threading import Event as Flag
@@ -33,6 +43,7 @@ if TYPE_CHECKING:
     from digit_recognizer.runs.environment import Environment
     from digit_recognizer.runs.history import EpochRecord
     from digit_recognizer.runs.metrics import Metrics
+    from digit_recognizer.training import FoldRun
 
 _folder_option = partial(typer.Option, rich_help_panel="Run folder")
 
@@ -45,20 +56,30 @@ def train(
             "--recipe",
             "-r",
             help=rf"A name from 'digits recipes', or a .toml file.  \[default: {DEFAULT_RECIPE}]",
+            autocompletion=complete_recipe,
         ),
     ] = None,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    learning_rate: LearningRate = None,
     settings: Settings = None,
     seed: Annotated[
         int | None, typer.Option(min=0, help=r"Determines all random draws.  \[default: 0]")
     ] = None,
     device: Device = "auto",
+    skip_bad: SkipBad = False,
     folds: Annotated[int | None, typer.Option(min=2, help="Number of cross-validation folds.")] = None,
     out: Annotated[
         Path | None,
         _folder_option("--out", "-o", help=r"The run folder to create.  \[default: runs/<time>-<recipe>]"),
     ] = None,
     resume: Annotated[
-        Path | None, _folder_option(metavar="RUN", help="Resume this run after the last completed step.")
+        Path | None,
+        _folder_option(
+            metavar="RUN",
+            help="Resume this run after the last completed step. If its digits have moved, also name SOURCE.",
+            autocompletion=complete_run,
+        ),
     ] = None,
     with_corrections: Annotated[
         bool,
@@ -70,6 +91,7 @@ def train(
             "--from",
             metavar="RUN",
             help="Fine-tune this finished run, which takes seconds. Its recipe, split and source are kept.",
+            autocompletion=complete_run,
         ),
     ] = None,
     corrections_file: CorrectionsFile = None,
@@ -79,11 +101,9 @@ def train(
     json: Json = False,
 ) -> None:
     """Train a network and write a run folder."""
-    from digit_recognizer.runs.run_folder import is_cross_validation
-
-    changes = settings or []
+    changes = all_settings(settings, epochs, batch_size, learning_rate)
     resumes_folds = resume is not None and is_cross_validation(resume)
-    sets_corrections = any(each.partition("=")[0].strip() == "corrections.file" for each in changes)
+    sets_corrections = "corrections.file" in map(setting_key, changes)
     refuse(
         (
             report and (folds or resumes_folds),
@@ -106,19 +126,26 @@ def train(
             "--resume keeps the run's recipe, seed, folds and folder; "
             "remove --recipe, --seed, --folds and --out",
         ),
-        (resumes_folds and changes, "--resume changes nothing in a cross-validation; remove --set"),
+        (
+            resumes_folds and changes,
+            f"--resume changes nothing in a cross-validation; remove {', '.join(changes)}",
+        ),
     )
-    epochs = _epochs_in(changes) if resume else None
+    new_epochs = _epochs_in(changes) if resume else None
+    require("torch")
+    check_device(device)
 
-    from digit_recognizer import training
-    from digit_recognizer.cli.events import CrossValidated, Finished, FoldDone, Step
-    from digit_recognizer.cli.inputs import absolute_source
+    from digit_recognizer.cli.inputs import absolute_source, check_digits_of_run, check_folders, load
+
+    check_folders(out, resume, start, new_epochs)
+
+    from digit_recognizer.cli.events import Finished, Step
     from digit_recognizer.cli.render import showing
     from digit_recognizer.cli.report import report_run
     from digit_recognizer.corrections import corrections_path
+    from digit_recognizer.runs.environment import record_source
     from digit_recognizer.runs.metrics import read_metrics
     from digit_recognizer.runs.run_folder import free_folder
-    from digit_recognizer.sources import load_digits
 
     if resume is None:
         corrections = corrections_path(corrections_file) if with_corrections else None
@@ -128,7 +155,12 @@ def train(
         folder = resume
     with showing(as_json=json) as (show, stop):
         named = _choose_source(source, resume, start, show, resumes_folds=resumes_folds)
-        digits = load_digits(named, "train")
+        digits = load(named, skip_bad=skip_bad)
+        if resume is not None:
+            check_digits_of_run(resume, digits, named)
+
+        from digit_recognizer import training  # torch, which takes a second: only if all is well so far
+
         new: dict[str, Any] = {"seed": seed or 0, "source": absolute_source(named)}
         control: dict[str, Any] = {
             "device": device,
@@ -138,27 +170,38 @@ def train(
         if folds or resumes_folds:
             if folds is None:
                 runs = training.resume_folds(folder, digits, **control)
+                record_source(folder, new["source"])
             else:
                 runs = training.cross_validate(digits, loaded, folder, folds=folds, **new, **control)
-            with closing(runs):
-                for run in runs:
-                    _show_run(run.records, run.folder, digits, show, stop, resume=folder)
-                    metrics = read_metrics(run.folder)
-                    assert metrics.fold is not None
-                    show(FoldDone(run.number, metrics.seconds, metrics.fold))
-            show(CrossValidated(folder, training.read_plan(folder)))
+            _show_folds(runs, folder, digits, show, stop)
         else:
             if resume:
-                records = training.resume(folder, digits, epochs=epochs, **control)
+                records = training.resume(folder, digits, epochs=new_epochs, **control)
+                record_source(folder, new["source"])
             else:
                 records = training.train(digits, loaded, folder, **new, **control)
-            used, environment = _show_run(
+            used, environment, last = _show_run(
                 records, folder, digits, show, stop, resume=folder, shows_corrections=not resume
             )
             metrics = read_metrics(folder)
-            show(Finished(folder, used, metrics, _next_command(folder, environment, metrics)))
+            show(Finished(folder, used, metrics, _next_command(folder, environment, metrics), last))
     if report:
         report_run(folder, digits, named, as_json=json)
+
+
+def _show_folds(runs: Generator[FoldRun], folder: Path, digits: Digits, show: Show, stop: Flag) -> None:
+    """Show the runs of a cross-validation until all are finished."""
+    from digit_recognizer.cli.events import CrossValidated, FoldDone
+    from digit_recognizer.runs.metrics import read_metrics
+    from digit_recognizer.training import read_plan
+
+    with closing(runs):
+        for run in runs:
+            _show_run(run.records, run.folder, digits, show, stop, resume=folder)
+            metrics = read_metrics(run.folder)
+            assert metrics.fold is not None
+            show(FoldDone(run.number, metrics.seconds, metrics.fold))
+    show(CrossValidated(folder, read_plan(folder)))
 
 
 def _epochs_in(changes: list[str]) -> int | None:
@@ -167,9 +210,7 @@ def _epochs_in(changes: list[str]) -> int | None:
         return None
     key, _, value = changes[-1].partition("=")
     if len(changes) > 1 or key.strip() != "epochs" or not value.strip().isdecimal():
-        raise DigitsError(
-            f"--resume changes only the epochs, such as --set epochs=40; got {', '.join(changes)}"
-        )
+        raise DigitsError(f"--resume changes only the epochs, such as --epochs 40; got {', '.join(changes)}")
     return int(value)
 
 
@@ -177,33 +218,42 @@ def _load_recipe(
     name: str | None, changes: list[str], corrections: Path | None, start: Path | None
 ) -> Recipe:
     """Return the recipe of a new run."""
-    from digit_recognizer import training
     from digit_recognizer.recipes import load_recipe
 
-    if start is not None and corrections is not None:
+    if corrections is None:
+        return load_recipe(name or DEFAULT_RECIPE, changes)
+
+    from digit_recognizer import training
+
+    if start is not None:
         return training.fine_tuning(start, corrections, changes)
-    recipe = load_recipe(name or DEFAULT_RECIPE, changes)
-    return recipe if corrections is None else training.with_corrections(recipe, corrections)
+    return training.with_corrections(load_recipe(name or DEFAULT_RECIPE, changes), corrections)
 
 
 def _choose_source(
     source: str | None, resume: Path | None, start: Path | None, show: Show, *, resumes_folds: bool
 ) -> str:
     """Return the source named, or that of the run to resume or to start from, or the one that is found."""
-    from digit_recognizer import training
-    from digit_recognizer.cli.inputs import choose_source, source_or_default
-    from digit_recognizer.runs.environment import read_environment
-    from digit_recognizer.runs.run_folder import holds_training
-    from digit_recognizer.sources import find_source
+    from digit_recognizer.cli.inputs import check_not_moved, choose_source, source_or_default
+    from digit_recognizer.runs.environment import DataDescription, Environment, read_environment
+    from digit_recognizer.runs.run_folder import FOLDS, holds_training, read_json
 
     if source is not None and holds_training(Path(source)):
         raise DigitsError(
             f"{source} is a run folder, not a source of digits; to resume it, use --resume {source}"
         )
-    if resume is not None and resumes_folds:
-        return find_source(source or training.read_plan(resume)["source"] or None)
     run = resume or start
-    return choose_source(source, show) if run is None else source_or_default(source, read_environment(run))
+    if run is None:
+        return choose_source(source, show)
+    if resumes_folds:
+        recorded = str(read_json(run / FOLDS).get("source", ""))
+        environment = Environment(0, DataDescription(recorded, "", ""))
+    else:
+        environment = read_environment(run)
+    if source is None:
+        option = "--resume" if resume else "--from"
+        check_not_moved(environment, command_line("train", option, as_argument(run), "SOURCE"))
+    return source_or_default(source, environment)
 
 
 def _show_run(
@@ -215,8 +265,11 @@ def _show_run(
     *,
     resume: Path,
     shows_corrections: bool = False,
-) -> tuple[Recipe, Environment]:
-    """Show a run until it is finished; if it is stopped, say how to `resume` it, and exit."""
+) -> tuple[Recipe, Environment, EpochRecord | None]:
+    """Show a run until it is finished; if it is stopped, say how to `resume` it, and exit.
+
+    Returns its recipe, its environment, and its last epoch, if that is not an earlier process's.
+    """
     from digit_recognizer.cli.events import CorrectionsChosen, EpochDone, Started, Stopped
     from digit_recognizer.recipes import load_recipe
     from digit_recognizer.runs.environment import read_environment
@@ -229,8 +282,10 @@ def _show_run(
     show(Started(run, recipe, len(digits) - (0 if fold is None else len(fold))))
     if shows_corrections and environment.corrections is not None:
         show(CorrectionsChosen(environment.corrections))
+    last = None
     try:
         for record in records:
+            last = record
             show(EpochDone(record, recipe))
     except BaseException:
         stop.set()  # if output fails, stop without finishing the run
@@ -239,7 +294,7 @@ def _show_run(
     if not is_finished(run):
         show(Stopped(resume, command_line("train", "--resume", as_argument(resume))))
         raise typer.Exit(INTERRUPTED)
-    return recipe, environment
+    return recipe, environment, last
 
 
 def _next_command(folder: Path, environment: Environment, metrics: Metrics) -> str:

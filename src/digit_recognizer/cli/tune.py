@@ -8,13 +8,31 @@ from typing import Annotated
 
 import typer
 
-from digit_recognizer.cli.options import Device, Json, RecipeArgument, Settings, Source
-from digit_recognizer.cli.terminal import INTERRUPTED, command_line
+from digit_recognizer.cli.options import (
+    RUNS,
+    BatchSize,
+    Device,
+    Epochs,
+    Json,
+    LearningRate,
+    RecipeArgument,
+    Settings,
+    SkipBad,
+    Source,
+    all_settings,
+    setting_key,
+)
+from digit_recognizer.cli.terminal import INTERRUPTED, command_line, require
+from digit_recognizer.files import check_can_create
+from digit_recognizer.machine import check_device
 
 
 def tune(
     recipe: RecipeArgument,
     source: Source = None,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    learning_rate: LearningRate = None,
     settings: Settings = None,
     trials: Annotated[
         int, typer.Option(min=1, help="The number of trials, including those of earlier searches.")
@@ -31,6 +49,7 @@ def tune(
         int, typer.Option(min=0, help="Determines the split, the first weights and the search.")
     ] = 0,
     device: Device = "auto",
+    skip_bad: SkipBad = False,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -43,23 +62,28 @@ def tune(
 
     The best settings are written to best.toml. The same command resumes a search.
     """
+    changes = all_settings(settings, epochs, batch_size, learning_rate)
+    require("torch", "optuna", "sqlalchemy")
+    check_device(device)
+    check_can_create(out or RUNS)
+
     from digit_recognizer.cli.events import Searched, SearchStarted, SearchStopped, Step, TrialDone
-    from digit_recognizer.cli.inputs import choose_source
+    from digit_recognizer.cli.inputs import choose_source, load
     from digit_recognizer.cli.render import showing
     from digit_recognizer.recipes import load_recipe
-    from digit_recognizer.search import search as searching
-    from digit_recognizer.search.space import parse_ranges
-    from digit_recognizer.search.study import BEST
-    from digit_recognizer.sources import load_digits
 
-    changes = settings or []
     loaded = load_recipe(recipe, changes)
-    folder = out or Path("runs") / f"tune-{loaded.name}"
+    folder = out or RUNS / f"tune-{loaded.name}"
     with showing(as_json=json) as (show, stop):
         found = choose_source(source, show)
-        digits = load_digits(found, "train")
+        digits = load(found, skip_bad=skip_bad)
+
+        from digit_recognizer.search import search as searching
+        from digit_recognizer.search.space import parse_ranges
+        from digit_recognizer.search.study import BEST
+
         named = None if search is None else parse_ranges(search)
-        fixed = {change.partition("=")[0].strip() for change in changes}
+        fixed = {setting_key(change) for change in changes}
         ranges = searching.choose_ranges(digits, loaded, named, fixed=fixed, seed=seed)
         done = searching.tune(
             digits,

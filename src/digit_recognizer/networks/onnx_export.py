@@ -29,6 +29,7 @@ from digit_recognizer.files import replacing
 from digit_recognizer.networks.onnx_graph import can_be_written, write_graph
 from digit_recognizer.networks.predictor import Predictor, split_outputs
 from digit_recognizer.runs.run_folder import FORMAT
+from digit_recognizer.runs.split import Rows, pack_rows
 
 OUTPUTS = ("probabilities", "is_digit")  # the second only with a non-digit class
 TRACED_OPSET = 17  # the latest that torch 2.4 writes
@@ -42,13 +43,15 @@ def export_onnx(
     name: str,
     *,
     trained_on: str | None = None,
+    image_count: int = 0,
     held_out: int = 0,
+    evaluation_rows: Rows | None = None,
 ) -> None:
     """Write a predictor as ONNX, completely or not at all.
 
     Raises `DigitsError` if torch cannot export the network, if the file disagrees with the network on the
-    images `probe` (N, 28, 28), or if it cannot be written. The name of the recipe, the checksum of the digits
-    and the number of held-out images become metadata of the file.
+    images `probe` (N, 28, 28), or if it cannot be written. The name of the recipe, the checksum of the
+    digits, their number, that of held-out images and the rows to evaluate the model on become metadata.
     """
     predictor = predictor.eval()
     images = torch.from_numpy(probe)
@@ -58,7 +61,9 @@ def export_onnx(
     proto = write_graph(predictor) if can_be_written(predictor.network) else _by_torch(predictor, images)
     metadata = {"format": str(FORMAT), "recipe": name, "version": __version__}
     if trained_on is not None:
-        metadata |= {"trained_on": trained_on, "held_out": str(held_out)}
+        metadata |= {"trained_on": trained_on, "images": str(image_count), "held_out": str(held_out)}
+    if evaluation_rows is not None and len(evaluation_rows):
+        metadata["evaluation_rows"] = pack_rows(evaluation_rows)
     onnx.helper.set_model_props(proto, metadata)
     write_checked(proto, {"images": probe}, expected, target)
 

@@ -36,6 +36,7 @@ from digit_recognizer.recipes.schema import (
     Stopping,
     Teacher,
 )
+from digit_recognizer.recipes.suggestions import did_you_mean, did_you_mean_key
 
 MAX_EPOCHS = 100_000
 MAX_MEMBERS = 1_000
@@ -222,9 +223,9 @@ def as_recipe(recipe: Recipe | str | Path) -> Recipe:
 def recipe_text(name: str) -> str:
     """Return the TOML file of a packaged recipe; raises `DigitsError` if there is none of that name."""
     if name not in recipe_names():
-        raise DigitsError(
-            f"there is no recipe {name!r}: expected one of {', '.join(recipe_names())}, or a .toml file"
-        )
+        names = recipe_names()
+        expected = f"expected one of {', '.join(names)}, or a .toml file"
+        raise DigitsError(f"there is no recipe {name!r}: {expected}{did_you_mean(name, names)}")
     return (_packaged() / f"{name}.toml").read_text("utf-8")
 
 
@@ -318,7 +319,7 @@ def _explain(problem: dict[str, Any]) -> str:
     if key and place[0] == "networks":
         return f"networks: expected a list whose entries are {NETWORK_FORM}"
     if kind == "unexpected_keyword_argument":
-        return f"there is no key {key!r}"
+        return f"there is no key {key!r}{did_you_mean_key(key, Recipe)}"
     if kind == "union_tag_invalid":
         return f"{key}.name: expected {problem['ctx']['expected_tags']}, got {problem['ctx']['tag']!r}"
     message: str = problem["msg"].removeprefix("Value error, ")

@@ -11,12 +11,14 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from digit_recognizer.digits import CLASSES, SIDE, Predictions, check_images
-from digit_recognizer.errors import DigitsError, first_line
+from digit_recognizer.errors import DigitsError
 from digit_recognizer.reading import Reading, SingleDigit
 from digit_recognizer.recognition.line_reader import LineReader
 from digit_recognizer.recognition.session import run_in_batches, start_session
 from digit_recognizer.runs.environment import read_environment
 from digit_recognizer.runs.run_folder import MODEL, check_finished, check_format
+from digit_recognizer.runs.split import Rows, unpack_rows
+from digit_recognizer.sources import kind_of_file
 
 if TYPE_CHECKING:
     from digit_recognizer.imaging import Picture
@@ -61,9 +63,23 @@ class Recognizer:
         return checksum
 
     @property
+    def images(self) -> int:
+        """The number of these digits; 0 if the file does not say."""
+        return int(self._session.get_modelmeta().custom_metadata_map.get("images", 0))
+
+    @property
     def held_out(self) -> int:
         """The number of these digits that were held out of training."""
         return int(self._session.get_modelmeta().custom_metadata_map.get("held_out", 0))
+
+    @property
+    def evaluation_rows(self) -> Rows | None:
+        """The rows of these digits to evaluate the model on, int64 (M,); None if the file does not say."""
+        packed = self._session.get_modelmeta().custom_metadata_map.get("evaluation_rows")
+        try:
+            return None if packed is None else unpack_rows(packed)
+        except ValueError as error:
+            raise DigitsError(f"{self.path} is damaged: its evaluation_rows: {error}") from error
 
     def read(self, picture: Picture, *, page: int = 1) -> Reading:
         """Read all numbers in a picture.
@@ -159,7 +175,8 @@ def _open_session(path: Path) -> onnxruntime.InferenceSession:
     try:
         session = start_session(path)
     except Exception as error:  # ONNX Runtime's exceptions have no other common base class
-        raise DigitsError(f"{path} is damaged or not an ONNX model: {first_line(error)}") from error
+        kind = kind_of_file(path) or "damaged or not an ONNX model"
+        raise DigitsError(f"{path} is {kind}; expected a run folder, or the {MODEL} in one") from error
     _check_metadata(session, path)
     _check_signature(session, path)
     return session
@@ -171,9 +188,9 @@ def _check_metadata(session: onnxruntime.InferenceSession, path: Path) -> None:
     if "format" not in metadata:
         raise DigitsError(f"{path} is not a model of digit-recognizer: its metadata have no format")
     check_format(metadata["format"], path)
-    held_out = metadata.get("held_out", "0")
-    if not held_out.isdecimal():
-        raise DigitsError(f"{path} is damaged: it held out {held_out!r} images; expected a number")
+    for name in ("images", "held_out"):
+        if not metadata.get(name, "0").isdecimal():
+            raise DigitsError(f"{path} is damaged: expected a number for {name}, got {metadata[name]!r}")
 
 
 def _check_signature(session: onnxruntime.InferenceSession, path: Path) -> None:

@@ -24,10 +24,11 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A sentence in place of something that cannot be shown."""
+    """A sentence in place of something that cannot be shown, or a warning."""
 
     title: str
     text: str
+    wide: bool = False  # as wide as the page, otherwise half of it
 
 
 @dataclass(frozen=True, slots=True)

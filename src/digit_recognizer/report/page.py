@@ -25,7 +25,7 @@ from digit_recognizer.files import replacing, write_json, write_text
 from digit_recognizer.report import sections
 from digit_recognizer.report.blocks import ConfusionTable, Picture, Section
 from digit_recognizer.report.figures import mosaic
-from digit_recognizer.report.rendering import Rendered, Renderer, render
+from digit_recognizer.report.rendering import OnFigure, Rendered, Renderer, render
 from digit_recognizer.report.sections import Choice
 from digit_recognizer.report.subject import Subject, evaluate_run
 from digit_recognizer.runs import run_folder
@@ -49,6 +49,7 @@ def write_report(
     out: str | Path | None = None,
     choice: Choice | None = None,
     on_section: OnSection | None = None,
+    on_figure: OnFigure | None = None,
 ) -> Path:
     """Write a page about a run: its result, data, network, training, mistakes, and inside the network.
 
@@ -71,6 +72,8 @@ def write_report(
         Which filters and which image to show.
     on_section
         Called with the name of each section before it is made.
+    on_figure
+        Called after a figure is rendered, with the number of those that are, and of all.
 
     Returns
     -------
@@ -107,7 +110,7 @@ def write_report(
             for picture in _pictures(chapters[-1:]):
                 renderer.add(picture.draw)
         tell("figures and page")
-        page = _write_page(folder, _title(subject), chapters, renderer.finish())
+        page = _write_page(folder, _title(subject), chapters, renderer.finish(on_figure))
     if subject.evaluation is not None and out is None:
         _add_to_metrics(subject)
     return page
@@ -119,13 +122,22 @@ def write_comparison(
     *,
     source: str = "the digits given",
     out: str | Path,
+    on_section: OnSection | None = None,
+    on_figure: OnFigure | None = None,
 ) -> Path:
     """Write a page that compares runs; parameters, result and errors are those of `write_report`."""
+    tell = on_section or (lambda _name: None)
     if not 2 <= len(runs) <= MAX_RUNS:
         raise DigitsError(f"expected 2 to {MAX_RUNS} runs to compare, got {len(runs)}")
     folder = _check_out(Path(out))
+    tell("predictions")
     chapters = sections.compare([read_run(run) for run in runs], digits, source)
-    rendered = [render(picture.draw) for picture in _pictures(chapters)]
+    tell("figures and page")
+    pictures, rendered = _pictures(chapters), []
+    for picture in pictures:
+        rendered.append(render(picture.draw))
+        if on_figure is not None:
+            on_figure(len(rendered), len(pictures))
     return _write_page(folder, f"{len(runs)} runs compared", chapters, rendered)
 
 

@@ -29,6 +29,7 @@ def project(values: NDArray[np.float32], seed: int = 0) -> tuple[NDArray[np.floa
 
     if not np.ptp(values, axis=0).any():  # also for a single image
         return np.zeros((len(values), 2), np.float32), "PCA"
+    values = _with_finite_squares(values)
     components = min(PCA_COMPONENTS, *values.shape)
     reduced = PCA(components, svd_solver="randomized", random_state=seed).fit_transform(values)
     if len(values) < MIN_TSNE_IMAGES or components < 2:
@@ -47,3 +48,10 @@ def project(values: NDArray[np.float32], seed: int = 0) -> tuple[NDArray[np.floa
     with threadpool_limits(1, "openmp"):  # the figures are drawn meanwhile: more threads would only wait
         points = method.fit_transform(reduced)
     return points.astype(np.float32), "t-SNE"
+
+
+def _with_finite_squares(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scale down values so large, in a network that diverged, that the sum of their squares overflows."""
+    limit = np.sqrt(np.finfo(np.float32).max / values.size)
+    largest = np.abs(np.nan_to_num(values)).max()
+    return values if largest < limit else np.nan_to_num(values) / largest

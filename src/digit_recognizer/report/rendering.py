@@ -25,6 +25,7 @@ from digit_recognizer.report.figures import as_png, as_svg
 HELPER = ("-P", "-c", "from digit_recognizer.report.rendering import run_helper; run_helper()")
 
 Draw = Callable[[], Figure]
+OnFigure = Callable[[int, int], None]  # takes how many figures are rendered, and how many there are
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ class Renderer:
         self._waiting: SimpleQueue[tuple[int, Draw] | None] = SimpleQueue()
         self._rendered: dict[int, Rendered] = {}
         self._added = 0
+        self._on_figure: OnFigure | None = None
         self._helper: subprocess.Popen[bytes] | None = None
         if sys.executable and (processors or usable_processors()) > 1:
             pipe = subprocess.PIPE
@@ -84,8 +86,9 @@ class Renderer:
         self._waiting.put((self._added, draw))
         self._added += 1
 
-    def finish(self) -> list[Rendered]:
-        """Return all figures in the order in which they were added."""
+    def finish(self, on_figure: OnFigure | None = None) -> list[Rendered]:
+        """Return all figures in the order in which they were added; `on_figure` is called after each."""
+        self._on_figure = on_figure
         self._render_waiting()
         self._waiting.put(None)
         self._thread.join()
@@ -98,6 +101,8 @@ class Renderer:
                 task = self._waiting.get_nowait()
                 if task is not None:
                     self._rendered[task[0]] = render(task[1])
+                    if self._on_figure is not None:
+                        self._on_figure(len(self._rendered), self._added)
 
     def _feed_helper(self) -> None:
         """Send the helper one figure after the other; put a figure back if the helper fails."""

@@ -8,7 +8,14 @@ from typing import Any
 
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.files import write_json
-from digit_recognizer.runs.run_folder import ENVIRONMENT, FORMAT, check_format, check_is_run, read_json
+from digit_recognizer.runs.run_folder import (
+    ENVIRONMENT,
+    FOLDS,
+    FORMAT,
+    check_format,
+    check_is_run,
+    read_json,
+)
 
 CHECKSUMS = ("source", "sha256", "held_out_sha256")  # strings that every run has in `data`
 
@@ -140,3 +147,21 @@ def read_environment(folder: Path) -> Environment:
         arithmetic=value.get("arithmetic"),
         corrections=value.get("corrections"),
     )
+
+
+def record_source(folder: Path, source: str) -> None:
+    """Write the present place of the digits of a run, or of a cross-validation and its runs.
+
+    Raises
+    ------
+    DigitsError
+        A file is damaged or cannot be written.
+    """
+    for path in (folder / FOLDS, folder / ENVIRONMENT, *sorted(folder.glob(f"fold-*/{ENVIRONMENT}"))):
+        if not path.exists():
+            continue
+        value = read_json(path)
+        inner = value if path.name == FOLDS else value["data"]
+        if inner["source"] != source:
+            inner["source"] = source
+            write_json(path, value)

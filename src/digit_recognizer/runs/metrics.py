@@ -66,6 +66,8 @@ class Metrics:
         In cross-validation, on the fold; otherwise None.
     corrections
         What corrections gained and cost; None without corrections.
+    warning
+        A sentence, if the model is no better than always answering the most frequent digit; otherwise None.
     """
 
     members: int
@@ -77,6 +79,7 @@ class Metrics:
     validation: Score | None
     fold: Score | None = None
     corrections: dict[str, Any] | None = None
+    warning: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the content of ``metrics.json``."""
@@ -91,6 +94,7 @@ class Metrics:
         }
         value |= {} if self.fold is None else {"fold": self.fold.as_json()}
         value |= {} if self.corrections is None else {"corrections": self.corrections}
+        value |= {} if self.warning is None else {"warning": self.warning}
         return value
 
     def write(self, folder: Path) -> None:
@@ -114,6 +118,7 @@ def read_metrics(folder: Path) -> Metrics:
         validation=_score(value.get("validation"), path),
         fold=_score(value.get("fold"), path),
         corrections=value.get("corrections"),
+        warning=None if value.get("warning") is None else str(value["warning"]),
     )
 
 

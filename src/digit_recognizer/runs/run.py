@@ -23,6 +23,7 @@ from digit_recognizer.runs.run_folder import (
     MODEL,
     RECIPE,
     check_finished,
+    check_free,
 )
 from digit_recognizer.runs.split import DataSplit
 
@@ -82,18 +83,6 @@ def read_run(folder: str | Path) -> Run:
     if not history:
         raise DigitsError(f"{path / HISTORY} is damaged: it has no epochs")
     return Run(path, recipe, environment, metrics, history)
-
-
-def check_free(folder: Path) -> None:
-    """Raise `DigitsError` unless a run folder may be created here: nothing exists, or an empty folder."""
-    if not folder.name:
-        raise DigitsError(f"{str(folder)!r} cannot be a run folder: name a new one, such as runs/mine")
-    try:
-        taken = folder.exists() and not (folder.is_dir() and not any(folder.iterdir()))
-    except OSError as error:
-        raise DigitsError(f"cannot write the run folder {folder}: {error.strerror or error}") from error
-    if taken:
-        raise DigitsError(f"{folder} already exists: choose another folder, or resume with --resume {folder}")
 
 
 def create_run(

@@ -58,6 +58,18 @@ def check_finished(folder: Path) -> None:
         raise DigitsError(f"{folder} is not finished: resume it with 'digits train --resume {folder}'")
 
 
+def check_free(folder: Path) -> None:
+    """Raise `DigitsError` unless a run folder may be created here: nothing exists, or an empty folder."""
+    if not folder.name:
+        raise DigitsError(f"{str(folder)!r} cannot be a run folder: name a new one, such as runs/mine")
+    try:
+        taken = folder.exists() and not (folder.is_dir() and not any(folder.iterdir()))
+    except OSError as error:
+        raise DigitsError(f"cannot write the run folder {folder}: {error.strerror or error}") from error
+    if taken:
+        raise DigitsError(f"{folder} already exists: choose another folder, or resume with --resume {folder}")
+
+
 def is_finished(folder: Path) -> bool:
     """Return whether a run was trained to its end: whether its last file is there."""
     return (folder / METRICS).exists()

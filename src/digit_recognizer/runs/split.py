@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from digit_recognizer.runs.environment import DataDescription, Environment
 from digit_recognizer.runs.run_folder import FOLD, VALIDATION
 
 Rows = NDArray[np.int64]
+MAX_MASK_BYTES = 1 << 24  # of `pack_rows`, a bit for each image: more than any set of digits has
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,8 +68,31 @@ def held_out_rows(folder: Path, environment: Environment, digits: Digits) -> Row
     """
     if environment.data.sha256 != digits.sha256():
         return None
-    split = read_split(folder, environment, len(digits))
+    return evaluation_rows(read_split(folder, environment, len(digits)))
+
+
+def evaluation_rows(split: DataSplit) -> Rows:
+    """Return the rows to evaluate the finished run on: the fold's, otherwise those of validation."""
     return split.validation if split.fold is None else split.fold
+
+
+def pack_rows(rows: Rows) -> str:
+    """Return row numbers as text for the metadata of a model: a bit for each image, compressed."""
+    mask = np.zeros(int(rows.max(initial=-1)) + 1, bool)
+    mask[rows] = True
+    return base64.b64encode(zlib.compress(np.packbits(mask).tobytes(), 9)).decode("ascii")
+
+
+def unpack_rows(text: str) -> Rows:
+    """Return the rows that `pack_rows` packed, sorted; raise `ValueError` if the text is damaged."""
+    unpacker = zlib.decompressobj()
+    try:
+        packed = unpacker.decompress(base64.b64decode(text, validate=True), MAX_MASK_BYTES)
+    except zlib.error as error:
+        raise ValueError(str(error)) from error
+    if not unpacker.eof:
+        raise ValueError("incomplete or too long")
+    return np.flatnonzero(np.unpackbits(np.frombuffer(packed, np.uint8))).astype(np.int64)
 
 
 def describe_data(digits: Digits, split: DataSplit, source: str) -> DataDescription:

@@ -7,9 +7,11 @@ recipe on other digits, or by cross-validation with another seed.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Generator, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from math import isfinite
 from pathlib import Path
 from threading import Event
 
@@ -21,23 +23,25 @@ from torch import nn
 
 from digit_recognizer.digits import Digits, Samples
 from digit_recognizer.errors import DigitsError
+from digit_recognizer.evaluation import BaselineComparison, compare_with_baseline
 from digit_recognizer.files import make_directory
+from digit_recognizer.formatting import count, percent
 from digit_recognizer.recipes import Recipe, as_recipe
 from digit_recognizer.runs.history import EpochRecord
 from digit_recognizer.runs.run import lock_folder
 from digit_recognizer.runs.run_folder import holds_training
 from digit_recognizer.runs.split import DataSplit
-from digit_recognizer.search.space import BATCH_SIZE, Range, Value, apply, check_ranges, default_ranges
+from digit_recognizer.search.space import Range, Value, apply, check_ranges, default_ranges
 from digit_recognizer.search.study import Study, named_errors, open_study
 from digit_recognizer.training.data import prepare_data
 from digit_recognizer.training.device import choose_device, keep_freed_memory, limit_threads, with_precision
 from digit_recognizer.training.distillation import load_teacher
 from digit_recognizer.training.finetune import select_corrections
 from digit_recognizer.training.fit import DivergedError, OnStep, fit
-from digit_recognizer.training.splits import check_batch_size, choose_split
+from digit_recognizer.training.splits import choose_split, note_split
 from digit_recognizer.training.state import new_state
 
-MIN_BATCH = 2  # images that every network accepts in training
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,7 @@ class Trial:
     errors: int | None  # on the validation images after the last epoch; None: it diverged or was pruned
     epochs: int  # that it was trained for
     is_best: bool  # whether no trial before had as few errors
+    learned: bool | None = None  # whether it is better than always answering the same; None: unknown
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,15 +79,17 @@ def choose_ranges(
     """Return the ranges to search: those asked for, or the default ones without the fixed keys.
 
     Raises `DigitsError` if there are no validation images, if there is nothing to search, if a setting cannot
-    be searched, if a batch is larger than the number of training images, or if the digits cannot be trained
-    on.
+    be searched, if a range of batches ends above the number of training images, or if the digits cannot be
+    trained on.
     """
     images = len(_choose_split(digits, recipe, seed).training)
-    chosen = default_ranges(recipe, fixed, images) if ranges is None else list(ranges)
+    if ranges is None:
+        # a larger batch holds all images, too
+        fitting = replace(recipe, batch_size=min(recipe.batch_size, images))
+        ranges = default_ranges(fitting, fixed, images)
+    chosen = list(ranges)
     if not chosen:
         raise DigitsError(f"{recipe.name} has no settings to search: name some, such as batch_size=64..512")
-    if ranges is None or all(each.key != BATCH_SIZE for each in chosen):
-        check_batch_size(images, recipe)
     return check_ranges(recipe, chosen, fixed, images)
 
 
@@ -113,6 +120,7 @@ def tune(
     _check_folder(target)
     experiment = _prepare(digits, loaded, seed, device)  # refuses before anything is written
     make_directory(target)
+    note_split(digits, experiment.split, loaded)
     with ExitStack() as stack:
         lock = lock_folder(target, "searching")
         stack.callback(lock.release)
@@ -127,9 +135,10 @@ def _choose_split(digits: Digits, recipe: Recipe, seed: int) -> DataSplit:
         raise DigitsError(
             f"{recipe.name} holds out no images to evaluate trials on: add --set split.validation=0.1"
         )
-    small = replace(recipe, batch_size=MIN_BATCH)  # `choose_ranges` checks the batch size
-    split = choose_split(digits, small, seed)
-    if not len(split.validation):  # the split is that of the teacher, or of the run to fine-tune
+    split = choose_split(digits, recipe, seed)
+    if not len(split.validation):
+        if recipe.teacher is None and not recipe.start:
+            raise DigitsError("each digit has only one image, so none is held out to evaluate trials on")
         run = recipe.start if recipe.teacher is None else f"the teacher {recipe.teacher.run}"
         raise DigitsError(f"{run} held out no images to evaluate trials on")
     return split
@@ -180,7 +189,34 @@ def _run_trials(
         study.end_trial(trial, errors, state)
         if is_best:
             study.write_best()
-        yield Trial(study.completed, values, errors, len(history), is_best)
+        compared = None if errors is None else _compare(errors, experiment)
+        learned = compared.is_better if compared is not None and compared.is_decidable else None
+        yield Trial(study.completed, values, errors, len(history), is_best, learned)
+    if isfinite(study.fewest_errors):
+        _warn_of_failure(_compare(int(study.fewest_errors), experiment))
+
+
+def _compare(errors: int, experiment: _Experiment) -> BaselineComparison:
+    assert experiment.digits.labels is not None
+    return compare_with_baseline(errors, experiment.digits.labels[experiment.split.validation])
+
+
+def _warn_of_failure(best: BaselineComparison) -> None:
+    """Log a sentence if even the best trial learned nothing, or if too few images tell trials apart."""
+    images = count(best.images, "validation image")
+    if not best.is_decidable:
+        logger.warning(
+            "%s cannot tell good settings from bad ones; --set split.validation=0.5 holds out more", images
+        )
+    elif not best.is_better:
+        logger.warning(
+            "even the best trial learned nothing measurable: it reads %s of %s correctly, always answering "
+            "%d gives %s; search other ranges, such as a lower learning rate, or train for more epochs",
+            percent(best.accuracy),
+            images,
+            best.digit,
+            percent(best.baseline),
+        )
 
 
 def _train(

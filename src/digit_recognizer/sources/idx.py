@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 from math import prod
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,60 +18,61 @@ from numpy.typing import NDArray
 
 from digit_recognizer.digits import SIDE, Digits
 from digit_recognizer.errors import DigitsError
-from digit_recognizer.sources.common import Part, make_digits
-from digit_recognizer.sources.streams import open_unpacked
+from digit_recognizer.sources.common import Part, is_transposed, make_digits, part_of
+from digit_recognizer.sources.folders import File, Folder
+from digit_recognizer.sources.unreadable import HEAD_BYTES, kind_of_bytes
 
 MAX_DIMENSIONS = 3  # images, rows, columns
 DTYPES: dict[int, np.dtype[Any]] = {0x08: np.dtype("u1"), 0x0C: np.dtype(">i4")}  # >i4: QMNIST's labels
 KNOWN_TYPE_CODES = range(0x08, 0x0F)  # all that the format defines
-FILE_NAME = re.compile(r"(.*)(images|labels)([-.])idx[123]-(?:ubyte|int)(\.gz)?", re.IGNORECASE)
-PREFIXES = {"train": r"(?:.*-)?train-", "test": r"(?:.*-)?(?:t10k|test)-"}
-EMNIST_PREFIX = "emnist"
+COPY = r"(?: ?\(\d+\))?"  # browsers number repeated downloads: train-images-idx3-ubyte (1).gz
+FILE_NAME = re.compile(
+    rf"(.*)(images|labels)([-_.])idx[123]?(?:[-_.](?:ubyte|int))?{COPY}(\.gz|\.bz2|\.xz)?{COPY}",
+    re.IGNORECASE,
+)
 
 
-def is_idx(path: Path) -> bool:
+def is_idx(file: File, head: bytes) -> bool:
     """Return whether a file is IDX by its name or by its first four unpacked bytes."""
-    if FILE_NAME.fullmatch(path.name):
+    if FILE_NAME.fullmatch(file.name):
         return True
-    with open_unpacked(path) as stream:
-        magic = stream.read(4)
-    return len(magic) == 4 and magic[:2] == b"\0\0" and magic[2] in KNOWN_TYPE_CODES and magic[3] > 0
+    return len(head) >= 4 and head[:2] == b"\0\0" and head[2] in KNOWN_TYPE_CODES and head[3] > 0
 
 
-def has_idx(folder: Path, part: Part) -> bool:
+def has_idx(folder: Folder, part: Part) -> bool:
     """Return whether a folder contains the images of a part as IDX."""
-    return bool(_image_files(folder, part))
+    return bool(image_files(folder, part))
 
 
-def load_file(path: Path) -> Digits:
+def load_file(file: File) -> Digits:
     """Load the pair that a file of images or of labels belongs to; images may have no labels."""
-    match = FILE_NAME.fullmatch(path.name)
+    match = FILE_NAME.fullmatch(file.name)
     if match is None:
         raise DigitsError(
-            f"{path} is an IDX file, but its name does not say of what: rename it as in "
+            f"{file} is an IDX file, but its name does not say of what: rename it as in "
             "train-images-idx3-ubyte or train-labels-idx1-ubyte, so that the other file of the pair is found"
         )
     if match[2].lower() == "images":
-        return load_pair(path, _other_file(path, match, "labels"))
-    images = _other_file(path, match, "images")
+        return load_pair(file, _other_file(file, match, "labels"))
+    images = _other_file(file, match, "images")
     if images is None:
-        raise DigitsError(f"{path}: expected the file of the images in the same folder")
-    return load_pair(images, path)
+        raise DigitsError(f"{file}: expected the file of the images in the same folder")
+    return load_pair(images, file)
 
 
-def load_folder(folder: Path, part: Part) -> Digits:
+def load_folder(folder: Folder, part: Part) -> Digits:
     """Load a part from a folder: train-images…, or t10k-images… or test-images…, and their labels."""
-    found = _image_files(folder, part)
+    found = image_files(folder, part)
     if not found:
         expected = "train-images" if part == "train" else "t10k-images"
         raise DigitsError(f"{folder}: expected a file {expected}-idx3-ubyte, plain or .gz")
-    if len({_match(path)[1] for path in found}) > 1:
-        names = ", ".join(sorted(path.name for path in found))
+    if len({_match(file)[1] for file in found}) > 1:
+        names = ", ".join(sorted(file.name for file in found))
         raise DigitsError(f"{folder} contains several sets of images ({names}): name the file to load")
     return load_file(found[0])
 
 
-def load_pair(images_path: Path, labels_path: Path | None) -> Digits:
+def load_pair(images_path: File, labels_path: File | None) -> Digits:
     """Load a file of images and its file of labels, if there is one; plain or gzip."""
     images = _read_images(images_path)
     if labels_path is None:
@@ -86,10 +86,13 @@ def load_pair(images_path: Path, labels_path: Path | None) -> Digits:
     return make_digits(str(labels_path), images, labels)
 
 
-def read_idx(path: Path) -> NDArray[Any]:
+def read_idx(path: File) -> NDArray[Any]:
     """Return the array of an IDX file, plain or gzip: uint8 or big-endian int32, of any shape."""
-    with open_unpacked(path) as stream:
+    with path.open_unpacked() as stream:
         content = stream.read()
+    known = kind_of_bytes("", content[:HEAD_BYTES])
+    if known:
+        raise DigitsError(f"{path} is {known[0]}: {known[1]}")
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in DTYPES or not content[3]:
         raise DigitsError(
             f"{path} is not an IDX file of bytes or 32-bit integers: "
@@ -111,19 +114,19 @@ def read_idx(path: Path) -> NDArray[Any]:
     return array
 
 
-def _read_images(path: Path) -> NDArray[np.uint8]:
+def _read_images(path: File) -> NDArray[np.uint8]:
     images = read_idx(path)
     if images.dtype != np.uint8 or images.shape[1:] != (SIDE, SIDE):
         raise DigitsError(
             f"{path}: expected images of unsigned bytes, (N, {SIDE}, {SIDE}), "
             f"found {images.dtype.name} {images.shape}"
         )
-    if path.name.lower().startswith(EMNIST_PREFIX):
+    if is_transposed(path.name):
         images = images.transpose(0, 2, 1)  # stored column by column
     return images.copy(order="C")  # writable, unlike a view of the file's bytes
 
 
-def _read_labels(path: Path) -> NDArray[np.int64]:
+def _read_labels(path: File) -> NDArray[np.int64]:
     labels = read_idx(path)
     if labels.ndim > 2 or not prod(labels.shape[1:]):
         raise DigitsError(f"{path}: expected labels of shape (N,) or (N, 8), found {labels.shape}")
@@ -131,34 +134,37 @@ def _read_labels(path: Path) -> NDArray[np.int64]:
     return classes.astype(np.int64)
 
 
-def _image_files(folder: Path, part: Part) -> list[Path]:
+def image_files(folder: Folder, part: Part) -> list[File]:
     """Return the files in a folder with the images of a part, plain ones first."""
-    pattern = re.compile(PREFIXES[part] + r"images[-.]idx3-ubyte(?:\.gz)?", re.IGNORECASE)
-    found = [path for path in _files_in(folder) if pattern.fullmatch(path.name)]
-    return sorted(found, key=lambda path: (path.suffix == ".gz", path.name))
+    found = [
+        name
+        for name in folder.files()
+        if (match := FILE_NAME.fullmatch(name)) and match[2].lower() == "images" and part_of(name) == part
+    ]
+    return [
+        folder.file(name) for name in sorted(found, key=lambda name: (name.lower().endswith(".gz"), name))
+    ]
 
 
-def _other_file(path: Path, match: re.Match[str], kind: str) -> Path | None:
+def _other_file(file: File, match: re.Match[str], kind: str) -> File | None:
     """Return the other file of a pair; if there are several, the one whose name is spelt most alike."""
-    prefix, _, separator, gz = match.groups()
+    prefix, _, separator, packed = match.groups()
+    folders = [file.folder]
+    parent = file.folder.parent()
+    if parent is not None and FILE_NAME.fullmatch(file.folder.name):  # as in Kaggle's mnist-dataset
+        folders += [parent.folder(name) for name in parent.folders() if FILE_NAME.fullmatch(name)]
     candidates = [
-        (other_match[3] != separator, other_match[4] != gz, other)
-        for other in _files_in(path.parent)
-        if (other_match := FILE_NAME.fullmatch(other.name))
+        (at, other_match[3] != separator, other_match[4] != packed, name)
+        for at, folder in enumerate(folders)
+        for name in folder.files()
+        if (other_match := FILE_NAME.fullmatch(name))
         and other_match[1] == prefix
         and other_match[2].lower() == kind
     ]
-    return min(candidates)[2] if candidates else None
+    return folders[min(candidates)[0]].file(min(candidates)[3]) if candidates else None
 
 
-def _match(path: Path) -> re.Match[str]:
-    match = FILE_NAME.fullmatch(path.name)
-    assert match, path
+def _match(file: File) -> re.Match[str]:
+    match = FILE_NAME.fullmatch(file.name)
+    assert match, file
     return match
-
-
-def _files_in(folder: Path) -> list[Path]:
-    try:
-        return sorted(path for path in folder.iterdir() if path.is_file())
-    except OSError as error:
-        raise DigitsError(f"cannot read {folder}: {error.strerror or error}") from error

@@ -1,13 +1,15 @@
-"""The files of the Kaggle competition "Digit Recognizer": its archive in, submission.csv out.
+"""The files of Kaggle's competitions: where their tables are, and the submission.
 
-https://www.kaggle.com/competitions/digit-recognizer/data describes them.
+https://www.kaggle.com/competitions/digit-recognizer/data describes those of "Digit Recognizer".
 """
 
 from __future__ import annotations
 
-from functools import partial
-from pathlib import Path, PurePosixPath
-from zipfile import ZipFile
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,63 +17,110 @@ from numpy.typing import NDArray
 from digit_recognizer.digits import CLASSES, PIXELS, Digits, Predictions
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.files import replacing, write_text
-from digit_recognizer.sources.common import Part
-from digit_recognizer.sources.kaggle_csv import LABEL, PIXEL_COLUMNS, CsvTable, first_names, read_csv
-from digit_recognizer.sources.streams import (
-    member_names,
-    member_path,
-    open_member,
-    open_raw,
-    open_unpacked,
-    open_zip,
-)
+from digit_recognizer.sources.columns import LABEL, PIXEL_COLUMNS
+from digit_recognizer.sources.common import Loaded, Part, part_of
+from digit_recognizer.sources.csv_text import is_wide_table
+from digit_recognizer.sources.folders import File, Folder
 
 ARCHIVE = "digit-recognizer.zip"  # the name of Kaggle's download
+TABLE_SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".csv.bz2", ".csv.xz", ".csv.zip")
+SAMPLE_WORDS = ("sample", "submission")  # in the names of files that are no digits
 
 
-def load_archive(archive: ZipFile, part: Part) -> Digits:
-    """Load one part of the competition's archive, or the only CSV of any zip archive."""
-    tables = [name for name in member_names(archive) if PurePosixPath(name).suffix.lower() == ".csv"]
-    wanted = [name for name in tables if PurePosixPath(name).name.lower() == f"{part}.csv"]
-    found = wanted[:1] or (tables if len(tables) == 1 else [])
-    if not found:
-        contents = first_names(tables) if tables else "no CSV"
-        raise DigitsError(f"{archive.filename}: expected a member {part}.csv, found {contents}")
-    return read_csv(CsvTable(member_path(archive, found[0]), partial(open_member, archive, found[0])), part)
+@dataclass(frozen=True, slots=True)
+class SubmissionForm:
+    """The columns and ids of a submission.
+
+    Attributes
+    ----------
+    columns
+        The names of the two columns.
+    ids
+        A text for each image; None for 1 to N.
+    """
+
+    columns: tuple[str, str] = ("ImageId", "Label")
+    ids: tuple[str, ...] | None = None
 
 
-def load_csv_file(path: Path, part: Part) -> Digits:
-    """Load a CSV file, plain or gzip, which is either part."""
-    return read_csv(CsvTable(str(path), partial(open_unpacked, path)), part)
+DEFAULT_FORM = SubmissionForm()
 
 
-def load_folder(folder: Path, part: Part) -> Digits:
-    """Load one part from a folder with the CSV files, plain or compressed, or with the archive."""
-    found = find_table(folder, part)
-    if found is None:
-        raise DigitsError(f"{folder}: expected {part}.csv, {part}.csv.gz, {part}.csv.zip or {ARCHIVE}")
-    if found.suffix != ".zip":
-        return load_csv_file(found, part)
-    with open_raw(found) as file, open_zip(file) as archive:
-        return load_archive(archive, part)
+def find_table(folder: Folder, part: Part) -> File | None:
+    """Return the file in a folder that contains a part as a table; None without one.
+
+    It has the competition's name, or is the only one that names the part and has enough columns.
+    """
+    files = folder.files()
+    for name in (*exact_names(part), ARCHIVE):
+        if name in files:
+            return folder.file(name)
+    named = [
+        folder.file(name)
+        for name in files
+        if name.lower().endswith(TABLE_SUFFIXES) and part_of(name) == part and not _is_sample(name)
+    ]
+    wide = [file for file in named if file.name.lower().endswith(".zip") or is_wide_table(file)]
+    if len(wide) > 1:
+        names = ", ".join(file.name for file in wide)
+        raise DigitsError(
+            f"{folder} contains several tables of the {part} part ({names}): name the file to load"
+        )
+    return wide[0] if wide else None
 
 
-def find_table(folder: Path, part: Part) -> Path | None:
-    """Return the file in a folder that contains a part in the competition's format; None without one."""
-    names = (f"{part}.csv", f"{part}.csv.gz", f"{part}.csv.zip", ARCHIVE)
-    return next((folder / name for name in names if (folder / name).is_file()), None)
+def exact_names(part: Part) -> tuple[str, ...]:
+    """Return the competition's names of a part."""
+    return (f"{part}.csv", f"{part}.csv.gz", f"{part}.csv.zip")
 
 
-def is_csv(path: Path) -> bool:
-    """Return whether a file is a CSV by its name, or by the start of the competition's header."""
-    if path.name.lower().removesuffix(".gz").endswith(".csv"):
-        return True
-    with open_unpacked(path) as stream:
-        return b"pixel0" in stream.read(64)
+def find_only_table(folder: Folder) -> File | None:
+    """Return the only wide table in a folder, whatever its name."""
+    names = [
+        name for name in folder.files() if name.lower().endswith(TABLE_SUFFIXES) and not _is_sample(name)
+    ]
+    if len(names) == 1:
+        return folder.file(names[0])
+    wide = [folder.file(name) for name in names if is_wide_table(folder.file(name))]
+    if len(wide) > 1:
+        names = [file.name for file in wide]
+        raise DigitsError(f"{folder} contains several tables ({', '.join(names)}): name the file to load")
+    return wide[0] if wide else None
 
 
-def write_submission(labels: NDArray[np.int64], target: Path) -> None:
-    """Write predicted labels as the submission.csv that the competition scores.
+def submission_form(loaded: Loaded, folder: Folder | None) -> SubmissionForm:
+    """Return the form of a submission for a test part: of its sample_submission.csv, and of its ids."""
+    sample = None if folder is None else _read_sample(folder)
+    columns, sample_ids = sample or (DEFAULT_FORM.columns, ())
+    if sample is None and loaded.id_name:
+        columns = (loaded.id_name, LABEL if loaded.id_name.islower() else LABEL.capitalize())
+    ids = loaded.ids if loaded.id_name or not sample_ids else None
+    if ids is None and len(sample_ids) == len(loaded.digits):
+        ids = sample_ids
+    return SubmissionForm(columns, ids)
+
+
+def _read_sample(folder: Folder) -> tuple[tuple[str, str], tuple[str, ...]] | None:
+    """Return the two columns and the ids of the sample of a submission in a folder."""
+    names = [name for name in folder.files() if _is_sample(name) and name.lower().endswith(".csv")]
+    if len(names) != 1:
+        return None
+    try:
+        with folder.file(names[0]).open_unpacked() as stream:
+            rows = [row for row in csv.reader(io.TextIOWrapper(stream, encoding="utf-8-sig")) if row]
+    except (UnicodeError, csv.Error):
+        return None
+    if not rows or any(len(row) != 2 for row in rows):
+        return None
+    return (rows[0][0], rows[0][1]), tuple(row[0] for row in rows[1:])
+
+
+def _is_sample(name: str) -> bool:
+    return any(word in name.lower() for word in SAMPLE_WORDS)
+
+
+def write_submission(labels: NDArray[np.int64], target: Path, form: SubmissionForm = DEFAULT_FORM) -> None:
+    """Write predicted labels as the submission.csv that a competition scores.
 
     Parameters
     ----------
@@ -79,6 +128,8 @@ def write_submission(labels: NDArray[np.int64], target: Path) -> None:
         Integers, shape (N,), each 0 to 9, in the order of the images of test.csv.
     target
         The file to write: a line ``ImageId,Label``, then ``1,…`` to ``N,…``.
+    form
+        Other columns and ids.
 
     Raises
     ------
@@ -87,8 +138,11 @@ def write_submission(labels: NDArray[np.int64], target: Path) -> None:
     """
     if labels.ndim != 1 or labels.dtype.kind not in "iu" or not np.isin(labels, range(CLASSES)).all():
         raise DigitsError(f"expected labels 0 to 9 of shape (N,), got {labels.dtype} {labels.shape}")
-    rows = (f"{number},{label}" for number, label in enumerate(labels.tolist(), start=1))
-    write_text(target, "\n".join(["ImageId,Label", *rows]) + "\n")
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(form.columns)
+    writer.writerows(zip(_ids(form, len(labels)), labels.tolist(), strict=True))
+    write_text(target, text.getvalue())
 
 
 def write_training_csv(digits: Digits, target: Path) -> None:
@@ -113,7 +167,7 @@ def write_training_csv(digits: Digits, target: Path) -> None:
     write_text(target, "\n".join([",".join((LABEL, *PIXEL_COLUMNS)), *rows]) + "\n")
 
 
-def write_probabilities(predictions: Predictions, target: Path) -> None:
+def write_probabilities(predictions: Predictions, target: Path, form: SubmissionForm = DEFAULT_FORM) -> None:
     """Write the probabilities that a submission was made from as an .npz archive.
 
     Parameters
@@ -122,12 +176,24 @@ def write_probabilities(predictions: Predictions, target: Path) -> None:
         Of N images, in the order of test.csv.
     target
         The file to write: arrays ``image_ids``, int64 (N,), 1 to N, and ``probabilities``, float32 (N, 10).
+    form
+        Other ids; text if they are no integers.
 
     Raises
     ------
     DigitsError
         The file cannot be written.
     """
-    image_ids = np.arange(1, len(predictions) + 1, dtype=np.int64)
+    ids = _ids(form, len(predictions))
+    numeric = all(text.isdecimal() for text in ids)
+    image_ids = np.array([int(text) for text in ids], np.int64) if numeric else np.array(ids, np.str_)
     with replacing(target) as path, path.open("wb") as file:
         np.savez(file, image_ids=image_ids, probabilities=predictions.probabilities)
+
+
+def _ids(form: SubmissionForm, count: int) -> Sequence[str]:
+    if form.ids is None:
+        return [str(number) for number in range(1, count + 1)]
+    if len(form.ids) != count:
+        raise DigitsError(f"expected an id for each of {count} images, got {len(form.ids)}")
+    return form.ids

@@ -1,45 +1,80 @@
-"""Find out which format a source of digits has, and load it."""
+"""Load a source of digits: a word, a file or a folder; find the default source."""
 
 from __future__ import annotations
 
 import os
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass
+from pathlib import Path
 
 from digit_recognizer.digits import Digits
 from digit_recognizer.errors import DigitsError
-from digit_recognizer.sources import idx, kaggle, npz
-from digit_recognizer.sources.common import Part
-from digit_recognizer.sources.streams import GZIP_MAGIC, ZIP_MAGIC, member_names, open_raw, open_zip
+from digit_recognizer.sources import idx, kaggle
+from digit_recognizer.sources.common import Loaded, Options, Part, note, part_of
+from digit_recognizer.sources.csv_text import is_wide_table
+from digit_recognizer.sources.folders import Folder, file_at, folder_at, open_archive
+from digit_recognizer.sources.formats import (
+    BUNDLED,
+    EXPECTED,
+    MNIST,
+    find_digits,
+    find_test_file,
+    load_file,
+    load_folder,
+    plain,
+)
+from digit_recognizer.sources.kaggle import SubmissionForm
+from digit_recognizer.sources.streams import OnProgress
 
-BUNDLED, MNIST = "bundled", "mnist"  # words that name a source; a folder of that name is ./mnist
 SOURCE_VARIABLE = "DIGITS_DATA"  # environment variable: the default source
 DEFAULT_FOLDER = "data"  # the default source if the variable is not set, in the current folder
+HERE = "."  # the default source if the current folder itself contains digits
+LABELS_WANTED = "give images and labels, as in train.csv, a pair of IDX files, or arrays named X and y"
 PARTS: tuple[Part, ...] = ("train", "test")
-ONLY_FILE_SUFFIXES = (".zip", ".npz", ".csv", ".csv.gz")
-EXPECTED = (
-    "the competition's archive, a CSV, IDX files, an .npz archive, a folder of pictures in folders 0 to 9, "
-    f"or one of the words {BUNDLED} and {MNIST}"
-)
 
 
-def load_digits(source: str | Path, part: Part = "train") -> Digits:
+@dataclass(frozen=True, slots=True)
+class TestPart:
+    """The test part of a source, and the form of a submission for it."""
+
+    digits: Digits
+    form: SubmissionForm
+
+    __test__ = False  # the name is no test of pytest's
+
+
+def load_digits(
+    source: str | Path,
+    part: Part = "train",
+    *,
+    skip_bad: bool = False,
+    on_progress: OnProgress | None = None,
+) -> Digits:
     """Load one part of a source of digits.
+
+    What was assumed about the source is logged by the logger ``digit_recognizer.sources``.
 
     Parameters
     ----------
     source
         One of these:
 
-        - the archive of the Kaggle competition, a zip archive with one CSV, a CSV (plain or .gz), or a
-          folder with train.csv and test.csv (plain, .gz, .zip) or with the archive;
-        - one file of an IDX pair (plain or .gz), or the folder of MNIST, QMNIST or EMNIST;
+        - a CSV or another table of text with 784 columns of pixels, plain or packed (.gz, .bz2, .xz);
+        - the archive of the Kaggle competition, or a folder with train.csv and test.csv or with the archive;
+        - one file of an IDX pair (plain or packed), or the folder of MNIST, QMNIST or EMNIST;
         - a folder with a folder of pictures for each class, 0 to 9, optionally below train/ and test/;
-        - an .npz archive with images and labels, or with x_train, y_train, x_test, y_test;
-        - a folder with a single archive or CSV of any name;
+        - an .npz archive, or .npy files, with images and labels, or with x_train, y_train, x_test, y_test;
+        - Parquet files (extra ``parquet``) of pictures and labels;
+        - a zip or tar archive of any of these, or a folder above one of them;
+        - a folder with a single archive or table of any name;
         - the word ``bundled``: scikit-learn's 1,797 digits;
         - the word ``mnist``: MNIST, downloaded.
     part
-        "train" or "test". A single file that has only one part is loaded for either.
+        "train" or "test". A single file that has only one part is loaded for either; but for a file of the
+        training part with the file of the test part beside it, such as train.csv, "test" loads that.
+    skip_bad
+        Whether to skip pictures that cannot be decoded, instead of raising an error.
+    on_progress
+        Called with the fraction that is read, 0 to 1, while a table or pictures are read.
 
     Returns
     -------
@@ -51,17 +86,32 @@ def load_digits(source: str | Path, part: Part = "train") -> Digits:
     DigitsError
         The source does not exist or cannot be read; the message says where and why.
     """
-    if part not in PARTS:
-        raise DigitsError(f"expected the part train or test, got {part!r}")
-    try:
-        digits = _load(source, part)
-    except OSError as error:  # before a file was opened: the name is too long, the folder is not readable
-        raise DigitsError(f"cannot read {source}: {error.strerror or error}") from error
-    if not len(digits):
-        raise DigitsError(f"{source} contains no images")
-    if part == "train" and digits.labels is None:
-        raise DigitsError(f"{source} has no labels, but training needs them")
-    return digits
+    return _load_checked(source, Options(part, skip_bad, on_progress))[0].digits
+
+
+def load_test(
+    source: str | Path, *, skip_bad: bool = False, on_progress: OnProgress | None = None
+) -> TestPart:
+    """Load the test part of a source, and the form of the submission that its competition wants.
+
+    Parameters
+    ----------
+    source, skip_bad, on_progress
+        As in `load_digits`.
+
+    Returns
+    -------
+    TestPart
+        The digits as from ``load_digits(source, "test")``. The columns of the submission are those of the
+        sample_submission.csv beside the test file; the ids are those of the column ``id`` of the test file.
+
+    Raises
+    ------
+    DigitsError
+        The source does not exist or cannot be read; the message says where and why.
+    """
+    loaded, form = _load_checked(source, Options("test", skip_bad, on_progress))
+    return TestPart(loaded.digits, form)
 
 
 def find_source(source: str | Path | None = None) -> str:
@@ -76,7 +126,8 @@ def find_source(source: str | Path | None = None) -> str:
     -------
     str
         `source`; by default the value of the environment variable ``DIGITS_DATA``, then ``data`` if there
-        is a folder of that name with digits, then ``bundled``.
+        is a folder of that name with digits, then the current folder if it contains digits under a
+        usual name, then ``bundled``.
 
     Raises
     ------
@@ -92,87 +143,89 @@ def find_source(source: str | Path | None = None) -> str:
                 f"the environment variable {SOURCE_VARIABLE} is set to {variable}, which does not exist"
             )
         return variable
-    return DEFAULT_FOLDER if _contains_digits(Path(DEFAULT_FOLDER)) else BUNDLED
+    if Path(DEFAULT_FOLDER).is_dir() and _contains_digits(folder_at(Path(DEFAULT_FOLDER))):
+        return DEFAULT_FOLDER
+    return HERE if _contains_named_digits(folder_at(Path(HERE))) else BUNDLED
 
 
 def has_test_csv(source: str | Path) -> bool:
-    """Return whether a source has a test.csv to submit: the competition's archive, or such a folder."""
+    """Return whether a source, or the folder of its train.csv, has a test.csv to submit."""
     path = Path(source)
     if path.is_dir():
-        return kaggle.find_table(path, "test") is not None
+        folder = find_digits(folder_at(path), Options("test"))
+        return folder is not None and _has_test_csv(folder[0])
     if not path.is_file():
         return False
-    with open_raw(path) as file:
-        if file.peek(4)[:4] not in ZIP_MAGIC:
+    file = file_at(path)
+    if part_of(file.name) == "train":
+        return _has_test_csv(file.folder)
+    with file.open() as stored, open_archive(file, stored) as archive:
+        if archive is None:
             return False
-        with open_zip(file) as archive:
-            return any(PurePosixPath(name).name.lower() == "test.csv" for name in member_names(archive))
+        folder = find_digits(archive, Options("test"))
+        return folder is not None and _has_test_csv(folder[0])
 
 
-def _load(source: str | Path, part: Part) -> Digits:
+def _has_test_csv(folder: Folder) -> bool:
+    names = (*kaggle.exact_names("test"), kaggle.ARCHIVE)
+    return any(name in folder.files() for name in names)
+
+
+def _load_checked(source: str | Path, options: Options) -> tuple[Loaded, SubmissionForm]:
+    if options.part not in PARTS:
+        raise DigitsError(f"expected the part train or test, got {options.part!r}")
+    try:
+        loaded, form = _load(source, options)
+    except OSError as error:  # before a file was opened: the name is too long, the folder is not readable
+        raise DigitsError(f"cannot read {source}: {error.strerror or error}") from error
+    if not len(loaded.digits):
+        raise DigitsError(f"{source} contains no images")
+    if options.part == "train" and loaded.digits.labels is None:
+        raise DigitsError(f"{source} has no labels, but training needs them: {LABELS_WANTED}")
+    return loaded, form
+
+
+def _load(source: str | Path, options: Options) -> tuple[Loaded, SubmissionForm]:
     if source == BUNDLED:
-        from digit_recognizer.sources.bundled import load_bundled
+        from digit_recognizer.sources.named import load_bundled
 
-        return load_bundled(part)
+        return plain(load_bundled(options.part))
     if source == MNIST:
-        from digit_recognizer.sources.mnist import load_mnist
+        from digit_recognizer.sources.named import load_mnist
 
-        return load_mnist(part)
+        return plain(load_mnist(options.part))
     path = Path(source)
     if path.is_dir():
-        return _load_folder(path, part)
+        return load_folder(folder_at(path), options)
     if not path.is_file():
         raise DigitsError(f"{path}: no such file or folder; expected {EXPECTED}")
-    return _load_file(path, part)
+    file = file_at(path)
+    if options.part == "test" and part_of(file.name) == "train":
+        beside = find_test_file(file)
+        if beside is not None:
+            note(f"{file} is the training part; {beside.name} beside it is the test part")
+            file = beside
+    return load_file(file, options)
 
 
-def _load_file(path: Path, part: Part) -> Digits:
-    name = path.name.lower()
-    with open_raw(path) as file:
-        magic = file.peek(4)[:4]
-        if magic in ZIP_MAGIC:
-            with open_zip(file) as archive:
-                is_npz = name.endswith(".npz") or any(m.endswith(".npy") for m in member_names(archive))
-                return npz.load_npz(archive, part) if is_npz else kaggle.load_archive(archive, part)
-    if name.endswith((".zip", ".npz")):
-        raise DigitsError(f"{path} is not a zip archive, although its name says so: download it again")
-    if name.endswith(".gz") and not magic.startswith(GZIP_MAGIC):
-        raise DigitsError(f"{path} is not a gzip file, although its name says so: download it again")
-    if idx.is_idx(path):
-        return idx.load_file(path)
-    if kaggle.is_csv(path):
-        return kaggle.load_csv_file(path, part)
-    raise DigitsError(f"{path} has an unknown format: expected {EXPECTED}")
+def _contains_digits(folder: Folder) -> bool:
+    try:
+        return (
+            find_digits(folder, Options("train")) is not None
+            or find_digits(folder, Options("test")) is not None
+        )
+    except DigitsError:
+        return True  # what is wrong is said when it is loaded
 
 
-def _load_folder(path: Path, part: Part) -> Digits:
-    other: Part = "test" if part == "train" else "train"
-    for each in (part, other):  # with the other part only, the error comes from the format that was found
-        if kaggle.find_table(path, each):
-            return kaggle.load_folder(path, part)
-        if idx.has_idx(path, each):
-            return idx.load_folder(path, part)
-    from digit_recognizer.sources import picture_folder
+def _contains_named_digits(folder: Folder) -> bool:
+    """Return whether a folder that nobody named directly contains digits under a usual name."""
+    try:
+        table = kaggle.find_table(folder, "train")
+        if table is not None and (table.name == kaggle.ARCHIVE or is_wide_table(table)):
+            return True
+        from digit_recognizer.sources import picture_folder
 
-    if picture_folder.has_class_folders(path):
-        return picture_folder.load_folder(path, part)
-    only = _only_file(path)
-    if only is not None:
-        return _load_file(only, part)
-    raise DigitsError(f"{path} contains no digits: expected {EXPECTED}")
-
-
-def _contains_digits(path: Path) -> bool:
-    if not path.is_dir():
+        return idx.has_idx(folder, "train") or picture_folder.has_class_folders(folder)
+    except DigitsError:
         return False
-    from digit_recognizer.sources.picture_folder import has_class_folders
-
-    known_name = any(kaggle.find_table(path, part) or idx.has_idx(path, part) for part in PARTS)
-    return known_name or has_class_folders(path) or _only_file(path) is not None
-
-
-def _only_file(path: Path) -> Path | None:
-    """Return the only archive or CSV in a folder, whatever its name; None if there are several."""
-    visible = (each for each in path.iterdir() if not each.name.startswith("."))
-    found = [each for each in visible if each.name.lower().endswith(ONLY_FILE_SUFFIXES) and each.is_file()]
-    return found[0] if len(found) == 1 else None

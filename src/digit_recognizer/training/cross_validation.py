@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -14,24 +15,27 @@ from digit_recognizer.digits import Digits
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.evaluation import wilson_interval
 from digit_recognizer.files import make_directory, write_json, write_text
+from digit_recognizer.formatting import spelled
 from digit_recognizer.recipes import Recipe, as_recipe, load_recipe, recipe_to_toml
 from digit_recognizer.runs.history import EpochRecord
 from digit_recognizer.runs.metrics import read_metrics
-from digit_recognizer.runs.run import check_free
 from digit_recognizer.runs.run_folder import (
     FOLDS,
     FORMAT,
     RECIPE,
     check_format,
+    check_free,
     is_cross_validation,
     is_finished,
     read_json,
 )
 from digit_recognizer.training.device import choose_device, with_precision
 from digit_recognizer.training.fit import OnStep
-from digit_recognizer.training.splits import Fold, split_digits
+from digit_recognizer.training.splits import Fold, note_split, split_digits
 from digit_recognizer.training.state import new_state
 from digit_recognizer.training.trainer import resume, train
+
+logger = logging.getLogger(__name__)
 
 MIN_FOLDS, MAX_FOLDS = 2, 100
 
@@ -101,13 +105,13 @@ def cross_validate(
         raise DigitsError(
             f"cannot cross-validate {loaded.name}: its teacher may have been trained on the held-out folds"
         )
-    for number in range(1, folds + 1):  # refuse before a folder is created
-        split_digits(digits, loaded, seed, Fold(number, folds))
+    splits = [split_digits(digits, loaded, seed, Fold(number, folds)) for number in range(1, folds + 1)]
     hardware = choose_device(device)
     new_state(with_precision(loaded, hardware), seed, hardware)
     make_directory(target)
     write_text(target / RECIPE, recipe_to_toml(loaded))
     write_json(target / FOLDS, {"format": FORMAT, "folds": folds, "seed": seed, "source": source})
+    note_split(digits, splits[0], loaded)
     return _runs(target, digits, device, on_step, stop)
 
 
@@ -188,8 +192,9 @@ def _results(folder: Path, folds: int) -> dict[str, Any]:
     """Return the results of all folds together."""
     metrics = [read_metrics(folder / f"fold-{number}") for number in range(1, folds + 1)]
     scores = [each.fold for each in metrics if each.fold is not None]
+    failed = [str(number) for number, each in enumerate(metrics, start=1) if each.warning is not None]
     images, errors = sum(score.images for score in scores), sum(score.errors for score in scores)
-    return {
+    results: dict[str, Any] = {
         "images": images,
         "errors": errors,
         "accuracy": 1 - errors / images,
@@ -198,3 +203,8 @@ def _results(folder: Path, folds: int) -> dict[str, Any]:
         "seconds": sum(each.seconds for each in metrics),
         "results": [score.as_json() for score in scores],
     }
+    if failed:
+        which = f"{'fold' if len(failed) == 1 else 'folds'} {spelled(failed)}"
+        results["warning"] = f"the network learned nothing in {which} of {folds}"
+        logger.warning(results["warning"])
+    return results

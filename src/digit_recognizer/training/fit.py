@@ -17,6 +17,7 @@ from digit_recognizer.training.checkpoint import Position
 from digit_recognizer.training.data import TrainingData, make_batch
 from digit_recognizer.training.device import autocast
 from digit_recognizer.training.inference import validate
+from digit_recognizer.training.optimizers import lower_learning_rate
 from digit_recognizer.training.randomness import draws_from, shuffled_batches
 from digit_recognizer.training.schedule import learning_rate
 from digit_recognizer.training.state import TrainingState
@@ -139,10 +140,9 @@ def _learning_rate(state: TrainingState, step: int, steps: int) -> float:
 
 def _check_finite(loss: float, state: TrainingState) -> None:
     if not isfinite(loss):
-        rate = state.recipe.optimizer.learning_rate
         raise DivergedError(
             f"the loss is not a finite number in epoch {state.epoch}: lower the learning rate, such as with "
-            f"--set optimizer.learning_rate={rate / 10:g}"
+            f"--learning-rate {lower_learning_rate(state.recipe):g}"
         )
 
 

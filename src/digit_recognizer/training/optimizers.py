@@ -8,6 +8,7 @@ Keller Jordan's: https://kellerjordan.github.io/posts/muon/
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import fields
 from typing import Any
 
 import torch
@@ -20,6 +21,8 @@ from digit_recognizer.recipes.schema import Muon as MuonSettings
 ITERATIONS = 3  # need not converge: five cost more and gain nothing here
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 EPSILON = 1e-7
+
+LOWERED = 0.1  # of a learning rate that is too high although it is no higher than the default
 
 
 class Muon(torch.optim.Optimizer):
@@ -124,3 +127,15 @@ def build_optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer
             parameters, choice.learning_rate, choice.momentum, choice.weight_decay, choice.vectors, dtype
         )
     return torch.optim.RMSprop(parameters, choice.learning_rate, choice.rho, choice.epsilon)
+
+
+def default_learning_rate(recipe: Recipe) -> float:
+    """Return the default learning rate of a recipe's optimizer."""
+    defaults = {each.name: each.default for each in fields(recipe.optimizer)}
+    return float(defaults["learning_rate"])  # type: ignore[arg-type]
+
+
+def lower_learning_rate(recipe: Recipe) -> float:
+    """Return a learning rate to try where the recipe's is too high: the default, if that is lower."""
+    rate, default = recipe.optimizer.learning_rate, default_learning_rate(recipe)
+    return default if default < rate else LOWERED * rate

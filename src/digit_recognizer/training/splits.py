@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from digit_recognizer.digits import CLASSES, Digits
 from digit_recognizer.errors import DigitsError
+from digit_recognizer.formatting import count, spelled
 from digit_recognizer.recipes import Recipe
 from digit_recognizer.runs.environment import read_environment
 from digit_recognizer.runs.split import DataSplit, Rows, read_split
+
+logger = logging.getLogger(__name__)
+
+MIN_BATCH = 2  # images that every network accepts in training
+STEPS_ADVISED = 4  # of an epoch, for data that is smaller than a batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,23 +68,23 @@ def _split_of_run(run: Path, digits: Digits, recipe: Recipe, name: str, purpose:
     split = read_split(run, environment, len(digits))
     if recipe.watches_validation and not len(split.validation):
         raise DigitsError(f"{recipe.name} watches validation images, but {name} held out none")
-    check_batch_size(len(split.training), recipe)
     return split
 
 
 def split_digits(digits: Digits, recipe: Recipe, seed: int, fold: Fold | None = None) -> DataSplit:
     """Choose the rows to train on and to hold out, in the same fractions for each digit.
 
-    With a fold, validation images come from the other folds, and only if the recipe's schedule or early
-    stopping watches them.
+    At least one image of each digit in the data is trained on; a single one is never held out. With a fold,
+    validation images come from the other folds, and only if the recipe's schedule or early stopping watches
+    them.
 
     Raises
     ------
     DigitsError
-        No labels; a digit without images to train on and to hold out; too few images for the split or a
-        batch.
+        No labels; images of fewer than two digits; more folds than images; no image can be held out, and the
+        recipe watches validation images.
     """
-    _check_counts(digits, needed=2 if recipe.split.validation or fold else 1)
+    _check_labels(digits)
     rows, fraction = np.arange(len(digits)), recipe.split.validation
     fold_rows = None
     if fold is not None:
@@ -83,65 +93,116 @@ def split_digits(digits: Digits, recipe: Recipe, seed: int, fold: Fold | None = 
     validation = rows[:0]
     if fraction:
         rows, validation = _stratified(rows, digits, fraction, seed)
-    check_batch_size(len(rows), recipe)
+    if recipe.watches_validation and not len(validation):
+        raise DigitsError(
+            f"{recipe.name} watches validation images, but with one image of each digit none can be held "
+            "out: provide more, or choose another recipe"
+        )
     return DataSplit(np.sort(rows), np.sort(validation), fold_rows)
 
 
-def check_batch_size(images: int, recipe: Recipe) -> None:
-    """Raise `DigitsError` if there are fewer training images than a batch holds."""
-    if images < recipe.batch_size:
-        raise DigitsError(
-            f"{images} training images are fewer than a batch of {recipe.batch_size}: "
-            f"provide more, or use a smaller batch with --set batch_size={images}"
-        )
-
-
-def _check_counts(digits: Digits, needed: int) -> None:
+def _check_labels(digits: Digits) -> None:
+    """Raise `DigitsError` unless there are labelled images of at least two digits."""
+    if not len(digits):
+        raise DigitsError("there are no images to train on")
     if digits.labels is None:
         raise DigitsError("the digits have no labels: training needs one for each image")
     counts = digits.counts()
-    digit = int(counts.argmin())
-    if counts[digit] < needed:
-        found = ("no image", "only one image")[counts[digit]]
+    if np.count_nonzero(counts) == 1:
         raise DigitsError(
-            f"digit {digit} has {found}: training needs at least {needed} of each digit, "
-            "to train on and, with validation, to hold out"
+            f"the only label is {counts.argmax()} ({count(len(digits), 'image')}): a network learns to tell "
+            "digits apart, so training needs images of at least two"
         )
 
 
 def _without_fold(rows: Rows, digits: Digits, fold: Fold, seed: int) -> tuple[Rows, Rows]:
-    """Return the rows outside of a fold, and the fold's."""
+    """Return the rows outside of a fold, and the fold's; a single image of a digit is in no fold."""
     from sklearn.model_selection import StratifiedKFold
 
-    counts = digits.counts()
-    if fold.count > counts.min():
+    assert digits.labels is not None
+    is_single = digits.counts()[digits.labels] == 1
+    shared = rows[~is_single]
+    most = int(digits.counts().max())
+    if fold.count > most or most == 1:
         raise DigitsError(
-            f"digit {counts.argmin()} has {counts.min()} images: expected at least one for each of "
-            f"{fold.count} folds; provide more, or ask for fewer folds"
+            f"no digit has as many as {count(fold.count, 'image')}, one for each fold: provide more, or ask "
+            f"for {f'at most {most} folds' if most > 1 else 'no folds'}"
         )
     splitter = StratifiedKFold(fold.count, shuffle=True, random_state=seed % 2**32)
-    kept, held_out = list(splitter.split(rows, digits.labels))[fold.number - 1]
-    return kept, held_out
+    with warnings.catch_warnings():  # of digits with fewer images than folds
+        warnings.simplefilter("ignore", UserWarning)
+        kept, held_out = list(splitter.split(shared, digits.labels[shared]))[fold.number - 1]
+    return np.sort(np.concatenate([shared[kept], rows[is_single]])), shared[held_out]
 
 
 def _stratified(rows: Rows, digits: Digits, fraction: float, seed: int) -> tuple[Rows, Rows]:
-    """Return rows to train on and a `fraction` to hold out, with each digit's count exact to within one."""
+    """Return rows to train on and a `fraction` to hold out, with each digit's count exact to within one.
+
+    One image of each digit is always kept to train on.
+    """
     # scikit-learn's train_test_split does the same, but its import takes a third of the time that `flash`
     # trains
     assert digits.labels is not None
     labels = digits.labels[rows]
     counts = np.bincount(labels, minlength=CLASSES)
-    total = ceil(fraction * len(rows))
-    if min(total, len(rows) - total) < np.count_nonzero(counts):
-        raise DigitsError(
-            f"{len(rows)} images are too few to hold out {fraction:.0%} of each digit: "
-            "provide more, or change the fraction with --set split.validation=0.5"
-        )
-    exact = counts * total / len(rows)
-    held_out = np.floor(exact).astype(np.int64)
-    largest_remainders = np.argsort(held_out - exact, kind="stable")
-    held_out[largest_remainders[: total - held_out.sum()]] += 1
+    spare = np.maximum(counts - 1, 0)
+    total = min(ceil(fraction * len(rows)), int(spare.sum()))
+    held_out = _shares(np.where(spare, counts, 0), total, spare)
     shuffled = np.random.default_rng([seed % 2**32, CLASSES, total]).permutation(len(rows))
     by_digit = (shuffled[labels[shuffled] == digit] for digit in range(CLASSES))
-    chosen = np.concatenate([each[:count] for each, count in zip(by_digit, held_out, strict=True)])
+    chosen = np.concatenate([each[:number] for each, number in zip(by_digit, held_out, strict=True)])
     return np.delete(rows, chosen), rows[chosen]
+
+
+def _shares(counts: NDArray[np.int64], total: int, most: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Divide `total` in proportion to `counts` by the largest remainders, with at most `most` for each."""
+    exact = counts * total / max(int(counts.sum()), 1)
+    shares = np.minimum(np.floor(exact).astype(np.int64), most)
+    while shares.sum() < total:  # once, unless `most` limits a share
+        remainders = np.where(shares < most, shares - exact, np.inf)
+        order = np.argsort(remainders, kind="stable")[: np.count_nonzero(shares < most)]
+        shares[order[: total - shares.sum()]] += 1
+    return shares
+
+
+def note_split(digits: Digits, split: DataSplit, recipe: Recipe) -> None:
+    """Log what is unusual: digits that are missing, rare or not held out, and a batch of all images."""
+    for level, sentence in _describe_split(digits, split, recipe):
+        logger.log(level, sentence)
+
+
+def _describe_split(digits: Digits, split: DataSplit, recipe: Recipe) -> Iterator[tuple[int, str]]:
+    counts, images = digits.counts(), len(split.training)
+    found, missing, single = (np.flatnonzero(each).tolist() for each in (counts, counts == 0, counts == 1))
+    if len(missing) > len(found):
+        yield logging.INFO, f"only images of {_spelled(found)}: the network reads every digit as one of these"
+    elif missing:
+        other = "it as another digit" if len(missing) == 1 else "these as other digits"
+        yield logging.INFO, f"no images of {_spelled(missing)}: the network reads {other}"
+    if len(single) == len(found):
+        yield logging.WARNING, "only one image of each digit: none is held out, so the accuracy is unknown"
+    elif single:
+        each = ", which is" if len(single) == 1 else " each, which are"
+        unmeasured = " and not held out" if len(split.held_out) else ""
+        yield (
+            logging.WARNING,
+            f"only one image of {_spelled(single)}{each} trained on{unmeasured}: a digit takes more to learn",
+        )
+    unmeasured_digits = np.flatnonzero((counts > 1) & (digits[split.validation].counts() == 0)).tolist()
+    if unmeasured_digits and len(split.validation) and split.fold is None:
+        yield (
+            logging.INFO,
+            f"too few images of {_spelled(unmeasured_digits)} to hold some out for validation; "
+            "--set split.validation=0.5 holds out more",
+        )
+    fewer = max(MIN_BATCH, images // STEPS_ADVISED)
+    if fewer < images < recipe.batch_size:
+        yield (
+            logging.INFO,
+            f"{count(images, 'training image')}, fewer than a batch of {recipe.batch_size}: each epoch is "
+            f"one step; --batch-size {fewer} makes more",
+        )
+
+
+def _spelled(digits: list[int]) -> str:
+    return spelled([str(digit) for digit in digits])

@@ -10,6 +10,7 @@ from torch import nn
 
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.files import write_text
+from digit_recognizer.formatting import count
 from digit_recognizer.networks.build import build_network
 from digit_recognizer.networks.predictor import Predictor, combine_members
 from digit_recognizer.recipes import Recipe, load_recipe, recipe_to_toml
@@ -204,10 +205,10 @@ def _reopen(state: TrainingState, folder: Path) -> None:
     """Delete metrics.json so that the run counts as unfinished; raise if there is nothing to train."""
     done = len(state.history)
     if has_stopped(state.recipe.stopping, state.history):
-        raise DigitsError(f"{folder} is finished: early stopping ended it after {done} epochs")
+        raise DigitsError(f"{folder} is finished: early stopping ended it after {count(done, 'epoch')}")
     if state.is_over:
         raise DigitsError(
-            f"{folder} is finished after {done} epochs; to continue training, set more, "
-            f"such as with --set epochs={done + 5}"
+            f"{folder} is finished after {count(done, 'epoch')}; to continue training, set more, "
+            f"such as with --epochs {done + 5}"
         )
     (folder / METRICS).unlink()

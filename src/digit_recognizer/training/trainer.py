@@ -27,16 +27,15 @@ from digit_recognizer.errors import DigitsError
 from digit_recognizer.files import remove_partial_files, write_text
 from digit_recognizer.machine import processor_name
 from digit_recognizer.networks.onnx_export import export_onnx
-from digit_recognizer.networks.predictor import Predictor
 from digit_recognizer.networks.summary import count_parameters
 from digit_recognizer.recipes import Recipe, as_recipe
 from digit_recognizer.recipes.schema import Split
 from digit_recognizer.runs.environment import Environment, read_environment
 from digit_recognizer.runs.history import EpochRecord, history_to_csv
-from digit_recognizer.runs.metrics import Metrics, Score
+from digit_recognizer.runs.metrics import Metrics
 from digit_recognizer.runs.run import create_run, lock_folder
 from digit_recognizer.runs.run_folder import CHECKPOINT, CORRECTIONS, HISTORY, MODEL, WEIGHTS, free_folder
-from digit_recognizer.runs.split import DataSplit, describe_data, read_split
+from digit_recognizer.runs.split import DataSplit, describe_data, evaluation_rows, read_split
 from digit_recognizer.training.checkpoint import save_tensors
 from digit_recognizer.training.data import prepare_data
 from digit_recognizer.training.device import (
@@ -54,8 +53,8 @@ from digit_recognizer.training.finetune import (
     select_corrections,
 )
 from digit_recognizer.training.fit import DivergedError, OnStep, fit
-from digit_recognizer.training.inference import predict, score
-from digit_recognizer.training.splits import Fold, choose_split
+from digit_recognizer.training.inference import measure, warn_of_failure
+from digit_recognizer.training.splits import Fold, choose_split, note_split
 from digit_recognizer.training.state import (
     TrainingState,
     load_state,
@@ -99,7 +98,7 @@ def train(
     Parameters
     ----------
     digits
-        With labels: at least two images of each digit, and as many as a batch.
+        With labels, of at least two digits. A single image of a digit is trained on and not held out.
     recipe
         A recipe, its name, or a TOML file.
     folder
@@ -145,6 +144,8 @@ def train(
     )
     corrections = None if selected is None else selected.samples
     create_run(target, _as_recorded(recipe, split, target), environment, split, corrections)
+    if fold is None:  # a cross-validation says it once for all folds
+        note_split(digits, split, recipe)
     job = _Job(target, lock_folder(target), digits, split, teacher, corrections)
     return _run(job, state, on_step, stop)
 
@@ -271,23 +272,25 @@ def write_run(
         digits.images[split.training[:PROBE_IMAGES]],
         state.recipe.name,
         trained_on=read_environment(folder).data.sha256,
+        image_count=len(digits),
         held_out=len(digits) - len(split.training),
+        evaluation_rows=evaluation_rows(split),
     )
+    validation = measure(predictor, digits[split.validation])
+    fold = None if split.fold is None else measure(predictor, digits[split.fold])
+    warning = warn_of_failure(digits, split, history, fold or validation, state.recipe)
     Metrics(
         len(state.trained) + 1,
         len(history),
         sum(record.seconds for record in history),
         len(split.training),
         *count_parameters(predictor.network),
-        validation=_evaluate(predictor, digits[split.validation]),
-        fold=None if split.fold is None else _evaluate(predictor, digits[split.fold]),
+        validation=validation,
+        fold=fold,
         corrections=None if interpolated is None else interpolated.metrics,
+        warning=warning,
     ).write(folder)
     remove_member_files(state, folder)
-
-
-def _evaluate(predictor: Predictor, digits: Digits) -> Score | None:
-    return score(predict(predictor, digits.images), digits)
 
 
 def _as_recorded(recipe: Recipe, split: DataSplit, folder: Path) -> Recipe:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -50,13 +51,13 @@ def draw_counts(training: NDArray[np.int64], validation: NDArray[np.int64]) -> F
 
 
 @styled
-def draw_examples(images: NDArray[np.uint8]) -> Figure:
-    """Draw a row of examples for each digit: uint8 (10, K, 28, 28)."""
+def draw_examples(images: NDArray[np.uint8], digits: Sequence[int]) -> Figure:
+    """Draw a row of examples for each of D digits: uint8 (D, K, 28, 28)."""
     rows, columns = images.shape[:2]
     figure = new_figure(WIDTH_IN * rows / columns)
     axes = figure.subplots()
     show_digit(axes, mosaic(images.reshape(-1, SIDE, SIDE), columns, gap=GAP_PX))
-    label_rows(axes, range(rows), SIDE, SIDE + GAP_PX)
+    label_rows(axes, digits, SIDE, SIDE + GAP_PX)
     return figure
 
 

@@ -36,8 +36,10 @@ Floats = NDArray[np.float32]
 
 LABEL_WIDTH_IN = 0.5  # of the row labels
 MAX_LABELLED_WEIGHTS = 25  # of a filter whose weights are written as numbers
+MAX_WEIGHT_LETTERS = 6  # of such a number: longer ones would overlap
 FULL_COLOUR_PERCENTILE = 98  # of saliency; stronger values have the colour of this one
 STROKE_OPACITY = 0.65  # of the digit over its saliency
+MIN_STRONGEST = 10  # images that fit side by side
 GAP_PX = 4  # between images
 
 
@@ -94,10 +96,10 @@ def draw_filter(kernel: Floats, image: NDArray[np.uint8], response: Floats) -> F
     weights, picture, feature_map = figure.subplots(1, 3, width_ratios=[1.5, 1, 1])
     limit = float(np.abs(kernel).max()) or 1.0
     weights.imshow(kernel, cmap=SIGNED_MAP, vmin=-limit, vmax=limit, interpolation="none")
-    if kernel.size <= MAX_LABELLED_WEIGHTS:
-        for (row, column), weight in np.ndenumerate(kernel):
-            colour = "#ffffff" if abs(weight) > 0.6 * limit else "#000000"
-            word = _short(float(weight))
+    words = np.array([[_short(float(weight)) for weight in row] for row in kernel])
+    if kernel.size <= MAX_LABELLED_WEIGHTS and max(map(len, words.flat)) <= MAX_WEIGHT_LETTERS:
+        for (row, column), word in np.ndenumerate(words):
+            colour = "#ffffff" if abs(kernel[row, column]) > 0.6 * limit else "#000000"
             weights.text(column, row, word, ha="center", va="center", fontsize=7, color=colour)
     blank(weights)
     show_digit(picture, image)
@@ -150,9 +152,11 @@ def draw_saliency(images: NDArray[np.uint8], maps: Floats, titles: Sequence[str]
 def draw_strongest_images(images: NDArray[np.uint8], channels: Sequence[int]) -> Figure:
     """Draw, in a row for each channel, the images that activate it most: (C, K, 28, 28)."""
     page = mosaic(images.reshape(-1, SIDE, SIDE), columns=images.shape[1], gap=GAP_PX)
-    figure = new_figure((WIDTH_IN - 0.3) * page.shape[0] / page.shape[1] + 0.1)
+    width = max(page.shape[1], MIN_STRONGEST * (SIDE + GAP_PX) - GAP_PX)  # few images are not enlarged
+    figure = new_figure((WIDTH_IN - 0.3) * page.shape[0] / width + 0.1)
     axes = figure.subplots()
     show_digit(axes, page)
+    axes.set_xlim(-0.5, width - 0.5)
     label_rows(axes, channels, SIDE, SIDE + GAP_PX)
     axes.set_ylabel("channel")
     return figure

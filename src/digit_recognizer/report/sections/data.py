@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digit_recognizer.digits import CLASSES, PIXELS, SIDE, Digits
-from digit_recognizer.formatting import count, percent
+from digit_recognizer.formatting import count, percent, spelled
 from digit_recognizer.recipes.schema import Augmentation
 from digit_recognizer.report import figures
 from digit_recognizer.report.blocks import Block, Facts, Note, Picture, Section
@@ -45,12 +45,13 @@ def _images_per_digit(subject: Subject) -> list[Block]:
         f"Bar chart of the number of images per digit, from {total.min():,} to {total.max():,}.",
         partial(figures.draw_counts, total - validation, validation),
     )
+    shown = np.flatnonzero(digits.counts()).tolist()
     examples = Picture(
         "examples",
         "Examples",
         f"Up to {EXAMPLES_PER_DIGIT} random images of each digit.",
-        f"A grid with a row of handwritten examples for each digit from 0 to {CLASSES - 1}.",
-        partial(figures.draw_examples, _examples(digits)),
+        f"A grid with a row of handwritten examples for each digit: {spelled(list(map(str, shown)))}.",
+        partial(figures.draw_examples, _examples(digits)[shown], shown),
     )
     return [counts, examples]
 
@@ -107,6 +108,9 @@ def _checks(subject: Subject) -> Facts:
         ("Blank images", f"{blank:,}" if blank else "none"),
         ("Duplicate images", f"{duplicates:,} identical to an earlier image" if duplicates else "none"),
     ]
+    if subject.digits.labels is not None:
+        missing = np.flatnonzero(subject.digits.counts() == 0).tolist()
+        rows.append(("Missing digits", spelled(list(map(str, missing))) if missing else "none"))
     if subject.is_own:
         shared = int(np.isin(ids[subject.evaluated_rows], ids[subject.training_rows]).sum())
         overlap = f"{count(shared, 'validation image')} also used for training: the accuracy is overestimated"

@@ -122,11 +122,16 @@ def _scores(subject: Subject, evaluation: Evaluation) -> Table:
     counts = zip(evaluation.images_per_digit.tolist(), evaluation.errors_per_digit.tolist(), strict=True)
     rows = []
     for digit, (images, errors) in enumerate(counts):
+        if not images and not evaluation.confusion[:, digit].any():
+            continue
         values = (scores.precision[digit], scores.recall[digit], scores.f1[digit])
         interval = percent_range(*wilson_interval(images - errors, images)) if images else "–"
         rows.append([str(digit), f"{images:,}", str(errors), *map(percent, values), interval])
-    never = [str(digit) for digit in range(CLASSES) if not evaluation.confusion[:, digit].any()]
+    shown = [int(row[0]) for row in rows]
+    never = [str(digit) for digit in shown if not evaluation.confusion[:, digit].any()]
     remark = f" No image was read as {spelled(never)}." if never else ""
+    if len(rows) < CLASSES:
+        remark += " Digits that no image shows and no answer names are left out."
     return Table(
         "Precision, recall and F1",
         "Precision: of the images read as this digit, the percentage that show it. Recall: of the images of "
@@ -200,6 +205,8 @@ def _rejection(subject: Subject, evaluation: Evaluation) -> Block:
     title = "Rejecting uncertain answers"
     if not evaluation.errors:
         return Note(title, "Every answer is correct, so there is nothing to gain from rejecting any.")
+    if evaluation.errors == evaluation.images:
+        return Note(title, "Every answer is wrong, so there is nothing to gain from rejecting some.")
     curve = measure_rejection(subject.predictions, subject.labels)
     place = int(np.searchsorted(curve.rejected, REJECTED_FRACTION, side="right")) - 1
     rejected = round(curve.rejected[place] * len(subject.predictions))

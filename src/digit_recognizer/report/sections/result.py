@@ -15,6 +15,7 @@ def show_result(subject: Subject) -> Section:
     """Show the accuracy of a run, facts about it, and the command that repeats it."""
     blocks: list[Block] = [
         _headline(subject),
+        *_warning(subject.run),
         Facts("About this run", _facts(subject)),
         _command(subject.run),
     ]
@@ -31,6 +32,11 @@ def _headline(subject: Subject) -> Block:
         f"of {subject.name_images(evaluation.images)} read correctly: {count(evaluation.errors, 'error')}. "
         f"The 95 % confidence interval of the accuracy is {percent_range(*evaluation.accuracy_interval)}.",
     )
+
+
+def _warning(run: Run) -> list[Block]:
+    warning = run.metrics.warning
+    return [] if warning is None else [Note("Warning", f"{warning[:1].upper()}{warning[1:]}.", wide=True)]
 
 
 def _facts(subject: Subject) -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from digit_recognizer.formatting import count, percent, seconds_in_words
+from digit_recognizer.formatting import count, loss_in_words, percent, seconds_in_words
 from digit_recognizer.report import figures
 from digit_recognizer.report.blocks import Facts, Picture, Section
 from digit_recognizer.runs.run import Run
@@ -26,8 +26,8 @@ def show_training(run: Run) -> Section:
         "Loss, accuracy and learning rate",
         _caption(run, is_validated=is_validated),
         f"Curves over {count(len(run.history), 'epoch')}: on the training images, the loss changes from "
-        f"{loss[0]:.3f} to {loss[-1]:.3f} nats, the accuracy from {percent(accuracy[0])} to "
-        f"{percent(accuracy[-1])}.",
+        f"{loss_in_words(loss[0])} to {loss_in_words(loss[-1])} nats, the accuracy from "
+        f"{percent(accuracy[0])} to {percent(accuracy[-1])}.",
         partial(
             figures.draw_curves,
             loss,
@@ -110,9 +110,11 @@ def _active_while_training(run: Run) -> list[str]:
 
 def _facts(run: Run) -> list[tuple[str, str]]:
     last, epochs = run.history[-1], len(run.history)
-    facts = [("Training", f"loss {last.loss:.4f} nats, accuracy {percent(last.accuracy)}")]
+    facts = [("Training", f"loss {loss_in_words(last.loss)} nats, accuracy {percent(last.accuracy)}")]
     if last.validation_loss is not None and last.validation_accuracy is not None:
-        values = f"loss {last.validation_loss:.4f} nats, accuracy {percent(last.validation_accuracy)}"
+        values = (
+            f"loss {loss_in_words(last.validation_loss)} nats, accuracy {percent(last.validation_accuracy)}"
+        )
         facts.append(("Validation", values))
     images_per_second = np.median([record.images_per_second for record in run.history])
     return [

@@ -1,4 +1,9 @@
-"""Download MNIST from its mirrors, check it, and keep it in the user's cache."""
+"""The sources that have a name instead of a path: scikit-learn's digits, and MNIST, downloaded and cached.
+
+Those of scikit-learn are the test part of E. Alpaydin, C. Kaynak, "Optical recognition of handwritten
+digits", UCI Machine Learning Repository, 1998, https://doi.org/10.24432/C50P49: bitmaps of 32x32 points; each
+pixel counts the ink points in a block of 4x4, 0 to 16.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +16,12 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
+
 from digit_recognizer.digits import Digits
 from digit_recognizer.errors import DigitsError
-from digit_recognizer.sources.common import Part, import_optional
+from digit_recognizer.sources.common import Part, import_optional, make_digits
+from digit_recognizer.sources.folders import file_at
 from digit_recognizer.sources.idx import load_pair
 
 MIRRORS = (
@@ -40,6 +48,17 @@ READ_TIMEOUT_SECONDS = 20.0  # without receiving a byte
 CHUNK_BYTES = 1 << 16
 
 
+def load_bundled(part: Part) -> Digits:
+    """Return scikit-learn's digits, each normalised from 8x8 pixels to MNIST's form."""
+    if part == "test":
+        raise DigitsError("bundled has no test part: name the competition's archive, its test.csv, or mnist")
+    from digit_recognizer.imaging import normalise
+
+    bunch = import_optional("sklearn.datasets").load_digits()
+    images = np.stack([normalise(counts) for counts in bunch.images])  # (1797, 8, 8) -> (1797, 28, 28)
+    return make_digits("bundled", images, bunch.target.astype(np.int64))
+
+
 def load_mnist(
     part: Part,
     mirrors: Sequence[str] = MIRRORS,
@@ -54,7 +73,7 @@ def load_mnist(
     folder = cache or Path(os.environ.get(CACHE_VARIABLE) or pooch.os_cache("digit-recognizer"))
     with _silenced(pooch.get_logger()):
         images, labels = (_fetch(pooch, name, mirrors, checksums[name], folder) for name in FILES[part])
-    return load_pair(images, labels)
+    return load_pair(file_at(images), file_at(labels))
 
 
 def _fetch(pooch: Any, name: str, mirrors: Sequence[str], checksum: str, folder: Path) -> Path:

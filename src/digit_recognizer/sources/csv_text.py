@@ -1,0 +1,185 @@
+"""A table as text: its encoding, separator and header, and which of its cells is wrong."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TextIO
+
+from digit_recognizer.digits import CLASSES, INK, PIXELS
+from digit_recognizer.errors import DigitsError
+from digit_recognizer.sources.columns import KAGGLE_HEADER, Layout, is_header
+from digit_recognizer.sources.folders import File
+from digit_recognizer.sources.streams import OnProgress
+from digit_recognizer.sources.unreadable import HEAD_BYTES, kind_of_bytes
+
+SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "vertical bars", ",": "commas"}
+MAX_LINE_CHARACTERS = 1 << 17  # 785 numbers as numpy.savetxt writes them have 20,000
+MAX_CELL_CHARACTERS_SHOWN = 40
+BLANK = ' \t\r\n\f\v,;|"'  # characters of lines without a value, as spreadsheets leave them at the end
+UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+ARFF_ATTRIBUTE = re.compile(r"@attribute\s+('[^']*'|\"[^\"]*\"|\S+)", re.IGNORECASE)
+NUMBER = re.compile(r"\s*[-+]?([0-9]{1,20}(\.[0-9]*)?|\.[0-9]+)(e[-+]?[0-9]{1,3})?\s*", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table as text, which can be read more than once.
+
+    Attributes
+    ----------
+    file
+        The file.
+    encoding
+        Of its text.
+    separator
+        Between cells; None is any white space.
+    lines_before
+        How many lines come before the first row.
+    header_line
+        The number of the line with the names of the columns, from 1.
+    header
+        These names; None without.
+    """
+
+    file: File
+    encoding: str
+    separator: str | None
+    lines_before: int
+    header_line: int
+    header: tuple[str, ...] | None
+
+    @contextmanager
+    def open(self, on_progress: OnProgress | None = None) -> Iterator[TextIO]:
+        """Open the text at the first row."""
+        with _open_text(self.file, self.encoding, on_progress) as text:
+            for _ in range(self.lines_before):
+                text.readline()
+            yield text
+
+    def cells(self, line: str) -> list[str]:
+        """Return the cells of a line."""
+        return _cells(line, self.separator)
+
+
+def find_table(file: File) -> Table:
+    """Find the encoding, the separator, and the header or its absence; refuse what is no text of numbers."""
+    head = file.head(HEAD_BYTES)
+    known = kind_of_bytes(file.name, head)
+    if known:
+        raise DigitsError(f"{file} is {known[0]}: {known[1]}")
+    return _find_table(file, _encoding(head))
+
+
+def is_wide_table(file: File) -> bool:
+    """Return whether a file is text with at least 784 columns in a line, without reading further."""
+    try:
+        table = find_table(file)
+        with table.open() as text:
+            return len(table.cells(text.readline(MAX_LINE_CHARACTERS))) >= PIXELS
+    except DigitsError:
+        return False
+
+
+def find_bad_row(table: Table, layout: Layout) -> str | None:
+    """Read the rows again and return what is wrong with the first bad one.
+
+    This is slow but needed only for the message: `numpy.loadtxt` counts neither the header nor blank lines,
+    and does not know the names of columns.
+    """
+    with table.open() as text:
+        for number, line in enumerate(text, start=table.lines_before + 1):
+            if not line.strip(BLANK):
+                continue
+            try:
+                problem = _find_bad_cell(table.cells(line), layout, table.separator)
+            except csv.Error as error:
+                return f"{table.file}, line {number}: {error}"
+            if problem:
+                return f"{table.file}, line {number}{problem}: correct it, or download the file again"
+    return None
+
+
+def _find_bad_cell(row: Sequence[str], layout: Layout, separator: str | None) -> str | None:
+    if len(row) != len(layout.names):
+        expected = len(layout.names)
+        return f": expected {expected} cells, one for each column, found {len(row)}"
+    columns = ([] if layout.label is None else [layout.label]) + list(layout.pixels)
+    for column in columns:
+        highest = CLASSES - 1 if column == layout.label else INK
+        cell = row[column] if separator == "," else row[column].replace(",", ".")
+        whole = NUMBER.fullmatch(cell) and float(cell).is_integer() and 0 <= float(cell) <= highest
+        if not whole:
+            found = f"{cell[:MAX_CELL_CHARACTERS_SHOWN]!r}" if cell.strip() else "an empty cell"
+            name = layout.names[column]
+            return f", column {name}: expected an integer 0 to {highest}, found {found}"
+    return None
+
+
+def _encoding(head: bytes) -> str:
+    """Return the encoding of a text: UTF-8, or UTF-16 as PowerShell writes it."""
+    return "utf-16" if head[:2] in UTF16_MARKS and b"\0" in head[2:4] else "utf-8-sig"
+
+
+@contextmanager
+def _open_text(file: File, encoding: str, on_progress: OnProgress | None = None) -> Iterator[TextIO]:
+    """Open the text from its start; skips a byte order mark and accepts every kind of line end."""
+    try:
+        with file.open_unpacked(on_progress) as stream:
+            yield io.TextIOWrapper(stream, encoding=encoding)
+    except UnicodeError as error:
+        raise DigitsError(f"{file} is not UTF-8 text: expected a CSV") from error
+
+
+def _find_table(file: File, encoding: str) -> Table:
+    """Find the separator, and the header or its absence, in the first lines."""
+    with _open_text(file, encoding) as text:
+        number, line = 0, "\n"
+        while (line and not line.strip(BLANK)) or line.startswith("%"):  # % starts a comment in ARFF
+            number, line = number + 1, text.readline(MAX_LINE_CHARACTERS)
+        if not line:
+            raise DigitsError(f"{file} is empty: expected {KAGGLE_HEADER}")
+        if line.lower().startswith("@relation"):
+            return _find_arff(file, encoding, text, number)
+        separator = None
+        if line.lower().startswith("sep="):  # what Excel reads as the separator
+            separator, number, line = line[4:5], number + 1, text.readline(MAX_LINE_CHARACTERS)
+    separator = separator or _find_separator(line)
+    cells = _cells(line.removeprefix("#").removeprefix(" "), separator)  # numpy.savetxt marks a header with #
+    points = cells if separator == "," else [cell.replace(",", ".") for cell in cells]
+    if is_header(points) or line.startswith("#"):
+        return Table(file, encoding, separator, number, number, tuple(cells))
+    return Table(file, encoding, separator, number - 1, number, None)
+
+
+def _find_arff(file: File, encoding: str, text: TextIO, number: int) -> Table:
+    """Read the header of an ARFF file, as OpenML and Weka write them."""
+    names = []
+    for line in text:
+        number += 1
+        if match := ARFF_ATTRIBUTE.match(line.strip()):
+            names.append(match[1].strip("'\""))
+        if line.strip().lower() == "@data":
+            return Table(file, encoding, ",", number, number, tuple(names))
+    raise DigitsError(f"{file} is an ARFF file without a line @data: download it again")
+
+
+def _find_separator(line: str) -> str | None:
+    """Return what separates the cells of a line; None for white space."""
+    wide = [each for each in SEPARATORS if line.count(each) >= PIXELS - 1]
+    if wide:
+        return wide[0]  # a comma may be the decimal point if there are semicolons
+    often = max(SEPARATORS, key=line.count)
+    return (
+        often if line.count(often) and len(line.split()) < PIXELS else None if len(line.split()) > 1 else ","
+    )
+
+
+def _cells(line: str, separator: str | None) -> list[str]:
+    if separator is None:
+        return line.split()
+    return [cell.strip() for cell in next(csv.reader([line], delimiter=separator), [])]

@@ -1,0 +1,121 @@
+"""Parquet: pictures and labels, as Hugging Face publishes MNIST, or a column for each pixel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digit_recognizer.digits import PIXELS, SIDE
+from digit_recognizer.errors import DigitsError
+from digit_recognizer.imaging import decode, is_dark_on_light, single_image
+from digit_recognizer.sources.columns import LABEL_NAMES, find_layout
+from digit_recognizer.sources.common import (
+    Loaded,
+    Options,
+    import_optional,
+    make_digits,
+    note,
+    part_of,
+    to_images,
+    to_labels,
+)
+from digit_recognizer.sources.folders import File, Folder
+
+MAGIC = b"PAR1"
+SUFFIXES = (".parquet", ".pq")
+SAMPLE_ROWS = 50
+EXPECTED = "a column image of pictures and a column label, or 784 columns of pixels"
+
+
+def find_tables(folder: Folder, options: Options) -> list[File]:
+    """Return the Parquet files of a part in a folder, in the order of their names."""
+    names = [name for name in folder.files() if name.lower().endswith(SUFFIXES)]
+    of_part = [name for name in names if part_of(name) == options.part]
+    return [folder.file(name) for name in of_part or (names if len(names) == 1 else [])]
+
+
+def load_tables(files: list[File], options: Options) -> Loaded:
+    """Load and join the Parquet files of one part."""
+    loaded = [_load(file, options) for file in files]
+    images = np.concatenate([images for images, _ in loaded])
+    labels = [labels for _, labels in loaded if labels is not None]
+    joined = np.concatenate(labels) if len(labels) == len(loaded) else None
+    name = str(files[0]) if len(files) == 1 else str(files[0].folder)
+    return Loaded(make_digits(name, images, joined))
+
+
+def _load(file: File, options: Options) -> tuple[NDArray[np.uint8], NDArray[np.int64] | None]:
+    parquet = import_optional("pyarrow.parquet", extra="parquet")
+    with file.open() as stream:
+        try:
+            table = parquet.read_table(
+                import_optional("pyarrow", extra="parquet").BufferReader(stream.read())
+            )
+        except Exception as error:  # pyarrow has its own, which differ between versions
+            raise DigitsError(f"{file} is damaged or no Parquet file ({error}): download it again") from error
+    names = list(table.column_names)
+    pictures = [name for name in names if _holds_images(table, name)]
+    if not pictures:
+        return _load_pixels(file, table, options)
+    if len(pictures) > 1:
+        raise DigitsError(f"{file}: the columns {', '.join(pictures)} can all be the images: keep one")
+    images = _to_images(f"{file}, column {pictures[0]}", table[pictures[0]].to_pylist(), options)
+    found = [name for name in names if name.lower() in LABEL_NAMES]
+    if not found and len(names) == 2:
+        found = [name for name in names if name != pictures[0]]
+        note(f"{file}: the label is the column {found[0]}")
+    labels = to_labels(f"{file}, column {found[0]}", np.array(table[found[0]].to_pylist())) if found else None
+    return images, labels
+
+
+def _holds_images(table: Any, name: str) -> bool:
+    """Return whether a column holds pictures or lists of pixels: its type is nested or binary."""
+    kind = str(table.schema.field(name).type)
+    return kind.startswith(
+        ("struct<bytes", "binary", "large_binary", "list", "large_list", "fixed_size_list")
+    )
+
+
+def _to_images(where: str, cells: list[Any], options: Options) -> NDArray[np.uint8]:
+    if cells and isinstance(cells[0], list):
+        try:
+            return to_images(where, np.array(cells))
+        except ValueError as error:  # rows of different lengths
+            raise DigitsError(f"{where}: expected {PIXELS} pixels in each row: {error}") from error
+    images = []
+    for at, cell in enumerate(cells):
+        content = cell.get("bytes") if isinstance(cell, dict) else cell
+        if content is None:
+            raise DigitsError(f"{where}, row {at + 1}: expected a picture, found only its name or nothing")
+        page = decode(content, f"{where}, row {at + 1}")
+        if page.shape != (SIDE, SIDE):
+            page = single_image(page)
+        images.append(255 - page if is_dark_on_light(page) else page)
+        if options.on_progress is not None:
+            options.on_progress((at + 1) / len(cells))
+    return np.stack(images) if images else np.empty((0, SIDE, SIDE), np.uint8)
+
+
+def _load_pixels(
+    file: File, table: Any, options: Options
+) -> tuple[NDArray[np.uint8], NDArray[np.int64] | None]:
+    """Load a table with a column for each pixel."""
+    names = list(table.column_names)
+    rows = table.slice(0, SAMPLE_ROWS).to_pylist()
+    if len(names) < PIXELS:
+        raise DigitsError(f"{file}: expected {EXPECTED}, found {', '.join(names[:5])}")
+    layout = find_layout(str(file), names, [[str(row[name]) for name in names] for row in rows], options.part)
+    for text in layout.notes:
+        note(f"{file}: {text}")
+    pixels = layout.pixels
+    label = layout.label
+    if layout.label_is_open:
+        label, pixels = pixels[0], pixels[1:]
+        note(f"{file}: the label is the first column, {names[label]}")
+    images = np.stack([table[names[at]].to_numpy() for at in pixels], axis=1)
+    labels = (
+        None if label is None else to_labels(f"{file}, column {names[label]}", table[names[label]].to_numpy())
+    )
+    return to_images(str(file), images), labels
