@@ -136,7 +136,7 @@ def test_labels_count_where_the_teacher_has_not_all_the_weight(weight, teachers,
     assert (right == wrong) == (weight == 1)
 
 
-def test_one_step_is_the_gradient_of_the_cross_entropy_with_the_soft_targets(teachers, tmp_path):
+def test_one_step_is_the_gradient_of_the_cross_entropy_with_the_soft_targets(teachers):
     """Of a linear network: the mean over the batch of (probabilities - targets) times the input."""
     labels = torch.from_numpy(DIGITS.labels[:32])
     images = torch.from_numpy(DIGITS.images[:32])
