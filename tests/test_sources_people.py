@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 from PIL import Image
 
@@ -661,8 +663,6 @@ def test_parquet_needs_its_extra(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("kind", ["pictures", "bytes", "lists", "pixels", "a column more"])
 def test_parquet_of_pictures_or_pixels(kind, tmp_path, bundled):
-    arrow = pytest.importorskip("pyarrow")
-    parquet = pytest.importorskip("pyarrow.parquet")
     coded = [
         content
         for name, content in sorted(pictures(bundled).items(), key=lambda item: item[0][2:])
@@ -675,12 +675,12 @@ def test_parquet_of_pictures_or_pixels(kind, tmp_path, bundled):
         "a column more": {"image": coded, "what": bundled.labels},
         "pixels": dict(zip(["label", *PIXELS], cells_of(bundled).T, strict=True)),
     }[kind]
-    whole = arrow.table({name: arrow.array(values) for name, values in columns.items()})
+    whole = pyarrow.table({name: pyarrow.array(values) for name, values in columns.items()})
     (tmp_path / "data").mkdir()
     half = len(bundled) // 2
-    parquet.write_table(whole.slice(0, half), tmp_path / "data/train-00000-of-00002.parquet")
-    parquet.write_table(whole.slice(half), tmp_path / "data/train-00001-of-00002.parquet")
-    parquet.write_table(whole.slice(0, 5), tmp_path / "data/test-00000-of-00001.parquet")
+    pyarrow.parquet.write_table(whole.slice(0, half), tmp_path / "data/train-00000-of-00002.parquet")
+    pyarrow.parquet.write_table(whole.slice(half), tmp_path / "data/train-00001-of-00002.parquet")
+    pyarrow.parquet.write_table(whole.slice(0, 5), tmp_path / "data/test-00000-of-00001.parquet")
     assert load_digits(tmp_path).sha256() == bundled.sha256()
     assert load_digits(tmp_path, "test").sha256() == bundled[:5].sha256()
 
