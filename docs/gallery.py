@@ -25,9 +25,9 @@ $ python docs/gallery.py runs/five-layer
 ```
 """
 SUMMARY = (
-    "The figures of one report from `digits report`. The run used the recipe `five-layer`, 30 epochs, seed "
-    "0, on the archive of the Kaggle competition. {headline} The page itself also has tables, shows the "
-    "images in each cell of the confusion matrix, and adapts to light and dark mode."
+    "This page shows the figures of one report from `digits report`. The run used the recipe `five-layer`, "
+    "30 epochs and seed 0 on the archive of the Kaggle competition. {headline} The report itself also has "
+    "tables, shows the images in each cell of the confusion matrix, and adapts to light and dark mode."
 )
 LINE_WIDTH = 100
 

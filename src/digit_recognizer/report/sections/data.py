@@ -41,7 +41,8 @@ def _images_per_digit(subject: Subject) -> list[Block]:
     counts = Picture(
         "images-per-digit",
         "Images per digit",
-        f"Number of images: {parts}. A digit with far fewer images than the others is learned less well.",
+        f"Number of images: {parts}. If a digit has far fewer images than the others, the network learns it "
+        "less well.",
         f"Bar chart of the number of images per digit, from {total.min():,} to {total.max():,}.",
         partial(figures.draw_counts, total - validation, validation),
     )

@@ -197,7 +197,8 @@ def _feature_maps(inside: Inside) -> Iterator[Block]:
     for layer in inside.activations.convolutions:
         maps = inside.activations.feature_maps(inside.image[None], layer)[0]  # (C, H, W)
         inactive = int((maps.max(axis=(1, 2)) <= 0).sum())
-        remark = f" {count(inactive, 'map')} without any activation." if inactive else ""
+        have = "has" if inactive == 1 else "have"
+        remark = f" {count(inactive, 'map')} {have} no activation." if inactive else ""
         scale = "square-root scale" if maps.min() >= 0 else "scale"
         yield Picture(
             f"feature-maps-{_file_name(layer)}",
@@ -229,7 +230,7 @@ def _saliency(subject: Subject) -> Iterator[Block]:
     )
     yield _saliency_block(subject, np.concatenate(correct), "right", "Saliency: correct answers", caption)
     title = "Saliency: most confident wrong answers"
-    yield _saliency_block(subject, errors, "wrong", title, f"{caption} The answer is the wrong one.")
+    yield _saliency_block(subject, errors, "wrong", title, f"{caption} Here, the answer is wrong.")
 
 
 def _saliency_block(subject: Subject, rows: NDArray[np.int64], name: str, title: str, caption: str) -> Block:
@@ -289,8 +290,8 @@ def _map(inside: Inside, layout: Layout | None) -> Block:
         "map",
         title,
         f"{count(len(chosen), 'image')}, placed by {layout.method} of the {layout.width:,} values in the "
-        "last hidden layer. Images that are close together look similar to the network; axes have no unit. "
-        "Colours and numbers are labels, rings are wrong answers.",
+        "last hidden layer. Images that are close together look similar to the network; the axes have no "
+        "unit. Colours and numbers show the labels; rings mark wrong answers.",
         f"A map of points coloured by digit, with {count(int(wrong.sum()), 'wrong answer')} ringed.",
         partial(figures.draw_map, layout.points, labels[chosen], wrong[chosen]),
     )

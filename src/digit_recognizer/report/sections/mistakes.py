@@ -111,7 +111,7 @@ def _error_rates(evaluation: Evaluation) -> Picture:
         "error-rates",
         "Error rate per digit",
         "Percentage of the images of each digit that were read incorrectly (dot), with its 95 % interval "
-        "(bar). Digits whose bars overlap widely may be equally hard.",
+        "(bar). Digits whose bars overlap widely may be equally difficult.",
         f"Error rates by digit; the highest is that of {worst}: {errors[worst]} of {images[worst]:,} images.",
         partial(figures.draw_error_rates, errors, images),
     )

@@ -72,9 +72,9 @@ def _drawing(network: NetworkSummary) -> Block:
     return Picture(
         "network",
         title,
-        f"The output of each layer{of_first}, drawn to scale: height and depth of a box are pixels, its "
-        "width is channels (or values, for dense layers). Convolutions are blue, pooling layers green, dense "
-        "layers orange.",
+        f"The output of each layer{of_first}, drawn to scale: the height and depth of a box show the "
+        "size in pixels, and its width shows the number of channels (or values, for dense layers). "
+        "Convolutions are blue, pooling layers green, dense layers orange.",
         "Boxes drawn to scale for the image, 28 × 28 × 1, and the output of each layer: "
         f"{', '.join(name for name, _, _ in layers)}.",
         partial(figures.draw_network, layers),

@@ -27,9 +27,11 @@ def _headline(subject: Subject) -> Block:
     evaluation = subject.evaluation
     if evaluation is None:
         return Note("Accuracy", subject.why_not_evaluated)
+    were = "was" if evaluation.images == 1 else "were"
     return Headline(
         percent(evaluation.accuracy),
-        f"of {subject.name_images(evaluation.images)} read correctly: {count(evaluation.errors, 'error')}. "
+        f"of {subject.name_images(evaluation.images)} {were} read correctly: "
+        f"{count(evaluation.errors, 'error')}. "
         f"The 95 % confidence interval of the accuracy is {percent_range(*evaluation.accuracy_interval)}.",
     )
 
