@@ -37,8 +37,8 @@ help:
 	@echo "make bench         measure this kind of processor on SOURCE, beside Keras and torch: half an hour or more"
 	@echo "make mnist         train on MNIST's 60,000 images and evaluate once on its 10,000; downloads them"
 	@echo "make model         rebuild the models that come with the package from SOURCE: three hours"
-	@echo "make robustness    measure corrupted digits, strings, non-digits and speed on SOURCE, by what MODEL held out"
-	@echo "make bench-service measure the service: rates, patience, overload, endings; a quarter of an hour"
+	@echo "make robustness    measure corrupted digits, strings, non-digits and speed on SOURCE, on the images that MODEL held out"
+	@echo "make bench-service measure the service: rates, endurance, overload, shutdowns; a quarter of an hour"
 	@echo "make bench-threads measure training and prediction beside busy processes and under a quota: four minutes"
 	@echo "make clean         remove the virtual environments and caches; runs/ and data/ stay"
 

@@ -1,6 +1,6 @@
-r"""How well digits are read that are less clean than the validation images, compared with bars.
+r"""How well digits are read that are less clean than the validation images, compared with targets.
 
-    python benchmarks/robustness.py digit-recognizer.zip --model runs/reader-of-four-fifths-0 \
+    python benchmarks/robustness.py digit-recognizer.zip --model runs/reader/reader-of-four-fifths-0 \
         --beside runs/five-layer --pictures pictures -o benchmarks/robustness.json
 
 All images of digits were held out of the model's training. This measures:
