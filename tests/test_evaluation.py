@@ -170,7 +170,9 @@ def test_reliability_is_scikit_learns_calibration_of_correct_answers(count, bins
 
 def test_a_bin_includes_its_upper_edge():
     """Halves and quarters are exact in float32, so these confidences lie exactly on the edges."""
-    predictions = uncertain((0, 0.25), (0, 0.5), (0, np.nextafter(np.float32(0.5), 1)), (0, 0.75), (0, 1.0))
+    predictions = uncertain(
+        (0, 0.25), (0, 0.5), (0, np.nextafter(np.float32(0.5), np.float32(1))), (0, 0.75), (0, 1.0)
+    )
     found = measure_reliability(predictions, labels(0, 0, 0, 0, 0), bins=4)
     assert found.images.tolist() == [1, 1, 2, 1]
 

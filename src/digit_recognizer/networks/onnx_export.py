@@ -153,7 +153,7 @@ def _trace(
         (example,),
         file,  # type: ignore[arg-type]
         input_names=list(inputs),
-        output_names=outputs,
+        output_names=list(outputs),
         dynamic_axes=axes | {name: {0: batch} for name in outputs},
         opset_version=TRACED_OPSET,
     )

@@ -6,6 +6,7 @@ column j of the image (https://www.kaggle.com/competitions/digit-recognizer/data
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain, islice
@@ -49,15 +50,17 @@ class _Rows:
     def read(self, lines: Iterable[str], dtype: type) -> NDArray[Any]:
         """Parse lines: shape (N, columns used)."""
         used = self.used
-        return np.loadtxt(
-            lines,
-            dtype=dtype,
-            delimiter=self.table.separator,
-            comments=None,
-            quotechar='"',
-            ndmin=2,
-            usecols=None if used == list(range(len(self.layout.names))) else used,
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", DeprecationWarning)  # NumPy 1 warns, and reads 256 as 0
+            return np.loadtxt(
+                lines,
+                dtype=dtype,
+                delimiter=self.table.separator,
+                comments=None,
+                quotechar='"',
+                ndmin=2,
+                usecols=None if used == list(range(len(self.layout.names))) else used,
+            )
 
     def prepare(self, lines: Iterator[str]) -> Iterator[str]:
         """Keep the ids of lines without blank ones, and give numbers a decimal point."""
