@@ -7,6 +7,7 @@ import json
 import os
 import struct
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from digit_recognizer.cli import events
 from digit_recognizer.digits import Digits
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.recipes.recipe import Recipe, recipe_from_toml
@@ -244,3 +246,15 @@ def read_fold_rows(folder: Path) -> np.ndarray | None:
 def split_of(folder: Path) -> DataSplit:
     environment = read_environment(folder)
     return read_split(folder, environment, environment.data.images)
+
+
+@contextmanager
+def closed_output(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let the command line find its output closed when it shows an epoch."""
+
+    def gone(*_: object) -> str:
+        raise BrokenPipeError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(events, "epoch_line", gone)
+        yield

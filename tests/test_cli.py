@@ -21,7 +21,6 @@ import pytest
 from typer.main import get_command
 
 from digit_recognizer import __version__, machine
-from digit_recognizer.cli import events
 from digit_recognizer.cli.app import app
 from digit_recognizer.cli.evaluate import show_evaluation
 from digit_recognizer.cli.render import showing
@@ -35,6 +34,7 @@ from helpers import (
     RUN_FILES,
     TINY,
     assert_refused,
+    closed_output,
     csv_of,
     environment_of,
     files_in,
@@ -268,11 +268,7 @@ def test_without_any_source_the_bundled_digits_are_read(digits, here):
 
 @pytest.mark.usefixtures("without_export")
 def test_a_training_whose_output_is_closed_stays_unfinished(digits, here, monkeypatch):
-    def gone(*_):
-        raise BrokenPipeError
-
-    with monkeypatch.context() as patched:
-        patched.setattr(events, "epoch_line", gone)
+    with closed_output(monkeypatch):
         assert digits(TRAIN)[0] != 0
     assert not (here / "new/metrics.json").exists()
     assert digits("train --resume new")[0] == 0

@@ -21,6 +21,7 @@ from helpers import (
     RUN_FILES,
     TINY,
     assert_refused,
+    closed_output,
     csv_of,
     environment_of,
     files_in,
@@ -418,13 +419,7 @@ def test_a_stopped_cross_validation_says_how_to_resume_it(digits, monkeypatch):
 
 
 def test_a_cross_validation_whose_reader_goes_away_can_be_resumed(digits, tmp_path, monkeypatch):
-    from digit_recognizer.cli import events
-
-    def gone(*_):
-        raise BrokenPipeError
-
-    with monkeypatch.context() as patched:
-        patched.setattr(events, "epoch_line", gone)
+    with closed_output(monkeypatch):
         assert digits(TRAIN)[0] != 0
     assert not (tmp_path / "new/fold-1/metrics.json").exists()
     assert digits("train --resume new")[0] == 0

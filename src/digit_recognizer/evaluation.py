@@ -77,12 +77,12 @@ class BaselineComparison:
     @property
     def accuracy(self) -> float:
         """The fraction of correct answers, 0 to 1."""
-        return 1 - self.errors / self.images
+        return accuracy_values(self.images, self.errors)["accuracy"]
 
     @property
     def interval(self) -> tuple[float, float]:
         """Wilson's 95 % interval of the accuracy."""
-        return wilson_interval(self.images - self.errors, self.images)
+        return accuracy_values(self.images, self.errors)["accuracy_interval_95"]
 
     @property
     def is_better(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
-from digit_recognizer.evaluation import Evaluation, wilson_interval
+from digit_recognizer.evaluation import Evaluation, accuracy_values
 
 if TYPE_CHECKING:
     from digit_recognizer.recipes import Recipe
@@ -53,9 +53,10 @@ def accuracy_in_words(evaluation: Evaluation) -> str:
 
 def score_in_words(images: int, errors: int) -> str:
     """Return ``99.40 %  (95 % interval 99.12 to 99.60 %; 25 errors in 4,200 images)``."""
-    interval = percent_range(*wilson_interval(images - errors, images))
+    values = accuracy_values(images, errors)
+    interval = percent_range(*values["accuracy_interval_95"])
     counts = f"{count(errors, 'error')} in {count(images, 'image')}"
-    return f"{percent(1 - errors / images)}  (95 % interval {interval}; {counts})"
+    return f"{percent(values['accuracy'])}  (95 % interval {interval}; {counts})"
 
 
 def corrections_in_words(values: dict[str, Any] | None) -> list[tuple[str, str]]:

@@ -82,12 +82,12 @@ def find_inputs(model: str | None, source: str | None, command: str = "evaluate"
     else:
         return Inputs(path, None, None, source_or_default(source))
     if source is None:
-        check_not_moved(environment, command_line(command, as_argument(Path(model)), "SOURCE"))
-    return Inputs(path, run, environment, source_or_default(source, environment))
+        check_not_moved(environment.data.source, command_line(command, as_argument(Path(model)), "SOURCE"))
+    return Inputs(path, run, environment, source_or_default(source, environment.data.source))
 
 
-def source_or_default(source: str | None, environment: Environment | None = None) -> str:
-    """Return the source named, or the one that a run was trained on, or the one that is found.
+def source_or_default(source: str | None, recorded: str = "") -> str:
+    """Return the source named, or the one `recorded` by a run, or the one that is found.
 
     Raises
     ------
@@ -96,8 +96,8 @@ def source_or_default(source: str | None, environment: Environment | None = None
     """
     if source is not None and holds_training(Path(source)):
         raise DigitsError(f"{source} is a run folder; expected a source of digits")
-    if source is None and environment is not None:
-        source = recorded_source(environment) or None
+    if source is None:
+        source = relative_source(recorded) or None
     return find_source(source)
 
 
@@ -115,9 +115,8 @@ def load(source: str, part: Part = "train", *, skip_bad: bool = False) -> Digits
         return load_digits(source, part, skip_bad=skip_bad, on_progress=on_progress)
 
 
-def check_not_moved(environment: Environment, command: str) -> None:
-    """Raise `DigitsError` with the command to type if the source of a run is not where it was."""
-    source = environment.data.source
+def check_not_moved(source: str, command: str) -> None:
+    """Raise `DigitsError` with the command to type if the recorded source of a run is not where it was."""
     if Path(source).is_absolute() and not Path(source).exists():
         raise DigitsError(f"{source}, the source of this run, has moved or is deleted; name it: {command}")
 
@@ -177,9 +176,8 @@ def check_digits_of_run(folder: Path, digits: Digits, source: str) -> None:
             _check_same_digits(read_environment(run), digits, folder, source)
 
 
-def recorded_source(environment: Environment) -> str:
-    """Return the source that a run was trained on, relative to the current folder if it is below that."""
-    source = environment.data.source
+def relative_source(source: str) -> str:
+    """Return a recorded source, relative to the current folder if it is below that."""
     path = Path(source)
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else source
 

@@ -94,8 +94,8 @@ def report(
         check_finished(run)
     check_can_create(out or (runs[0] if len(runs) == 1 else RUNS))
     if source is None:
-        check_not_moved(first, command_line("report", *map(as_argument, runs), "SOURCE"))
-    named = source_or_default(source, first)
+        check_not_moved(first.data.source, command_line("report", *map(as_argument, runs), "SOURCE"))
+    named = source_or_default(source, first.data.source)
     if len(runs) > 1:
         _compare_runs(runs, named, part, out)
         return

@@ -235,7 +235,7 @@ def _choose_source(
 ) -> str:
     """Return the source named, or that of the run to resume or to start from, or the one that is found."""
     from digit_recognizer.cli.inputs import check_not_moved, choose_source, source_or_default
-    from digit_recognizer.runs.environment import DataDescription, Environment, read_environment
+    from digit_recognizer.runs.environment import read_environment
     from digit_recognizer.runs.run_folder import FOLDS, holds_training, read_json
 
     if source is not None and holds_training(Path(source)):
@@ -247,13 +247,12 @@ def _choose_source(
         return choose_source(source, show)
     if resumes_folds:
         recorded = str(read_json(run / FOLDS).get("source", ""))
-        environment = Environment(0, DataDescription(recorded, "", ""))
     else:
-        environment = read_environment(run)
+        recorded = read_environment(run).data.source
     if source is None:
         option = "--resume" if resume else "--from"
-        check_not_moved(environment, command_line("train", option, as_argument(run), "SOURCE"))
-    return source_or_default(source, environment)
+        check_not_moved(recorded, command_line("train", option, as_argument(run), "SOURCE"))
+    return source_or_default(source, recorded)
 
 
 def _show_run(
@@ -299,10 +298,10 @@ def _show_run(
 
 def _next_command(folder: Path, environment: Environment, metrics: Metrics) -> str:
     """Return what to type after a training: a submission if there is something to submit."""
-    from digit_recognizer.cli.inputs import recorded_source
+    from digit_recognizer.cli.inputs import relative_source
     from digit_recognizer.sources import has_test_csv
 
-    source = recorded_source(environment)
+    source = relative_source(environment.data.source)
     if has_test_csv(source):
         return command_line("submit", as_argument(folder), source, "-o", "submission.csv")
     return command_line("report" if metrics.validation is None else "evaluate", as_argument(folder))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from digit_recognizer.errors import DigitsError
-from digit_recognizer.evaluation import wilson_interval
+from digit_recognizer.evaluation import accuracy_values
 from digit_recognizer.files import write_json
 from digit_recognizer.runs.run_folder import METRICS, read_json
 
@@ -33,17 +33,11 @@ class Score:
     @property
     def accuracy(self) -> float:
         """Fraction of correct answers, 0 to 1."""
-        return 1 - self.errors / self.images
+        return accuracy_values(self.images, self.errors)["accuracy"]
 
     def as_json(self) -> dict[str, Any]:
         """Return what files and JSON lines say."""
-        return {
-            "images": self.images,
-            "errors": self.errors,
-            "accuracy": self.accuracy,
-            "accuracy_interval_95": wilson_interval(self.images - self.errors, self.images),
-            "loss": self.loss,
-        }
+        return {**accuracy_values(self.images, self.errors), "loss": self.loss}
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -57,8 +57,8 @@ def read_split(folder: Path, environment: Environment, images: int) -> DataSplit
     data = environment.data
     validation = _read_rows(folder / VALIDATION, data.held_out_sha256)
     fold = None if data.fold_sha256 is None else _read_rows(folder / FOLD, data.fold_sha256)
-    held_out = validation if fold is None else np.concatenate([validation, fold])
-    return DataSplit(np.setdiff1d(np.arange(images), held_out), validation, fold)
+    split = DataSplit(np.arange(images), validation, fold)
+    return replace(split, training=np.setdiff1d(split.training, split.held_out))
 
 
 def held_out_rows(folder: Path, environment: Environment, digits: Digits) -> Rows | None:

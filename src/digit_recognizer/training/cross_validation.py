@@ -13,7 +13,7 @@ from typing import Any
 
 from digit_recognizer.digits import Digits
 from digit_recognizer.errors import DigitsError
-from digit_recognizer.evaluation import wilson_interval
+from digit_recognizer.evaluation import accuracy_values
 from digit_recognizer.files import make_directory, write_json, write_text
 from digit_recognizer.formatting import spelled
 from digit_recognizer.recipes import Recipe, as_recipe, load_recipe, recipe_to_toml
@@ -195,10 +195,7 @@ def _results(folder: Path, folds: int) -> dict[str, Any]:
     failed = [str(number) for number, each in enumerate(metrics, start=1) if each.warning is not None]
     images, errors = sum(score.images for score in scores), sum(score.errors for score in scores)
     results: dict[str, Any] = {
-        "images": images,
-        "errors": errors,
-        "accuracy": 1 - errors / images,
-        "accuracy_interval_95": wilson_interval(images - errors, images),
+        **accuracy_values(images, errors),
         "standard_deviation": stdev(score.accuracy for score in scores),
         "seconds": sum(each.seconds for each in metrics),
         "results": [score.as_json() for score in scores],

@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from digit_recognizer.digits import CLASSES
 from digit_recognizer.errors import DigitsError
+from digit_recognizer.evaluation import accuracy_values
 from digit_recognizer.runs.history import EpochRecord, Progress
 from digit_recognizer.training.checkpoint import Position
 from digit_recognizer.training.data import TrainingData, make_batch
@@ -121,7 +122,7 @@ def _close_epoch(state: TrainingState, data: TrainingData) -> EpochRecord:
         loss=position.loss_sum / position.images,
         accuracy=position.right / position.images,
         validation_loss=loss,
-        validation_accuracy=None if errors is None else 1 - errors / len(validation),
+        validation_accuracy=None if errors is None else accuracy_values(len(validation), errors)["accuracy"],
         validation_errors=errors,
         seconds=position.seconds + time.perf_counter() - started,
         images_per_second=position.images / position.seconds,
