@@ -195,9 +195,11 @@ def _show_folds(runs: Generator[FoldRun], folder: Path, digits: Digits, show: Sh
     from digit_recognizer.runs.metrics import read_metrics
     from digit_recognizer.training import read_plan
 
+    folds = read_plan(folder)["folds"]
     with closing(runs):
         for run in runs:
-            _show_run(run.records, run.folder, digits, show, stop, resume=folder)
+            part = (run.number, folds)
+            _show_run(run.records, run.folder, digits, show, stop, resume=folder, part=part)
             metrics = read_metrics(run.folder)
             assert metrics.fold is not None
             show(FoldDone(run.number, metrics.seconds, metrics.fold))
@@ -263,6 +265,7 @@ def _show_run(
     stop: Flag,
     *,
     resume: Path,
+    part: tuple[int, int] = (1, 1),
     shows_corrections: bool = False,
 ) -> tuple[Recipe, Environment, EpochRecord | None]:
     """Show a run until it is finished; if it is stopped, say how to `resume` it, and exit.
@@ -278,7 +281,7 @@ def _show_run(
     environment = read_environment(run)
     recipe = load_recipe(run / RECIPE)
     fold = read_split(run, environment, len(digits)).fold
-    show(Started(run, recipe, len(digits) - (0 if fold is None else len(fold))))
+    show(Started(run, recipe, len(digits) - (0 if fold is None else len(fold)), part))
     if shows_corrections and environment.corrections is not None:
         show(CorrectionsChosen(environment.corrections))
     last = None
