@@ -803,6 +803,41 @@ def test_the_shell_completes_commands_recipes_and_runs(words, expected, here):
     assert (sorted(ended.stdout.split()), ended.stderr) == (expected, "")
 
 
+@pytest.mark.parametrize(
+    ("shell", "asked"),
+    [
+        ("fish", {"_TYPER_COMPLETE_FISH_ACTION": "get-args"}),
+        ("zsh", {}),
+    ],
+)
+def test_other_shells_complete_options_values_too(shell, asked):
+    for words, expected in {
+        "digits train --recipe stan": "standard",
+        "digits train --device cu": "cuda",
+    }.items():
+        asked |= {"_DIGITS_COMPLETE": f"complete_{shell}", "_TYPER_COMPLETE_ARGS": words}
+        assert says(run_program("", env={**os.environ, **asked}).stdout, expected)
+
+
+@pytest.mark.usefixtures("without_export")
+@pytest.mark.parametrize("changed", ["--set epochs=3", "--epochs 3"])
+def test_what_a_cross_validation_cannot_change_is_named_as_typed(changed, digits):
+    digits(f"{TRAIN} --folds 2")
+    assert_refused(digits(f"train --resume new {changed}"), f"remove {changed}", "start another")
+
+
+def test_a_run_of_wrong_labels_says_that_it_learned_nothing(digits, here):
+    labels = np.random.default_rng(1).permutation(LABELLED.labels)
+    np.savez(here / "shuffled.npz", images=LABELLED.images, labels=labels)
+    command = "train shuffled.npz --recipe tiny.toml --set optimizer.learning_rate=0.0001 --out new --json"
+    status, output, errors = digits(command)
+    assert (status, says(errors, "Warning: the network learned")) == (0, True)
+    finished = json.loads(output.splitlines()[-1])
+    warning = json.loads((here / "new/metrics.json").read_text())["warning"]
+    assert finished["warning"] == warning
+    assert says(errors, warning)
+
+
 COMMANDS = get_command(app).commands  # type: ignore[attr-defined]  # it is a group
 
 

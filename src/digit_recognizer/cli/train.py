@@ -22,6 +22,7 @@ from digit_recognizer.cli.options import (
     SkipBad,
     Source,
     all_settings,
+    as_typed,
     complete_recipe,
     complete_run,
     corrections_option,
@@ -102,6 +103,7 @@ def train(
 ) -> None:
     """Train a network and write a run folder."""
     changes = all_settings(settings, epochs, batch_size, learning_rate)
+    typed = as_typed(settings, epochs, batch_size, learning_rate)
     resumes_folds = resume is not None and is_cross_validation(resume)
     sets_corrections = "corrections.file" in map(setting_key, changes)
     refuse(
@@ -128,10 +130,11 @@ def train(
         ),
         (
             resumes_folds and changes,
-            f"--resume changes nothing in a cross-validation; remove {', '.join(changes)}",
+            f"a cross-validation is resumed with the recipe that it was started with; remove {typed}, or "
+            f"start another one with it: {command_line('train', '--folds', 'N')}",
         ),
     )
-    new_epochs = _epochs_in(changes) if resume else None
+    new_epochs = _epochs_in(changes, typed) if resume else None
     require("torch")
     check_device(device)
 
@@ -206,13 +209,13 @@ def _show_folds(runs: Generator[FoldRun], folder: Path, digits: Digits, show: Sh
     show(CrossValidated(folder, read_plan(folder)))
 
 
-def _epochs_in(changes: list[str]) -> int | None:
+def _epochs_in(changes: list[str], typed: str) -> int | None:
     """Return the number of epochs, the only setting that ``--resume`` changes."""
     if not changes:
         return None
     key, _, value = changes[-1].partition("=")
     if len(changes) > 1 or key.strip() != "epochs" or not value.strip().isdecimal():
-        raise DigitsError(f"--resume changes only the epochs, such as --epochs 40; got {', '.join(changes)}")
+        raise DigitsError(f"--resume changes only the epochs, such as --epochs 40; got {typed}")
     return int(value)
 
 
