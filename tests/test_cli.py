@@ -27,6 +27,7 @@ from digit_recognizer.cli.render import showing
 from digit_recognizer.cli.terminal import progress_bar
 from digit_recognizer.digits import Digits
 from digit_recognizer.evaluation import Evaluation
+from digit_recognizer.progress import Clock
 from digit_recognizer.recipes import load_recipe
 from digit_recognizer.recognition import Recognizer
 from digit_recognizer.training import train
@@ -167,6 +168,45 @@ def test_a_terminal_gets_a_bar(digits, monkeypatch):
     status, output, _ = digits(TRAIN)
     assert status == 0
     assert says(output, "\x1b[", "left  loss", "epoch   2  loss")
+
+
+@pytest.mark.usefixtures("without_export")
+@pytest.mark.parametrize(
+    ("command", "names"),
+    [
+        (f"{TRAIN} --folds 2", ["fold 1/2  epoch 1/2", "fold 2/2  epoch 2/2"]),
+        ("tune tiny.toml digit-recognizer.zip --trials 2 --out study", ["trial 1/2  epoch 1/2", "trial 2/2"]),
+    ],
+)
+@pytest.mark.parametrize(("columns", "shows_loss"), [(120, True), (40, False)])
+def test_the_bar_of_several_trainings_is_for_all_of_them(
+    command, names, columns, shows_loss, digits, monkeypatch
+):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    status, output, _ = digits(command)
+    assert status == 0
+    assert says(output, *names, "100%", "left")
+    assert ("left  loss" in output) == shows_loss
+
+
+@pytest.mark.parametrize(
+    ("command", "bars"),
+    [
+        ("evaluate run train.csv", ["Reading", "Predicting"]),
+        ("submit run test.csv", ["Reading", "Predicting"]),
+        ("train train.csv --recipe tiny.toml --out new", ["Reading", "Evaluating"]),
+    ],
+)
+@pytest.mark.usefixtures("without_export")
+def test_slow_work_shows_a_bar(command, bars, digits, here, monkeypatch):
+    (here / "train.csv").write_text(csv_of(LABELLED))
+    (here / "test.csv").write_text(csv_of(UNLABELLED))
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr(Clock, "is_slow", lambda *_: True)
+    status, _, errors = digits(command)
+    assert status == 0
+    assert says(errors, *bars, "100%", "left")
 
 
 def test_train_as_json_is_one_object_a_line(digits, here):
@@ -763,6 +803,41 @@ def test_the_shell_completes_commands_recipes_and_runs(words, expected, here):
     assert (sorted(ended.stdout.split()), ended.stderr) == (expected, "")
 
 
+@pytest.mark.parametrize(
+    ("shell", "asked"),
+    [
+        ("fish", {"_TYPER_COMPLETE_FISH_ACTION": "get-args"}),
+        ("zsh", {}),
+    ],
+)
+def test_other_shells_complete_options_values_too(shell, asked):
+    for words, expected in {
+        "digits train --recipe stan": "standard",
+        "digits train --device cu": "cuda",
+    }.items():
+        asked |= {"_DIGITS_COMPLETE": f"complete_{shell}", "_TYPER_COMPLETE_ARGS": words}
+        assert says(run_program("", env={**os.environ, **asked}).stdout, expected)
+
+
+@pytest.mark.usefixtures("without_export")
+@pytest.mark.parametrize("changed", ["--set epochs=3", "--epochs 3"])
+def test_what_a_cross_validation_cannot_change_is_named_as_typed(changed, digits):
+    digits(f"{TRAIN} --folds 2")
+    assert_refused(digits(f"train --resume new {changed}"), f"remove {changed}", "start another")
+
+
+def test_a_run_of_wrong_labels_says_that_it_learned_nothing(digits, here):
+    labels = np.random.default_rng(1).permutation(LABELLED.labels)
+    np.savez(here / "shuffled.npz", images=LABELLED.images, labels=labels)
+    command = "train shuffled.npz --recipe tiny.toml --set optimizer.learning_rate=0.0001 --out new --json"
+    status, output, errors = digits(command)
+    assert (status, says(errors, "Warning: the network learned")) == (0, True)
+    finished = json.loads(output.splitlines()[-1])
+    warning = json.loads((here / "new/metrics.json").read_text())["warning"]
+    assert finished["warning"] == warning
+    assert says(errors, warning)
+
+
 COMMANDS = get_command(app).commands  # type: ignore[attr-defined]  # it is a group
 
 
@@ -819,10 +894,11 @@ def test_a_training_may_end_with_its_report(digits, here):
 @pytest.mark.usefixtures("drawn")
 def test_a_report_may_be_of_other_digits_and_lie_elsewhere(digits, here, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")  # Rich then takes the output for a terminal
+    monkeypatch.setattr(Clock, "is_slow", lambda *_: True)
     status, output, errors = digits("report run others.csv -o shown")
     assert status == 0
     assert says(output, "shown/report.html")
-    assert says(errors, "Report: ", "%", "left")  # what is being done
+    assert says(errors, "Report", "%", "left")
     assert "others.csv" in (here / "shown/report.html").read_text()
     assert digits("report run digit-recognizer.zip --part test")[0] == 0
     assert "digit-recognizer.zip, test part" in (here / "run/report.html").read_text()

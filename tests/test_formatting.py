@@ -14,6 +14,7 @@ from digit_recognizer.formatting import (
     percent_range,
     score_in_words,
     seconds_in_words,
+    setting_in_words,
     shorten,
     spelled,
 )
@@ -28,6 +29,7 @@ from digit_recognizer.formatting import (
         (percent_range(0.9912, 0.996), "99.12 to 99.60 %"),
         (count(1, "image"), "1 image"),
         (count(0, "image"), "0 images"),
+        (setting_in_words(4200), "4200"),  # as one types it
         (count(4200, "image"), "4,200 images"),
         (seconds_in_words(4.24), "4.2 s"),
         (seconds_in_words(59.96), "1 min 0 s"),

@@ -196,7 +196,7 @@ def test_a_file_is_opened_no_more_often_than_needed(name, tmp_path, digits, monk
     before = Path.open
     monkeypatch.setattr(Path, "open", lambda *args, **options: opened.append(1) or before(*args, **options))
     load_digits(source)
-    assert len(opened) == (5 if name == "csv.gz" else 1)
+    assert len(opened) == (6 if name == "csv.gz" else 1)
 
 
 @pytest.mark.parametrize(

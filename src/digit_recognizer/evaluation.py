@@ -293,5 +293,6 @@ def _none_if_nan(value: float) -> float | None:
 def _check_lengths(predictions: Predictions, labels: NDArray[np.int64]) -> None:
     if len(predictions) != len(labels) or not len(labels):
         raise DigitsError(
-            f"expected as many labels as predictions, at least one; got {len(labels)} and {len(predictions)}"
+            f"expected as many labels as predictions, at least one; got {len(labels):,} and "
+            f"{len(predictions):,}"
         )

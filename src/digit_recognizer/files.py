@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -46,6 +45,8 @@ def check_can_write(target: Path) -> None:
 
 def _try_to_write(folder: Path) -> None:
     """Create something in a folder: permissions alone say nothing about the file system or about root."""
+    import tempfile  # with what it imports, a megabyte of memory
+
     Path(tempfile.mkdtemp(PARTIAL_SUFFIX, ".", folder)).rmdir()
 
 

@@ -1,4 +1,7 @@
-"""Numbers and counts in words, for the command line and the report."""
+"""Numbers and counts in words, for messages, the command line and the report.
+
+Counts have separators of thousands. What one may type again has none: settings, rows, lines and pages.
+"""
 
 from __future__ import annotations
 
@@ -104,8 +107,8 @@ def network_in_words(recipe: Recipe) -> list[str]:
 
 
 def setting_in_words(value: float, digits: int = 6) -> str:
-    """Return a setting: ``1,000,000`` in full, ``0.001`` with at most so many digits."""
-    return f"{value:,}" if isinstance(value, int) else f"{value:.{digits}g}"
+    """Return a setting as one may type it: ``1000000`` in full, ``0.001`` with at most so many digits."""
+    return str(value) if isinstance(value, int) else f"{value:.{digits}g}"
 
 
 def spelled(words: list[str]) -> str:

@@ -12,10 +12,12 @@ from digit_recognizer.cli.terminal import (
     missing_package,
     printable,
     printing_notes,
+    progress_bar,
     quiet_interrupt,
 )
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.machine import shorten_spinning
+from digit_recognizer.progress import displayed_by
 
 __all__ = ["main"]
 
@@ -28,7 +30,7 @@ def main() -> None:
     shorten_spinning()
     with exit_on_interrupt():
         from digit_recognizer.cli.app import app
-    with quiet_interrupt(), printing_notes():
+    with quiet_interrupt(), printing_notes(), displayed_by(progress_bar):
         _run(app)
 
 

@@ -126,7 +126,6 @@ def submit(
     The test part of a train.csv is the test.csv beside it. Images to train on are refused.
     """
     from digit_recognizer.cli.inputs import find_inputs
-    from digit_recognizer.cli.terminal import progress_bar
     from digit_recognizer.files import check_can_write
     from digit_recognizer.formatting import count, percent
     from digit_recognizer.recognition import THRESHOLD, Recognizer
@@ -143,8 +142,7 @@ def submit(
     inputs = find_inputs(model, source, "submit")
     check_can_write(output)
     recognizer = Recognizer(inputs.model)
-    with progress_bar("Reading") as on_progress:
-        test = load_test(inputs.source, skip_bad=skip_bad, on_progress=on_progress)
+    test = load_test(inputs.source, skip_bad=skip_bad)
     if not labelled:
         _check_is_test_part(test.digits, inputs, recognizer)
     predictions = recognizer.predict(test.digits.images)

@@ -73,12 +73,13 @@ class SourceChosen(Event):
 
 @dataclass(frozen=True, slots=True)
 class Started(Event):
-    """A run starts or resumes, on so many images, validation included."""
+    """A run starts or resumes, on so many images, validation included; as a fold, it is one of several."""
 
     name = "begin"
     run: Path
     recipe: Recipe
     images: int
+    fold: tuple[int, int] = (1, 1)
 
     def _values(self) -> Json:
         return {"run": str(self.run), "recipe": self.recipe.name, "images": self.images}
@@ -107,9 +108,8 @@ class CorrectionsChosen(Event):
         start = f", starting from {values['from']['run']}" if "from" in values else ""
         lines = [f"Learning from {used} in {values['file']}{start}."]
         if left_out["no_digit"]:
-            number = count(left_out["no_digit"], "correction")
-            reason = "only a recipe with [outliers] learns non-digits"
-            lines.append(f"Left out: {number} labelled as non-digit; {reason}.")
+            number = f"{count(left_out['no_digit'], 'correction')} labelled as non-digit"
+            lines.append(f"Left out: {number}; only a recipe with [outliers] learns non-digits.")
         if left_out["held_out"]:
             number = count(left_out["held_out"], "correction")
             lines.append(f"Left out: {number} of images that are held out for validation.")
@@ -192,8 +192,8 @@ class Finished(Event):
         if not differs or last is None or last.validation_accuracy is None:
             return []
         score = f"{percent(last.validation_accuracy)} ({count(last.validation_errors or 0, 'error')})"
-        parts = ", ".join([score, *network_in_words(self.recipe)])
-        return [_row("Network", f"{parts}, as in the last epoch's line")]
+        parts = [score, *network_in_words(self.recipe), "as in the last epoch's line"]
+        return [_row("Network", ", ".join(parts))]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from digit_recognizer.cli.events import Show, SourceChosen
 from digit_recognizer.cli.options import RUNS
-from digit_recognizer.cli.terminal import as_argument, command_line, progress_bar
+from digit_recognizer.cli.terminal import as_argument, command_line
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.files import check_can_create
 from digit_recognizer.formatting import count
@@ -110,9 +110,8 @@ def choose_source(source: str | None, show: Show) -> str:
 
 
 def load(source: str, part: Part = "train", *, skip_bad: bool = False) -> Digits:
-    """Load a part of a source, and show a bar if that takes long."""
-    with progress_bar("Reading") as on_progress:
-        return load_digits(source, part, skip_bad=skip_bad, on_progress=on_progress)
+    """Load a part of a source."""
+    return load_digits(source, part, skip_bad=skip_bad)
 
 
 def check_not_moved(source: str, command: str) -> None:

@@ -15,6 +15,7 @@ from digit_recognizer.errors import DigitsError
 from digit_recognizer.runs.run_folder import holds_training
 
 DEFAULT_RECIPE = "standard"
+DEVICES = ("auto", "cpu", "cuda")  # offered by completion
 RUNS = Path("runs")  # the folder in which 'digits train' creates runs by default
 
 # Options under titles of their own in the help
@@ -117,7 +118,13 @@ CorrectionsFile = Annotated[
         help=r"The file of corrections.  \[default: $DIGITS_CORRECTIONS_FILE, or runs/corrections.sqlite]",
     ),
 ]
-Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:1; auto uses a GPU if there is one.")]
+Device = Annotated[
+    str,
+    typer.Option(
+        help="cpu, cuda or cuda:1; auto uses a GPU if there is one.",
+        autocompletion=lambda incomplete: [each for each in DEVICES if each.startswith(incomplete)],
+    ),
+]
 SkipBad = Annotated[
     bool, typer.Option("--skip-bad", help="Leave out pictures that are broken; without it, they are errors.")
 ]
@@ -150,6 +157,15 @@ def all_settings(
             refuse((key in keys, f"{option} and --set {key} are the same setting; remove one"))
             changes.append(f"{key}={value}")
     return changes
+
+
+def as_typed(
+    settings: list[str] | None, epochs: int | None, batch_size: int | None, learning_rate: float | None
+) -> str:
+    """Return what `all_settings` takes, as the user typed it: ``--set batch_size=64, --epochs 3``."""
+    options = {"--epochs": epochs, "--batch-size": batch_size, "--learning-rate": learning_rate}
+    given = [f"{option} {value}" for option, value in options.items() if value is not None]
+    return ", ".join([*(f"--set {each}" for each in settings or []), *given])
 
 
 def setting_key(setting: str) -> str:

@@ -181,7 +181,7 @@ def _check_targets(pages: Sequence[Page], show: Path | None, table: Path | None)
             table is not None and show.resolve() == table.resolve(),
             f"--show and --csv would both write {show}; name two files",
         ),
-        (len(pages) != 1, f"--show draws over one page, but there are {len(pages)}; {hint}"),
+        (len(pages) != 1, f"--show draws over one page, but there are {len(pages):,}; {hint}"),
         (
             show.suffix.lower() not in DRAWING_FORMATS,
             f"cannot write {show}; name a file that ends in {', '.join(DRAWING_FORMATS)}",

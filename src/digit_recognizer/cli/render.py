@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from threading import Event as Flag
 from typing import Any
 
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
 from digit_recognizer.cli.events import (
     EpochDone,
     Event,
     Finished,
     FoldDone,
+    Searched,
+    SearchStarted,
+    SearchStopped,
     Show,
     Started,
     Step,
     Stopped,
+    TrialDone,
     epoch_line,
 )
-from digit_recognizer.cli.terminal import make_console, print_json, stop_on_signal
+from digit_recognizer.cli.terminal import make_console, print_json, progress_bar, stop_on_signal
 from digit_recognizer.formatting import loss_in_words, percent
+from digit_recognizer.progress import ShowProgress, displayed_by
 
-BAR_COLUMNS = 10  # so that the line fits into 80
+BAR_COLUMNS = 10
+LOSS_WIDTH, RATE_WIDTH = 80, 100  # columns of a terminal from which the bar shows these, too
 
 
 @contextmanager
@@ -33,7 +40,8 @@ def showing(*, as_json: bool) -> Iterator[tuple[Show, Flag]]:
     with stop_on_signal() as stop:
         renderer = make_renderer(as_json=as_json, stop=stop)
         try:
-            yield renderer.show, stop
+            with displayed_by(renderer.display):
+                yield renderer.show, stop
         finally:
             renderer.close()
 
@@ -54,6 +62,10 @@ class JsonRenderer:
         if not isinstance(event, Step):
             print_json(event.as_json())
 
+    def display(self, what: str) -> AbstractContextManager[ShowProgress]:
+        """Show other work than training meanwhile."""
+        return progress_bar(what)
+
     def close(self) -> None:
         """Leave the terminal as it was."""
 
@@ -69,6 +81,10 @@ class PlainRenderer:
         if not isinstance(event, Step):
             self._print(event)
 
+    def display(self, what: str) -> AbstractContextManager[ShowProgress]:
+        """Show other work than training meanwhile."""
+        return progress_bar(what)
+
     def _print(self, text: RenderableType) -> None:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
@@ -77,21 +93,14 @@ class PlainRenderer:
 
 
 class LiveRenderer(PlainRenderer):
-    """Prints lines of text, and below the epochs a bar for the whole training."""
+    """Prints lines of text, and below them a bar for the whole training: of all folds, and of all trials."""
 
     def __init__(self, console: Console, stop: Flag) -> None:
         super().__init__(console)
         self._stop = stop
         self._validation = "–"
-        self._bar = Progress(
-            TextColumn("{task.fields[epoch]}"),
-            BarColumn(bar_width=BAR_COLUMNS),
-            TextColumn("{task.percentage:>2.0f}%  {task.fields[rate]:,.0f} images/s "),
-            TimeRemainingColumn(compact=True),
-            TextColumn("left  loss {task.fields[loss]}  validation {task.fields[validation]}"),
-            console=console,
-            transient=True,
-        )
+        self._turn = Turn()
+        self._bar = Progress(*_columns(console.width), console=console, transient=True)
 
     def show(self, event: Event) -> None:
         """Print an event, or move the bar."""
@@ -102,21 +111,41 @@ class LiveRenderer(PlainRenderer):
                 self._print(f"{epoch_line(record, recipe.members)}  {record.seconds:.1f} s")
                 if record.validation_accuracy is not None:
                     self._validation = percent(record.validation_accuracy)
-            case Started():
+            case Started(fold=(number, folds)):
                 self._print(event)
-                self._bar.start()
-            case Finished() | FoldDone() | Stopped():
+                self._start_bar(Turn("fold", number, folds) if folds > 1 else Turn())
+            case SearchStarted(trials=trials):
+                self._print(event)
+                self._start_bar(Turn("trial", 1, trials))
+            case TrialDone(trial):
+                self._print(event)
+                self._turn = replace(self._turn, number=trial.number + 1)
+            case Finished() | FoldDone() | Stopped() | Searched() | SearchStopped():
                 self._bar.stop()
                 self._print(event)
             case _:
                 self._print(event)
 
+    @contextmanager
+    def display(self, what: str) -> Iterator[ShowProgress]:
+        """Show other work than training meanwhile."""
+        is_live = self._bar.live.is_started
+        self._bar.stop()
+        with progress_bar(what) as show:
+            yield show
+        if is_live:
+            self._bar.start()
+
+    def _start_bar(self, turn: Turn) -> None:
+        self._turn, self._validation = turn, "–"
+        self._bar.start()
+
     def _move_bar(self, step: Step) -> None:
         progress = step.progress
         state: dict[str, Any] = {
-            "completed": (progress.epoch - 1) * progress.total + progress.images,
-            "total": progress.epochs * progress.total,
-            "epoch": f"{progress.epoch}/{progress.epochs}",
+            "completed": self._turn.number - 1 + progress.fraction,
+            "total": self._turn.total,
+            "epoch": f"{self._turn}{progress.epoch}/{progress.epochs}",
             "rate": progress.images_per_second,
             "loss": loss_in_words(progress.loss),
             "validation": self._validation,
@@ -131,3 +160,31 @@ class LiveRenderer(PlainRenderer):
     def close(self) -> None:
         """Leave the terminal as it was."""
         self._bar.stop()
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Which of several trainings in a row this is: fold or trial `number` of `total`, from 1."""
+
+    name: str = ""
+    number: int = 1
+    total: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.number}/{self.total}  epoch " if self.name else ""
+
+
+def _columns(width: int) -> list[ProgressColumn]:
+    """Return what the bar shows: less in narrow terminals, where a line may not break."""
+    columns: list[ProgressColumn] = [
+        TextColumn("{task.fields[epoch]}"),
+        BarColumn(bar_width=BAR_COLUMNS),
+        TextColumn("{task.percentage:>2.0f}%"),
+        TimeRemainingColumn(compact=True),
+        TextColumn("left"),
+    ]
+    if width >= LOSS_WIDTH:
+        columns.append(TextColumn(" loss {task.fields[loss]}  validation {task.fields[validation]}"))
+    if width >= RATE_WIDTH:
+        columns.append(TextColumn(" {task.fields[rate]:,.0f} images/s"))
+    return columns

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,24 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from digit_recognizer.cli.options import RUNS, Part, PartOfSource, complete_run, refuse
-from digit_recognizer.cli.terminal import as_argument, command_line, progress_bar
+from digit_recognizer.cli.terminal import as_argument, command_line
 from digit_recognizer.files import check_can_create
 
 if TYPE_CHECKING:
     from digit_recognizer.digits import Digits
-
-OnSection = Callable[[str], None]  # takes the name of a section
-OnFigure = Callable[[int, int], None]  # takes how many figures are drawn, and how many there are
-Write = Callable[[OnSection, OnFigure], Path]  # writes a page
-
-SECTION_STARTS = {
-    "result": 0.05,
-    "network": 0.06,
-    "training": 0.08,
-    "mistakes": 0.09,
-    "inside the network": 0.15,
-    "figures and page": 0.4,
-}  # fractions of the time of a report, roughly; the rest goes into figures
 
 _inside_option = partial(typer.Option, rich_help_panel="Inside the network")
 
@@ -122,58 +109,33 @@ def report_run(
     as_json: bool = False,
 ) -> None:
     """Write the report of a run and show where it is; `chosen` are attributes of `Choice`."""
+    from digit_recognizer.report import write_report
+    from digit_recognizer.report.sections import Choice
 
-    def write(on_section: OnSection, on_figure: OnFigure) -> Path:
-        from digit_recognizer.report import write_report
-        from digit_recognizer.report.sections import Choice
-
-        gc.disable()  # looking for reference cycles among torch's objects takes a tenth of a report
-        try:
-            choice = Choice(**chosen or {})
-            return write_report(
-                run,
-                digits,
-                source=source,
-                out=out,
-                choice=choice,
-                on_section=on_section,
-                on_figure=on_figure,
-            )
-        finally:
-            gc.enable()
-
-    _show_page("Report", write, as_json=as_json)
+    started = time.perf_counter()
+    gc.disable()  # looking for reference cycles among torch's objects takes a tenth of a report
+    try:
+        page = write_report(run, digits, source=source, out=out, choice=Choice(**chosen or {}))
+    finally:
+        gc.enable()
+    _show_page(page, started, as_json=as_json)
 
 
 def _compare_runs(runs: list[Path], source: str, part: Part, out: Path | None) -> None:
     """Write a page that compares runs and show where it is."""
     from digit_recognizer.cli.inputs import load
+    from digit_recognizer.report import write_comparison
+    from digit_recognizer.runs.run_folder import free_folder
 
     digits = load(source, part.value)
-
-    def write(on_section: OnSection, on_figure: OnFigure) -> Path:
-        from digit_recognizer.report import write_comparison
-        from digit_recognizer.runs.run_folder import free_folder
-
-        folder = out or free_folder("comparison")
-        return write_comparison(
-            runs, digits, source=source, out=folder, on_section=on_section, on_figure=on_figure
-        )
-
-    _show_page("Comparison", write)
+    started = time.perf_counter()
+    page = write_comparison(runs, digits, source=source, out=out or free_folder("comparison"))
+    _show_page(page, started)
 
 
-def _show_page(what: str, write: Write, *, as_json: bool = False) -> None:
-    """Write a page, and meanwhile show on a terminal what is being done and how long it takes."""
+def _show_page(page: Path, started: float, *, as_json: bool = False) -> None:
+    """Say where a page is and how long it took."""
     from digit_recognizer.cli.events import ReportWritten
     from digit_recognizer.cli.render import make_renderer
 
-    started = time.perf_counter()
-    with progress_bar(what, at_once=not as_json) as show:
-        show(0.0)
-        last, rest = SECTION_STARTS["figures and page"], 1 - SECTION_STARTS["figures and page"]
-        page = write(
-            lambda section: show(SECTION_STARTS.get(section, 0.0), section),
-            lambda done, total: show(last + rest * done / total, "figures and page"),
-        )
     make_renderer(as_json=as_json).show(ReportWritten(page, time.perf_counter() - started))

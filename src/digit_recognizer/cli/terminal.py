@@ -13,13 +13,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from threading import Event
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from digit_recognizer.errors import DigitsError
+from digit_recognizer.progress import Clock, ShowProgress, displayed_by
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,8 +30,6 @@ USER_ERROR = 2  # exit status for errors that the user can correct, as for wrong
 PIPE_COLUMNS = 120  # width of the output if it is not a terminal
 HELD_KEY_SECONDS = 1.0  # holding Ctrl+C down sends it repeatedly; until then these count as one
 
-SLOW_SECONDS = 2.0  # what takes longer shows a bar
-FIRST_LOOK_SECONDS = 0.5  # after which that is estimated
 NOTED = ("digit_recognizer.sources", "digit_recognizer.training")  # loggers that say what was assumed
 
 EXTRAS = {
@@ -84,13 +83,6 @@ def say(sentence: str) -> None:
     make_console().print(sentence, highlight=False, markup=False, soft_wrap=True)
 
 
-class ShowProgress(Protocol):
-    """A function that moves a bar."""
-
-    def __call__(self, fraction: float, doing: str = "", /) -> None:
-        """Show what fraction is done, 0 to 1, and what is being done."""
-
-
 class _Notes(logging.Handler):
     """Prints what the library assumed, each sentence once, on standard error."""
 
@@ -125,10 +117,10 @@ def printing_notes() -> Iterator[None]:
 
 
 @contextmanager
-def progress_bar(what: str, *, at_once: bool = False) -> Iterator[ShowProgress]:
+def progress_bar(what: str) -> Iterator[ShowProgress]:
     """Give a function that takes the fraction done; a terminal then shows the time left.
 
-    The bar appears if the whole is going to take more than `SLOW_SECONDS`, or `at_once`.
+    The bar appears if the whole is going to take long. Meanwhile, no other bar appears.
     """
     from rich.console import Console
 
@@ -148,16 +140,16 @@ def progress_bar(what: str, *, at_once: bool = False) -> Iterator[ShowProgress]:
     # text on the same terminal is printed above the bar; a file or pipe is none of its business
     bar = Progress(*columns, console=console, transient=True, redirect_stdout=sys.stdout.isatty())
     task = bar.add_task(what, total=1.0)
-    started = time.monotonic()
+    clock = Clock()
 
     def show(fraction: float, doing: str = "", /) -> None:
-        seconds = time.monotonic() - started
-        if at_once or seconds > max(FIRST_LOOK_SECONDS, SLOW_SECONDS * fraction):
+        if clock.is_slow(fraction):
             bar.start()
         bar.update(task, completed=fraction, description=f"{what}: {doing}" if doing else what)
 
     try:
-        yield show
+        with displayed_by(lambda _what: nullcontext()):
+            yield show
     finally:
         bar.stop()
 

@@ -22,6 +22,7 @@ from digit_recognizer.cli.options import (
     SkipBad,
     Source,
     all_settings,
+    as_typed,
     complete_recipe,
     complete_run,
     corrections_option,
@@ -102,6 +103,7 @@ def train(
 ) -> None:
     """Train a network and write a run folder."""
     changes = all_settings(settings, epochs, batch_size, learning_rate)
+    typed = as_typed(settings, epochs, batch_size, learning_rate)
     resumes_folds = resume is not None and is_cross_validation(resume)
     sets_corrections = "corrections.file" in map(setting_key, changes)
     refuse(
@@ -128,10 +130,11 @@ def train(
         ),
         (
             resumes_folds and changes,
-            f"--resume changes nothing in a cross-validation; remove {', '.join(changes)}",
+            f"a cross-validation is resumed with the recipe that it was started with; remove {typed}, or "
+            f"start another one with it: {command_line('train', '--folds', 'N')}",
         ),
     )
-    new_epochs = _epochs_in(changes) if resume else None
+    new_epochs = _epochs_in(changes, typed) if resume else None
     require("torch")
     check_device(device)
 
@@ -195,22 +198,24 @@ def _show_folds(runs: Generator[FoldRun], folder: Path, digits: Digits, show: Sh
     from digit_recognizer.runs.metrics import read_metrics
     from digit_recognizer.training import read_plan
 
+    folds = read_plan(folder)["folds"]
     with closing(runs):
         for run in runs:
-            _show_run(run.records, run.folder, digits, show, stop, resume=folder)
+            part = (run.number, folds)
+            _show_run(run.records, run.folder, digits, show, stop, resume=folder, part=part)
             metrics = read_metrics(run.folder)
             assert metrics.fold is not None
             show(FoldDone(run.number, metrics.seconds, metrics.fold))
     show(CrossValidated(folder, read_plan(folder)))
 
 
-def _epochs_in(changes: list[str]) -> int | None:
+def _epochs_in(changes: list[str], typed: str) -> int | None:
     """Return the number of epochs, the only setting that ``--resume`` changes."""
     if not changes:
         return None
     key, _, value = changes[-1].partition("=")
     if len(changes) > 1 or key.strip() != "epochs" or not value.strip().isdecimal():
-        raise DigitsError(f"--resume changes only the epochs, such as --epochs 40; got {', '.join(changes)}")
+        raise DigitsError(f"--resume changes only the epochs, such as --epochs 40; got {typed}")
     return int(value)
 
 
@@ -263,6 +268,7 @@ def _show_run(
     stop: Flag,
     *,
     resume: Path,
+    part: tuple[int, int] = (1, 1),
     shows_corrections: bool = False,
 ) -> tuple[Recipe, Environment, EpochRecord | None]:
     """Show a run until it is finished; if it is stopped, say how to `resume` it, and exit.
@@ -278,7 +284,7 @@ def _show_run(
     environment = read_environment(run)
     recipe = load_recipe(run / RECIPE)
     fold = read_split(run, environment, len(digits)).fold
-    show(Started(run, recipe, len(digits) - (0 if fold is None else len(fold))))
+    show(Started(run, recipe, len(digits) - (0 if fold is None else len(fold)), part))
     if shows_corrections and environment.corrections is not None:
         show(CorrectionsChosen(environment.corrections))
     last = None

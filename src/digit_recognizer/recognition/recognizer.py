@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,10 @@ from numpy.typing import NDArray
 
 from digit_recognizer.digits import CLASSES, SIDE, Predictions, check_images
 from digit_recognizer.errors import DigitsError
+from digit_recognizer.progress import counted, following
 from digit_recognizer.reading import Reading, SingleDigit
 from digit_recognizer.recognition.line_reader import LineReader
-from digit_recognizer.recognition.session import run_in_batches, start_session
+from digit_recognizer.recognition.session import BATCH_SIZE, run_in_batches, start_session
 from digit_recognizer.runs.environment import read_environment
 from digit_recognizer.runs.run_folder import MODEL, check_finished, check_format
 from digit_recognizer.runs.split import Rows, unpack_rows
@@ -154,8 +156,10 @@ class Recognizer:
             The array has another dtype or shape.
         """
         check_images(images)
-        batches = run_in_batches(self._session, self._outputs, images, self._threads)
-        return Predictions(*map(np.concatenate, zip(*batches, strict=True)))
+        with following("Predicting") as tell:
+            batches = run_in_batches(self._session, self._outputs, images, self._threads)
+            followed = counted(batches, ceil(len(images) / BATCH_SIZE), tell)
+            return Predictions(*map(np.concatenate, zip(*followed, strict=True)))
 
 
 def _find_model(path: Path) -> Path:

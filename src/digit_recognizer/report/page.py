@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from string import ascii_uppercase
-from typing import Any
+from typing import Any, Self
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -22,10 +22,11 @@ from digit_recognizer.digits import INK, Digits
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.evaluation import detailed_metrics
 from digit_recognizer.files import replacing, write_json, write_text
+from digit_recognizer.progress import following
 from digit_recognizer.report import sections
 from digit_recognizer.report.blocks import ConfusionTable, Picture, Section
 from digit_recognizer.report.figures import mosaic
-from digit_recognizer.report.rendering import OnFigure, Rendered, Renderer, render
+from digit_recognizer.report.rendering import Rendered, Renderer, render
 from digit_recognizer.report.sections import Choice
 from digit_recognizer.report.subject import Subject, evaluate_run
 from digit_recognizer.runs import run_folder
@@ -38,6 +39,15 @@ IMAGES_PER_ROW = 8  # in the strip of images of a cell of the confusion matrix
 GREY_LEVELS = 16  # of these images
 PIXELS_PER_INCH = 96  # of CSS
 
+SECTION_STARTS = {
+    "result": 0.05,
+    "network": 0.06,
+    "training": 0.08,
+    "mistakes": 0.09,
+    "inside the network": 0.15,
+    "figures and page": 0.4,
+}  # fractions of the time of a report, roughly; the rest goes into figures
+
 OnSection = Callable[[str], None]
 
 
@@ -49,7 +59,6 @@ def write_report(
     out: str | Path | None = None,
     choice: Choice | None = None,
     on_section: OnSection | None = None,
-    on_figure: OnFigure | None = None,
 ) -> Path:
     """Write a page about a run: its result, data, network, training, mistakes, and inside the network.
 
@@ -72,8 +81,6 @@ def write_report(
         Which filters and which image to show.
     on_section
         Called with the name of each section before it is made.
-    on_figure
-        Called after a figure is rendered, with the number of those that are, and of all.
 
     Returns
     -------
@@ -86,9 +93,8 @@ def write_report(
         The run is unfinished or damaged; the filter, digit or row that was chosen does not exist; `out` is
         another run or has a page that is not a report; a file cannot be written.
     """
-    tell = on_section or (lambda _name: None)
     folder = Path(run) if out is None else _check_out(Path(out))
-    with Renderer() as renderer, ThreadPoolExecutor(1) as pool:
+    with _Followed("Report", on_section) as followed, Renderer() as renderer, ThreadPoolExecutor(1) as pool:
         subject = evaluate_run(read_run(run), digits, source)
         inside = sections.open_inside(subject, choice or Choice())
         layout = pool.submit(sections.map_hidden_layer, inside)
@@ -105,12 +111,12 @@ def write_report(
             del steps["corrections"]
         chapters = []
         for name, show in steps.items():
-            tell(name)
+            followed.begin(name)
             chapters.append(show())
             for picture in _pictures(chapters[-1:]):
                 renderer.add(picture.draw)
-        tell("figures and page")
-        page = _write_page(folder, _title(subject), chapters, renderer.finish(on_figure))
+        followed.begin("figures and page")
+        page = _write_page(folder, _title(subject), chapters, renderer.finish(followed.add_figure))
     if subject.evaluation is not None and out is None:
         _add_to_metrics(subject)
     return page
@@ -123,22 +129,48 @@ def write_comparison(
     source: str = "the digits given",
     out: str | Path,
     on_section: OnSection | None = None,
-    on_figure: OnFigure | None = None,
 ) -> Path:
     """Write a page that compares runs; parameters, result and errors are those of `write_report`."""
-    tell = on_section or (lambda _name: None)
     if not 2 <= len(runs) <= MAX_RUNS:
         raise DigitsError(f"expected 2 to {MAX_RUNS} runs to compare, got {len(runs)}")
     folder = _check_out(Path(out))
-    tell("predictions")
-    chapters = sections.compare([read_run(run) for run in runs], digits, source)
-    tell("figures and page")
-    pictures, rendered = _pictures(chapters), []
-    for picture in pictures:
-        rendered.append(render(picture.draw))
-        if on_figure is not None:
-            on_figure(len(rendered), len(pictures))
+    with _Followed("Comparison", on_section) as followed:
+        followed.begin("predictions")
+        chapters = sections.compare([read_run(run) for run in runs], digits, source)
+        followed.begin("figures and page")
+        pictures, rendered = _pictures(chapters), []
+        for picture in pictures:
+            rendered.append(render(picture.draw))
+            followed.add_figure(len(rendered), len(pictures))
     return _write_page(folder, f"{len(runs)} runs compared", chapters, rendered)
+
+
+class _Followed:
+    """Tells the caller which section begins, and shows the progress of a page."""
+
+    def __init__(self, what: str, on_section: OnSection | None) -> None:
+        self._on_section = on_section
+        self._following = following(what)
+
+    def __enter__(self) -> Self:
+        self._show = self._following.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._following.__exit__(*error)
+
+    def begin(self, section: str) -> None:
+        """Begin a section."""
+        if self._on_section is not None:
+            self._on_section(section)
+        if self._show is not None:
+            self._show(SECTION_STARTS.get(section, 0.0))
+
+    def add_figure(self, number: int, total: int) -> None:
+        """Add a figure, which is the last section."""
+        start = SECTION_STARTS["figures and page"]
+        if self._show is not None:
+            self._show(start + (1 - start) * number / total)
 
 
 def _check_out(folder: Path) -> Path:

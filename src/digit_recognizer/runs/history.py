@@ -72,6 +72,11 @@ class Progress:
     loss: float
     images_per_second: float
 
+    @property
+    def fraction(self) -> float:
+        """The part of the whole training that is done, 0 to 1."""
+        return (self.epoch - 1 + self.images / self.total) / self.epochs
+
 
 def history_to_csv(history: Sequence[EpochRecord]) -> str:
     """Return the history as CSV with a header; a cell is empty where there was no validation."""

@@ -67,8 +67,8 @@ def check_ranges(
         low, high = (_values(apply(recipe, {each.key: end}))[each.key] for end in (each.low, each.high))
         if each.key == BATCH_SIZE and high > images:
             raise DigitsError(
-                f"{each.key}={low}..{high}: there are {images} training images, so the upper end can be "
-                f"{images} at most"
+                f"{each.key}={low}..{high}: the upper end can be at most {images}, the number of training "
+                "images"
             )
         checked.append(replace(each, low=low, high=high))
     return tuple(checked)

@@ -118,7 +118,7 @@ def find_layout(
 
 def first_names(names: Sequence[str]) -> str:
     """Return some names for an error message, and how many more there are."""
-    more = f" and {len(names) - MAX_NAMES_SHOWN} more" if len(names) > MAX_NAMES_SHOWN else ""
+    more = f" and {len(names) - MAX_NAMES_SHOWN:,} more" if len(names) > MAX_NAMES_SHOWN else ""
     return ", ".join(names[:MAX_NAMES_SHOWN]) + more
 
 
@@ -228,7 +228,7 @@ def _without_header(where: str, sample: Sequence[Sequence[str]], part: Part) -> 
         columns.pop()  # each line ends with a separator
     names = tuple(f"{at + 1}" for at in range(len(sample[0])))
     counts_rows = len(sample) >= MIN_ROWS_OF_INDEX and _counts_rows(sample)
-    unnamed = f"{len(columns)} columns without a header"
+    unnamed = f"{len(columns):,} columns without a header"
     if len(columns) == PIXELS:
         return Layout(names, tuple(columns), notes=(f"{unnamed}: all are pixels",))
     if len(columns) == PIXELS + 1 and counts_rows:
@@ -297,7 +297,7 @@ def _check_missing(where: str, names: Sequence[str]) -> None:
     missing = [name for name in PIXEL_COLUMNS if name not in present]
     if len(missing) < PIXELS and f"pixel{PIXELS}" not in present:
         count = len(names) - len([name for name in names if name.lower() in LABEL_NAMES | ID_NAMES])
-        found = f"found {count} columns of pixels{size_in_words(count)}; "
+        found = f"found {count:,} columns of pixels{size_in_words(count)}; "
         raise DigitsError(
             f"{where}: expected {KAGGLE_HEADER}; {found}these columns are missing: {first_names(missing)}"
         )
@@ -305,7 +305,7 @@ def _check_missing(where: str, names: Sequence[str]) -> None:
 
 def _refuse_count(where: str, count: int, names: Sequence[str] | None) -> None:
     size = size_in_words(count) or (size_in_words(count - 1) if names is None else "")
-    found = f"found {count} columns{' of pixels' if size and names else ''}{size}"
+    found = f"found {count:,} columns{' of pixels' if size and names else ''}{size}"
     if count == COLOURS * PIXELS:
         advice = ": take the mean of the three colours"
     elif size:

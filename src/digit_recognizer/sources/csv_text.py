@@ -1,4 +1,4 @@
-"""A table as text: its encoding, separator and header, and which of its cells is wrong."""
+"""A table as text: its encoding, separator, header and numbers, and which of its cells is wrong."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TextIO
+
+import numpy as np
+from numpy.typing import NDArray
 
 from digit_recognizer.digits import CLASSES, INK, PIXELS
 from digit_recognizer.errors import DigitsError
@@ -22,6 +25,8 @@ MAX_LINE_CHARACTERS = 1 << 17  # 785 numbers as numpy.savetxt writes them have 2
 MAX_CELL_CHARACTERS_SHOWN = 40
 BLANK = ' \t\r\n\f\v,;|"'  # characters of lines without a value, as spreadsheets leave them at the end
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+UTF8 = "utf-8-sig"  # with a byte order mark or without
+NEWLINE, RETURN, ZERO = b"\n\r0"
 ARFF_ATTRIBUTE = re.compile(r"@attribute\s+('[^']*'|\"[^\"]*\"|\S+)", re.IGNORECASE)
 NUMBER = re.compile(r"\s*[-+]?([0-9]{1,20}(\.[0-9]*)?|\.[0-9]+)(e[-+]?[0-9]{1,3})?\s*", re.IGNORECASE)
 
@@ -66,6 +71,15 @@ class Table:
         return _cells(line, self.separator)
 
 
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """Where the cells of some rows end in their text, and their lengths, both of shape (N, columns)."""
+
+    text: NDArray[np.uint8]
+    ends: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+
+
 def find_table(file: File) -> Table:
     """Find the encoding, the separator, and the header or its absence; refuse what is no text of numbers."""
     head = file.head(HEAD_BYTES)
@@ -104,6 +118,77 @@ def find_bad_row(table: Table, layout: Layout) -> str | None:
     return None
 
 
+def find_cells(chunk: bytes, separator: bytes, columns: int) -> Cells | None:
+    """Find the cells of whole rows; None unless each row has as many as there are columns."""
+    text = np.frombuffer(chunk if chunk.endswith(b"\n") else chunk + b"\n", np.uint8)
+    newlines = text == NEWLINE
+    ends = np.flatnonzero(newlines | (text == ord(separator)))
+    shape = np.count_nonzero(newlines), columns
+    if len(ends) != shape[0] * columns or not newlines[ends[columns - 1 :: columns]].all():
+        return None
+    lengths = np.empty_like(ends)
+    lengths[0] = ends[0]
+    np.subtract(ends[1:], ends[:-1], out=lengths[1:])
+    lengths[1:] -= 1
+    cells = Cells(text, ends.reshape(shape), lengths.reshape(shape))
+    is_return = text[cells.ends[:, -1] - 1] == RETURN
+    cells.ends[:, -1] -= is_return
+    cells.lengths[:, -1] -= is_return
+    return cells
+
+
+def parse_plain(cells: Cells, columns: slice | list[int], decimals: bytes) -> NDArray[np.uint8] | None:
+    """Parse columns of digits that `decimals` (.0) may follow; None unless each number is 0 to 255."""
+    text, ends, lengths = cells.text, cells.ends[:, columns], cells.lengths[:, columns]
+    if decimals:
+        has_decimals = lengths > len(decimals)
+        for at, byte in enumerate(reversed(decimals), start=1):
+            has_decimals &= text.take(ends - at) == byte
+        ends, lengths = (array - has_decimals * len(decimals) for array in (ends, lengths))
+    if lengths.min() < 1 or lengths.max() > len(str(INK)):
+        return None
+    numbers = text.take(ends - 1) - np.uint8(ZERO)  # characters below "0" become large
+    longer = np.flatnonzero(lengths > 1)  # few: most pixels are 0
+    ends, lengths, ones = ends.take(longer), lengths.take(longer), numbers.take(longer)
+    tens, hundreds = (text.take(ends - at) - np.uint8(ZERO) for at in (2, 3))
+    hundreds *= lengths > 2
+    if max(figures.max(initial=0) for figures in (numbers, tens, hundreds)) > 9:
+        return None
+    large = hundreds * np.uint16(100) + tens * np.uint16(10) + ones
+    if large.max(initial=0) > INK:
+        return None
+    numbers.ravel()[longer] = large
+    return numbers
+
+
+def parse_scientific(chunk: bytes, zeros: bytes, written: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+    """Parse whole rows as numpy.savetxt writes them, 3.000e+00; None unless all are written so.
+
+    `zeros` is a row of zeros, and `written` the numbers 0 to 255, shape (256, characters).
+    """
+    end = b"\r\n" if chunk.endswith(b"\r\n") else b"\n"
+    chunk = chunk if chunk.endswith(end) else chunk + end
+    row, width = zeros + end, written.shape[1] + 1
+    if len(chunk) % len(row):
+        return None
+    text = np.frombuffer(chunk, np.uint8).reshape(-1, len(row))
+    differs = text != np.frombuffer(row, np.uint8)
+    positive = np.flatnonzero(differs[:, : len(zeros) : width])  # cells whose first figure is not 0
+    cells = text[:, : len(zeros) + 1].reshape(-1, width).take(positive, axis=0)[:, :-1]
+    first, second, third, exponents = (cells[:, at] - np.uint8(ZERO) for at in (0, 2, 3, -1))
+    if exponents.max(initial=0) > 2:
+        return None
+    numbers = first * np.uint16(100) + second * np.uint16(10) + third
+    numbers //= np.array([100, 10, 1], np.uint16).take(exponents)
+    if numbers.max(initial=0) > INK or not np.array_equal(written.take(numbers, axis=0), cells):
+        return None
+    if np.count_nonzero(cells != written[0]) != np.count_nonzero(differs):  # a zero is written otherwise
+        return None
+    result = np.zeros((len(text), (len(zeros) + 1) // width), np.uint8)
+    result.ravel()[positive] = numbers
+    return result
+
+
 def _find_bad_cell(row: Sequence[str], layout: Layout, separator: str | None) -> str | None:
     if len(row) != len(layout.names):
         expected = len(layout.names)
@@ -122,7 +207,7 @@ def _find_bad_cell(row: Sequence[str], layout: Layout, separator: str | None) ->
 
 def _encoding(head: bytes) -> str:
     """Return the encoding of a text: UTF-8, or UTF-16 as PowerShell writes it."""
-    return "utf-16" if head[:2] in UTF16_MARKS and b"\0" in head[2:4] else "utf-8-sig"
+    return "utf-16" if head[:2] in UTF16_MARKS and b"\0" in head[2:4] else UTF8
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from digit_recognizer.digits import SIDE, Digits
 from digit_recognizer.errors import DigitsError
+from digit_recognizer.formatting import count
 from digit_recognizer.sources.common import Part, is_transposed, make_digits, part_of
 from digit_recognizer.sources.folders import File, Folder
 from digit_recognizer.sources.unreadable import HEAD_BYTES, kind_of_bytes
@@ -80,8 +81,8 @@ def load_pair(images_path: File, labels_path: File | None) -> Digits:
     labels = _read_labels(labels_path)
     if len(labels) != len(images):
         raise DigitsError(
-            f"{images_path} contains {len(images)} images, but {labels_path} contains {len(labels)} labels: "
-            "give a pair that belongs together"
+            f"{images_path} contains {count(len(images), 'image')}, but {labels_path} contains "
+            f"{count(len(labels), 'label')}: give a pair that belongs together"
         )
     return make_digits(str(labels_path), images, labels)
 
@@ -108,7 +109,7 @@ def read_idx(path: File) -> NDArray[Any]:
     if len(content) != expected:
         state = "is incomplete" if len(content) < expected else "is too long"
         raise DigitsError(
-            f"{path} {state}: expected {expected} bytes for the shape {shape}, found {len(content)}"
+            f"{path} {state}: expected {expected:,} bytes for the shape {shape}, found {len(content):,}"
         )
     array: NDArray[Any] = np.frombuffer(content, dtype, offset=start).reshape(shape)
     return array

@@ -195,5 +195,5 @@ def _ids(form: SubmissionForm, count: int) -> Sequence[str]:
     if form.ids is None:
         return [str(number) for number in range(1, count + 1)]
     if len(form.ids) != count:
-        raise DigitsError(f"expected an id for each of {count} images, got {len(form.ids)}")
+        raise DigitsError(f"expected an id for each of {count:,} images, got {len(form.ids):,}")
     return form.ids

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from digit_recognizer.digits import Digits
 from digit_recognizer.errors import DigitsError
+from digit_recognizer.progress import following
 from digit_recognizer.sources import idx, kaggle
 from digit_recognizer.sources.common import Loaded, Options, Part, note, part_of
 from digit_recognizer.sources.csv_text import is_wide_table
@@ -86,7 +87,8 @@ def load_digits(
     DigitsError
         The source does not exist or cannot be read; the message says where and why.
     """
-    return _load_checked(source, Options(part, skip_bad, on_progress))[0].digits
+    with following("Reading", on_progress) as tell:
+        return _load_checked(source, Options(part, skip_bad, tell))[0].digits
 
 
 def load_test(
@@ -110,7 +112,8 @@ def load_test(
     DigitsError
         The source does not exist or cannot be read; the message says where and why.
     """
-    loaded, form = _load_checked(source, Options("test", skip_bad, on_progress))
+    with following("Reading", on_progress) as tell:
+        loaded, form = _load_checked(source, Options("test", skip_bad, tell))
     return TestPart(loaded.digits, form)
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from digit_recognizer.digits import CLASSES, INK, SIDE
 from digit_recognizer.errors import DigitsError
+from digit_recognizer.formatting import count
 from digit_recognizer.sources.common import Loaded, Options, Part, make_digits, note, part_of, warn
 from digit_recognizer.sources.folders import File, Folder
 
@@ -66,7 +67,7 @@ def load_folder(folder: Folder, options: Options) -> Loaded:
         ordered = [root.file(name) for name in sorted(root.files(), key=_in_natural_order)]
         files = [file for file in ordered if _is_picture(file)]
     if not files:
-        found = f"none, but {len(skipped)} other files such as {skipped[0]}" if skipped else "none"
+        found = f"none, but {count(len(skipped), 'other file')} such as {skipped[0]}" if skipped else "none"
         raise DigitsError(f"{root}: expected pictures (PNG, JPEG, …) in folders named 0 to 9, found {found}")
     if skipped:
         note(f"{root}: {_count_files(skipped)}")
@@ -93,9 +94,10 @@ def _load_images(files: list[File], options: Options) -> tuple[NDArray[np.uint8]
         if options.on_progress is not None:
             options.on_progress((at + 1) / len(files))
     if bad:
-        warn(f"{len(bad)} of {len(files)} pictures are broken and were skipped, first {bad[0]}")
+        are = "is broken and was" if len(bad) == 1 else "are broken and were"
+        warn(f"{len(bad):,} of {count(len(files), 'picture')} {are} skipped, first {bad[0]}")
     if not images:
-        raise DigitsError(f"{files[0].folder}: none of the {len(files)} pictures can be decoded")
+        raise DigitsError(f"{files[0].folder}: none of {count(len(files), 'picture')} can be decoded")
     return np.stack(images), good
 
 
@@ -176,4 +178,4 @@ def _in_natural_order(name: str) -> list[str | tuple[int, str]]:
 def _count_files(names: list[str]) -> str:
     if len(names) == 1:
         return f"{names[0]} is not a picture and was skipped"
-    return f"{len(names)} files that are not pictures were skipped, such as {names[0]}"
+    return f"{len(names):,} files that are not pictures were skipped, such as {names[0]}"

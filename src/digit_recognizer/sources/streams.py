@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 from zipfile import ZipFile
 
 from digit_recognizer.errors import DigitsError
@@ -44,7 +44,7 @@ def unpacked(
     buffer_bytes: int = BUFFER_BYTES,
 ) -> Iterator[io.BufferedReader]:
     """Read the uncompressed bytes of an open file, `MAX_UNPACKED_BYTES` at most."""
-    stream = cast("IO[bytes]", unpacker(file)(file))
+    stream = unpacker(file)(file)
 
     def report() -> None:
         if on_progress is not None and size:
@@ -94,7 +94,7 @@ def errors_name(name: str) -> Iterator[None]:
 class _Limited(io.RawIOBase):
     """A stream that fails after `MAX_UNPACKED_BYTES`, so that a small file cannot fill the memory."""
 
-    def __init__(self, stream: IO[bytes], name: str, on_read: Callable[[], None]) -> None:
+    def __init__(self, stream: Any, name: str, on_read: Callable[[], None]) -> None:
         self._stream = stream
         self._name = name
         self._on_read = on_read
@@ -104,12 +104,11 @@ class _Limited(io.RawIOBase):
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        chunk = self._stream.read(len(buffer))
-        self._bytes_left -= len(chunk)
+        count: int = self._stream.readinto(buffer)
+        self._bytes_left -= count
         if self._bytes_left < 0:
             raise DigitsError(
                 f"{self._name} holds more than {MAX_UNPACKED_BYTES} bytes, too many for a set of digits"
             )
-        buffer[: len(chunk)] = chunk
         self._on_read()
-        return len(chunk)
+        return count

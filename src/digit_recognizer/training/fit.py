@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from math import ceil, isfinite
 from threading import Event
 
@@ -13,6 +14,7 @@ from torch.nn.functional import cross_entropy
 from digit_recognizer.digits import CLASSES
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.evaluation import accuracy_values
+from digit_recognizer.progress import following
 from digit_recognizer.runs.history import EpochRecord, Progress
 from digit_recognizer.training.checkpoint import Position
 from digit_recognizer.training.data import TrainingData, make_batch
@@ -55,13 +57,24 @@ def fit(
     DivergedError
         The loss is not a finite number any more.
     """
-    while not state.is_over:
-        if state.is_member_over:
-            state.begin_next_member()
-        _train_epoch(state, data, on_step, stop)
-        if stop is not None and stop.is_set():
-            return
-        yield _close_epoch(state, data)
+    with _following_steps(on_step) as tell:
+        while not state.is_over:
+            if state.is_member_over:
+                state.begin_next_member()
+            _train_epoch(state, data, tell, stop)
+            if stop is not None and stop.is_set():
+                return
+            yield _close_epoch(state, data)
+
+
+@contextmanager
+def _following_steps(on_step: OnStep | None) -> Iterator[OnStep | None]:
+    """Give the function to call after each step: the caller's, or one that shows it, or None."""
+    if on_step is not None:
+        yield on_step
+        return
+    with following("Training") as show:
+        yield None if show is None else lambda progress: show(progress.fraction)
 
 
 def _train_epoch(

@@ -16,6 +16,7 @@ from digit_recognizer.digits import CLASSES, NON_DIGIT, Digits
 from digit_recognizer.evaluation import BaselineComparison, compare_with_baseline
 from digit_recognizer.formatting import count, loss_in_words, percent, percent_range
 from digit_recognizer.networks.predictor import Predictor, scale, split_outputs
+from digit_recognizer.progress import counted, following
 from digit_recognizer.recipes import Recipe
 from digit_recognizer.runs.history import EpochRecord
 from digit_recognizer.runs.metrics import Score
@@ -45,8 +46,8 @@ def predict(predictor: Predictor, images: NDArray[np.uint8]) -> Tensor:
     if not len(images):
         return torch.empty(0, predictor.outputs)
     batches = torch.split(torch.from_numpy(images), BATCH_SIZE)
-    with torch.inference_mode():
-        return torch.cat([predictor.predict(batch) for batch in batches])
+    with torch.inference_mode(), following("Evaluating") as tell:
+        return torch.cat([predictor.predict(each) for each in counted(batches, len(batches), tell)])
 
 
 def classify(probabilities: Tensor) -> NDArray[np.int64]:

@@ -126,7 +126,7 @@ def _without_fold(rows: Rows, digits: Digits, fold: Fold, seed: int) -> tuple[Ro
     if fold.count > most or most == 1:
         raise DigitsError(
             f"no digit has as many as {count(fold.count, 'image')}, one for each fold: provide more, or ask "
-            f"for {f'at most {most} folds' if most > 1 else 'no folds'}"
+            f"for {f'at most {most:,} folds' if most > 1 else 'no folds'}"
         )
     splitter = StratifiedKFold(fold.count, shuffle=True, random_state=seed % 2**32)
     with warnings.catch_warnings():  # of digits with fewer images than folds

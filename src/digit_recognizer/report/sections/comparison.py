@@ -135,7 +135,7 @@ def _disagreement_picture(
     by_confidence = np.argsort(-confidence[:, differ].min(axis=0), kind="stable")
     shown = differ[by_confidence][:MAX_DISAGREEMENTS]
     all_of_them = count(len(differ), "image")
-    which = f"The {all_of_them}" if len(shown) == len(differ) else f"{len(shown)} of the {all_of_them}"
+    which = f"The {all_of_them}" if len(shown) == len(differ) else f"{len(shown):,} of the {all_of_them}"
     return Picture(
         "disagreements",
         f"{which} on which the runs disagree",

@@ -162,7 +162,7 @@ def _first_filters(inside: Inside) -> Iterator[Block]:
     yield Picture(
         "filter",
         f"Filter {number} of {first.name}, enlarged",
-        f"The weights of the filter, the image in row {inside.row:,}, and the resulting feature map: bright "
+        f"The weights of the filter, the image in row {inside.row}, and the resulting feature map: bright "
         "where the image matches the filter.",
         "The weights of a filter as a grid, a handwritten digit, and the resulting feature map.",
         partial(figures.draw_filter, filters[number, 0], inside.image, response),
@@ -203,7 +203,7 @@ def _feature_maps(inside: Inside) -> Iterator[Block]:
         yield Picture(
             f"feature-maps-{_file_name(layer)}",
             f"Feature maps of {layer.name}",
-            f"Output of the {len(maps)} filters for the image in row {inside.row:,} ({label}{read}): "
+            f"Output of the {len(maps)} filters for the image in row {inside.row} ({label}{read}): "
             f"{' × '.join(map(str, maps.shape[1:]))} pixels each, after the activation function, on a common "
             f"{scale}.{remark}",
             f"A grid of {len(maps)} feature maps of a handwritten digit.",

@@ -112,7 +112,8 @@ def _error_rates(evaluation: Evaluation) -> Picture:
         "Error rate per digit",
         "Percentage of the images of each digit that were read incorrectly (dot), with its 95 % interval "
         "(bar). Digits whose bars overlap widely may be equally difficult.",
-        f"Error rates by digit; the highest is that of {worst}: {errors[worst]} of {images[worst]:,} images.",
+        f"Error rates by digit; the highest is that of {worst}: {errors[worst]:,} of "
+        f"{count(int(images[worst]), 'image')}.",
         partial(figures.draw_error_rates, errors, images),
     )
 

@@ -59,7 +59,7 @@ def _lead(run: Run, best: int | None) -> str:
     stopping, members = run.recipe.stopping, run.history[-1].member
     if members > 1:
         return (
-            f"{members} networks were trained one after another, {epochs} epochs in total. "
+            f"{members} networks were trained one after another, {count(epochs, 'epoch')} in total. "
             "The model averages their probabilities."
         )
     if epochs >= limit:
@@ -67,11 +67,11 @@ def _lead(run: Run, best: int | None) -> str:
     elif stopping is not None:
         monitor = stopping.monitor.replace("_", " ")
         end = (
-            f"Training stopped early, after {epochs} of at most {limit} epochs: the {monitor} did not "
-            f"improve for {count(stopping.patience, 'epoch')}."
+            f"Training stopped early, after {epochs:,} of at most {count(limit, 'epoch')}: the {monitor} "
+            f"did not improve for {count(stopping.patience, 'epoch')}."
         )
     else:
-        end = f"Training was stopped by hand after {epochs} of {limit} epochs."
+        end = f"Training was stopped by hand after {epochs:,} of {count(limit, 'epoch')}."
     if best is None:
         return f"{end} No images were held out, so only values for the training images are known."
     if best == epochs:

@@ -1,0 +1,107 @@
+"""Slow work shows a bar in a notebook, which takes the place of the command line's."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+from digit_recognizer import Recognizer, load_digits, resume, train, write_report
+from digit_recognizer.progress import Clock, counted, displayed_by, following
+from helpers import csv_of, make_digits, on_black, tiny
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture
+def shown(monkeypatch) -> list[str]:
+    """Return the texts of all bars, as if this were a notebook."""
+    texts: list[str] = []
+
+    def display(content: dict[str, str], **_: object) -> SimpleNamespace:
+        texts.append(content["text/plain"])
+        assert content["text/html"].startswith("<progress value=")
+        return SimpleNamespace(update=display)
+
+    ipython, displays = ModuleType("IPython"), ModuleType("IPython.display")
+    ipython.version_info = (9, 0)  # matplotlib asks
+    ipython.get_ipython = lambda: SimpleNamespace(kernel=object())
+    displays.display = display
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    monkeypatch.setitem(sys.modules, "IPython.display", displays)
+    monkeypatch.setattr(Clock, "is_slow", lambda *_: True)
+    return texts
+
+
+def test_reading_a_table_shows_a_bar_in_a_notebook(shown, tmp_path):
+    (tmp_path / "train.csv").write_text(csv_of(on_black(make_digits(500))))
+    load_digits(tmp_path / "train.csv")
+    assert shown[0].startswith("Reading: ")
+    assert shown[-1].startswith("Reading: done in 0:00:0")
+
+
+def test_predicting_shows_a_bar_in_a_notebook(shown):
+    Recognizer().predict(make_digits(300).images)
+    assert [text.partition(":")[0] for text in shown] == ["Predicting", "Predicting"]
+
+
+@pytest.mark.usefixtures("without_export")
+def test_training_and_resuming_show_a_bar_in_a_notebook(shown, tmp_path):
+    for _ in train(make_digits(), tiny(), tmp_path / "run"):
+        assert shown[0].startswith("Training: ")
+    assert any(text.startswith("Evaluating: done") for text in shown)
+    shown.clear()
+    for _ in resume(tmp_path / "run", make_digits(), epochs=3):
+        pass
+    assert shown[0].startswith("Training: 7")  # of three epochs, two are done
+
+
+@pytest.mark.usefixtures("drawn")
+def test_a_report_shows_a_bar_in_a_notebook(shown, trained, tmp_path):
+    write_report(trained("hidden"), make_digits(), out=tmp_path)
+    assert shown[-1].startswith("Report: done")
+
+
+@pytest.mark.usefixtures("without_export")
+def test_a_caller_who_follows_the_steps_gets_no_bar(shown, tmp_path):
+    steps = []
+    for _ in train(make_digits(), tiny(), tmp_path / "run", on_step=steps.append):
+        pass
+    assert steps
+    assert not any(text.startswith("Training") for text in shown)
+
+
+def test_a_script_shows_nothing(capsys):
+    with following("Reading") as tell:
+        assert tell is None
+    Recognizer().predict(make_digits(300).images)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_who_displays_progress_gets_all_fractions():
+    fractions = []
+
+    class Display:
+        def __init__(self, what: str) -> None:
+            fractions.append(what)
+
+        def __enter__(self):
+            return fractions.append
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    with displayed_by(Display), following("Counting") as tell:
+        assert list(counted("abcd", 4, tell)) == list("abcd")
+    assert fractions == ["Counting", 0.25, 0.5, 0.75, 1.0]
+
+
+def test_the_time_left_counts_from_where_a_run_was_resumed(monkeypatch):
+    now = [10.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    clock = Clock()
+    assert clock.left(0.5) == "…"
+    now[0] += 10
+    assert clock.left(0.75) == "0:00:10 left"
