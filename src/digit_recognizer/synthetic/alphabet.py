@@ -92,7 +92,7 @@ def write_character(name: str, rng: np.random.Generator, jitter: float = JITTER)
 SEGMENTS = {
     "a": "00 60", "b": "60 64", "c": "64 69", "d": "09 69", "e": "04 09", "f": "00 04", "g": "04 64",
 }  # fmt: skip
-LIT = "abcdef bc abged abgcd fgbc afgcd afgedc abc abcdefg abcdfg".split()  # of the digits 0 to 9
+LIT = ("abcdef", "bc", "abged", "abgcd", "fgbc", "afgcd", "afgedc", "abc", "abcdefg", "abcdfg")
 
 
 def write_segments(digit: str) -> list[Curve]:

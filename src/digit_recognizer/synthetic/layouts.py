@@ -56,7 +56,7 @@ def _underline_last(draft: Draft) -> None:
 def _lines(draft: Draft) -> None:
     """Write lines of numbers, some with words among them."""
     rng, area = draft.rng, draft.area
-    row = area.top + rng.uniform(-0.5, 1.0) * draft.em
+    row = area.top + max(rng.uniform(-0.5, 1.0) * draft.em, rng.uniform(-0.6, 0.7) * area.height)
     pitch = draft.em * rng.uniform(1.25, 2.6)
     p_word = float(rng.choice([0.0, 0.0, 0.2, 0.5]))
     single_digits = rng.random() < 0.15
@@ -87,8 +87,11 @@ def _table(draft: Draft) -> None:
     widths = width * rng.uniform(0.7, 1.5, 1 + int(area.width / (0.7 * width)))
     columns = area.left + rng.uniform(-0.5, 0.5) * width + np.concatenate([[0], np.cumsum(widths)])
     rows = area.top + rng.uniform(-0.5, 0.5) * height + height * np.arange(2 + int(area.height / height))
+    first = int(rng.integers(0, max(1, len(columns) // 2))), int(rng.integers(0, max(1, len(rows) // 2)))
     count = int(rng.integers(2, len(columns) + 1)), int(rng.integers(2, len(rows) + 1))
-    columns, rows = columns[: max(count[0], 2)], rows[: max(count[1], 2)]
+    if rng.random() < 0.5:  # all over the page
+        first, count = (0, 0), (len(columns), len(rows))
+    columns, rows = columns[first[0] :][: count[0]], rows[first[1] :][: count[1]]
     draw_grid(draft.sheet, columns.tolist(), rows.tolist(), em, rng)
     p_empty, p_word, align = (
         rng.uniform(0, 0.5),
@@ -111,7 +114,8 @@ def _fill_cell(draft: Draft, cell: Box, align: str, *, is_word: bool) -> None:
             patch = print_text(word, draft.hand.font, draft.em * rng.uniform(0.5, 0.9))
         else:
             patch = write_word(word, draft.em * 0.8, draft.hand, rng)
-        draft.sheet.paste(patch, cell.left + 2 - patch.left, cell.bottom - 0.2 * cell.height)
+        if patch.ink.shape[1] < 1.1 * cell.width:
+            draft.sheet.paste(patch, cell.left + 2 - patch.left, cell.bottom - 0.2 * cell.height)
         return
     em = min(draft.line_em(), cell.height * rng.uniform(0.8, 1.1))
     room = cell.width * rng.choice([0.95, 0.95, 1.15])
@@ -180,7 +184,7 @@ def _fill_boxes(draft: Draft, boxes: list[Box]) -> None:
 def _form(draft: Draft) -> None:
     """Print words, and write numbers into the fields after them."""
     rng, area, em = draft.rng, draft.area, draft.em
-    row, pitch = area.top + rng.uniform(0.8, 1.5) * em, em * rng.uniform(1.5, 2.6)
+    row, pitch = area.top + max(1.0 * em, rng.uniform(-0.6, 0.6) * area.height), em * rng.uniform(1.5, 2.6)
     kind, pen = rng.integers(4), sample_rule_pen(em, rng)
     left = area.left + rng.uniform(0, 0.5) * em
     middle = area.left + rng.uniform(0.2, 0.6) * area.width
@@ -212,7 +216,7 @@ def _column(draft: Draft) -> None:
     rng, area, em = draft.rng, draft.area, draft.em
     pitch, right = em * rng.uniform(1.1, 1.7), area.right - rng.uniform(0, 0.5) * em
     while right > area.left + 2 * em and len(draft.sheet.marks) < MAX_CHARACTERS:
-        row, widest = area.top + rng.uniform(0.9, 2) * em, em
+        row, widest = area.top + max(rng.uniform(0.9, 2) * em, rng.uniform(-0.5, 0.5) * area.height), em
         length = int(rng.integers(1, 5))
         rows_left = int(rng.integers(1, 7))
         while row < area.bottom and rows_left >= 0:
@@ -267,9 +271,8 @@ def _add_cents(run: Run, em: float, hand: Hand, rng: Rng) -> Run:
     moved = [patch.moved(column - cents.left, row) for patch in cents.patches]
     ends = np.array([[column, row + 0.2 * size], [column + cents.right - cents.left, row + 0.2 * size]])
     ends += rng.normal(0, 0.06 * size, (2, 2))
-    lines = [
-        draw_curves([ends + (0, line * 0.15 * size)], hand.pen_px(size)) for line in range(rng.integers(0, 3))
-    ]
+    pitch = np.array([0, 0.15 * size])
+    lines = [draw_curves([ends + line * pitch], hand.pen_px(size)) for line in range(rng.integers(0, 3))]
     last = run.numbers[-1]
     return Run([*run.patches, *moved], run.names + cents.names, [*run.numbers, *([last] * len(moved))],
                [*run.extras, *lines])  # fmt: skip

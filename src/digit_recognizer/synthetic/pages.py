@@ -1,7 +1,8 @@
 """Compose pages with handwritten numbers, rules and everything else that a camera or scanner sees.
 
 A page is written on a sheet (`sheet.py`) in a layout (`layouts.py`), or holds only non-digits
-(`scribbles.py`); it gets rules (`rules.py`), is seen in perspective, and becomes grey (`papers.py`, `camera.py`).
+(`scribbles.py`). It gets rules (`rules.py`), is seen in perspective, and becomes grey (`papers.py`,
+`camera.py`).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from digit_recognizer.synthetic.papers import (
 )
 from digit_recognizer.synthetic.rules import draw_box, draw_ruling, sample_rule_pen
 from digit_recognizer.synthetic.scribbles import draw_scribble
-from digit_recognizer.synthetic.sheet import Box, Sheet, put_run, visible_marks
+from digit_recognizer.synthetic.sheet import Box, Run, Sheet, put_run, visible_marks
 from digit_recognizer.synthetic.writing import sample_digits, sample_number, write_run
 
 __all__ = ["CHARACTERS", "ComposedPage", "Glyphs", "compose_page", "make_glyphs"]
@@ -83,8 +84,8 @@ def compose_page(
     if kind not in ("clippings", "empty") and rng.random() < P_RULED:
         draw_ruling(sheet, draft.em, rng)
     is_clean = rng.random() < P_CLEAN
-    grey, is_clean = _render(sheet, view, (height, width), is_clean, rng)
-    image = take_picture(grey, draft.em, rng, is_clean=is_clean)
+    grey, contrast = _render(sheet, view, (height, width), is_clean, rng)
+    image = take_picture(grey, draft.em, contrast, rng, is_clean=is_clean and not sheet.is_photo)
     return ComposedPage(image, *visible_marks(sheet, view, height, width))
 
 
@@ -139,8 +140,8 @@ def _sample_view(height: int, width: int, margin: int, rng: Rng) -> NDArray[np.f
 
 def _render(
     sheet: Sheet, view: NDArray[np.float64], shape: tuple[int, int], is_clean: bool, rng: Rng
-) -> tuple[NDArray[np.float32], bool]:
-    """Return the grey values of a sheet as it is seen, and whether they are as a program draws them."""
+) -> tuple[NDArray[np.float32], float]:
+    """Return the grey values of a sheet as it is seen, and the contrast of its writing."""
     height, width = shape
     writing, printing, desk = sheet.writing, sheet.printing, sheet.desk
     if writing.shape != shape:
@@ -149,12 +150,13 @@ def _render(
         layers = cv2.warpPerspective(np.stack([writing, printing, desk], axis=2), pixels, (width, height))
         writing, printing, desk = (np.ascontiguousarray(layers[..., each], np.uint8) for each in range(3))
     if sheet.is_photo:
-        return ink_page(texture(height, width, rng), 128.0, writing, printing, rng), False
+        return ink_page(texture(height, width, rng), 128.0, writing, printing, rng)
     paper, tone = lay_out_light(height, width, rng, is_clean=is_clean, is_patterned=sheet.is_patterned)
-    grey = lay_desk(ink_page(paper, tone, writing, printing, rng), desk, rng)
+    grey, contrast = ink_page(paper, tone, writing, printing, rng, is_dark=sheet.is_patterned)
+    grey = lay_desk(grey, desk, rng)
     if sheet.clippings:
         grey = cut_out_clippings(grey, sheet.clippings, rng)
-    return grey, is_clean
+    return grey, contrast
 
 
 def _numbers(draft: Draft) -> None:
@@ -218,11 +220,8 @@ def _clip(draft: Draft, left: float, top: float) -> Box | None:
     em, hand = max(8.0, draft.line_em()), sample_hand(draft.glyphs, rng)
     is_digit = rng.random() < 0.82
     text = sample_digits(rng, 1, 1) if rng.random() < 0.7 else sample_number(rng)
-    run = write_run(text, em, hand, rng)
-    patch = draw_scribble(em, hand, rng)
-    low, high = (run.left, run.top), (run.right, run.bottom)
-    if not is_digit:
-        low, high = (patch.left, patch.top), (patch.right, patch.bottom)
+    ink = write_run(text, em, hand, rng) if is_digit else draw_scribble(em, hand, rng)
+    low, high = (ink.left, ink.top), (ink.right, ink.bottom)
     tightest = rng.uniform(-0.5, 2.5, 4) if rng.random() < 0.6 else rng.uniform(0, 0.4, 4) * em
     sides = np.round(tightest).astype(int)
     box = Box(round(left), round(top), round(left) + high[0] - low[0] + sides[0] + sides[2],
@@ -230,10 +229,10 @@ def _clip(draft: Draft, left: float, top: float) -> Box | None:
     if box.right > sheet.box.right or box.bottom > sheet.box.bottom or min(box.width, box.height) < 4:
         return None
     column, row = box.left + sides[0] - low[0], box.top + sides[1] - low[1]
-    if is_digit:
-        put_run(sheet, run, column, row, limits=box)
+    if isinstance(ink, Run):
+        put_run(sheet, ink, column, row, limits=box)
     else:
-        sheet.paste(patch, column, row, limits=box)
+        sheet.paste(ink, column, row, limits=box)
     if rng.random() < 0.25:
         frame = box.inset(*(rng.uniform(-0.1, 0.12, 2) * em))
         draw_box(sheet, frame, sample_rule_pen(em, rng))

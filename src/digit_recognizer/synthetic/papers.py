@@ -114,18 +114,22 @@ def texture(height: int, width: int, rng: Rng) -> Grey:
     return np.clip(picture, 0, 255)
 
 
-def ink_page(paper: Grey, tone: float, writing: Coverage, printing: Coverage, rng: Rng) -> Grey:
-    """Return paper with printing and writing on it."""
+def ink_page(
+    paper: Grey, tone: float, writing: Coverage, printing: Coverage, rng: Rng, *, is_dark: bool = False
+) -> tuple[Grey, float]:
+    """Return paper with printing and writing on it, and the least contrast of ink in grey levels."""
+    contrast = 255.0
     for layer, low, high in ((printing, 0.05, 0.9), (writing, 0.02, 0.8)):
         if not layer.any():
             continue
-        relative = rng.uniform(low, high) if rng.random() < 0.6 else rng.uniform(low, 0.4)
+        relative = rng.uniform(low, 0.4 if is_dark or rng.random() < 0.4 else high)
         level = min(tone * relative, tone - MIN_CONTRAST) / max(tone, 1.0)
+        contrast = min(contrast, tone * (1 - level))
         cover = layer.astype(np.float32) * np.float32((1 - level) / 255)
         if layer is writing and rng.random() < 0.35:
             cover *= _uneven_ink(layer.shape, rng)
         paper = paper * (1 - cover)
-    return paper
+    return paper, contrast
 
 
 def _uneven_ink(shape: tuple[int, ...], rng: Rng) -> Grey:
