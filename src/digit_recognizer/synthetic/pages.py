@@ -38,9 +38,11 @@ Rng = np.random.Generator
 EM_RANGES_PX = ((0.75, 13.0, 44.0), (0.15, 44.0, 200.0), (0.1, 5.0, 13.0))  # weight, and range of heights
 P_RULED = 0.36  # pages with rules besides those of tables and fields
 P_SCRIBBLES = 0.3  # pages of numbers with non-digits among them
+P_ONE_SCRIBBLE = 0.3  # pages of non-digits with a single one
 P_NEIGHBOURS = 0.2  # pages with parts of other characters at their edges
 P_TILTED = 0.4  # pages that are rotated, and seen in perspective
 P_DESK = 0.1
+MAX_CLIPPINGS = 50  # of a page, about
 MARGIN = 0.3  # of a tilted page's longer side, around it
 TILT_SIGMA, MAX_TILT = 5.0, 15.0  # degrees
 PERSPECTIVE = 0.03  # standard deviation of the corners, as a fraction of the sides
@@ -188,8 +190,8 @@ def _write_over_edges(draft: Draft) -> None:
 
 def _scribbles(draft: Draft) -> None:
     """Draw non-digits of one kind or of several."""
-    count = int(draft.rng.integers(1, 16)) if draft.em < 60 else int(draft.rng.integers(1, 4))
-    scatter(draft, count)
+    is_one = draft.em > 60 or draft.rng.random() < P_ONE_SCRIBBLE
+    scatter(draft, 1 if is_one else int(draft.rng.integers(2, 16)))
 
 
 def _photo(draft: Draft) -> None:
@@ -202,9 +204,9 @@ def _photo(draft: Draft) -> None:
 def _clippings(draft: Draft) -> None:
     """Lay tight cuttings side by side: a digit, a number in its cell, or a non-digit on each."""
     rng, area = draft.rng, draft.sheet.box
-    gap, top = float(rng.choice([0, 1, 3, 8])), rng.uniform(0, 4)
-    while top < area.bottom - 4 and len(draft.sheet.clippings) < 24:
-        left, tallest = rng.uniform(0, 4), 4.0
+    gap, top = float(rng.choice([0, 1, 3, 8])), rng.uniform(0, 0.5) ** 2 * area.height
+    while top < area.bottom - 4 and len(draft.sheet.clippings) < MAX_CLIPPINGS:
+        left, tallest = rng.uniform(0, 0.5) ** 2 * area.width, 4.0
         while left < area.right - 4:
             box = _clip(draft, left, top)
             if box is None:
