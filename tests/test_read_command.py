@@ -18,7 +18,16 @@ from PIL import Image
 
 from digit_recognizer import recognition
 from digit_recognizer.imaging import Picture, decode
-from digit_recognizer.reading import Box, Line, Number, ReadDigit, Reading, SingleDigit
+from digit_recognizer.reading import (
+    Box,
+    Line,
+    Number,
+    ReadDigit,
+    Reading,
+    RejectedMark,
+    SingleDigit,
+    number_of,
+)
 from helpers import assert_refused, says
 from pictures import NO_PICTURES, pdf_of, raw_pdf, written
 
@@ -32,13 +41,14 @@ def read_digit(digit: int, x: int) -> ReadDigit:
 
 
 def number(text: str, x: int = 0) -> Number:
-    return Number(tuple(read_digit(int(digit), x + 5 * place) for place, digit in enumerate(text)))
+    digits = (read_digit(int(digit), x + 5 * place) for place, digit in enumerate(text))
+    return number_of(digit.as_character() for digit in digits)
 
 
 READINGS = {
     10: Reading(()),
     20: Reading((Line((number("2026"), number("17", 40))), Line((number("42"),)))),
-    30: Reading((Line((number("7"),)),), (Box(1, 2, 3, 4),)),
+    30: Reading((Line((number("7"),)),), (RejectedMark(Box(1, 2, 3, 4), "not a digit"),)),
 }  # by the grey of the page
 INTERRUPTED = 40
 
@@ -250,12 +260,13 @@ def test_json_has_an_object_a_page_on_a_line_of_its_own(digits):
     first, bad, blank, *pages = map(json.loads, output.splitlines())
     assert first == {"picture": "scans/a.png", **json.loads(json.dumps(READINGS[20].as_dict()))}
     assert (bad.keys(), bad["picture"]) == ({"picture", "error"}, "scans/b.jpg")
-    assert blank == {"picture": "scans/c.PNG", "text": "", "lines": [], "rejected": []}
+    assert blank == {"picture": "scans/c.PNG", **json.loads(json.dumps(Reading(()).as_dict()))}
     assert [(each["picture"], each["page"], each["text"]) for each in pages] == [
         ("scans/d.pdf", 1, "7"),
         ("scans/d.pdf", 2, "2026 17\n42"),
     ]
-    assert pages[0]["rejected"] == [{"x": 1, "y": 2, "width": 3, "height": 4}]
+    box = {"x": 1, "y": 2, "width": 3, "height": 4}
+    assert pages[0]["rejected"] == [{**box, "reason": "not a digit", "text": None, "confidence": None}]
 
 
 @pytest.mark.parametrize(("option", "digit"), [("", 7), ("--threshold 0.9", None)])

@@ -229,9 +229,7 @@ def _read_page(page: Page, recognizer: Recognizer, threshold: float | None, show
 
 
 def _draw(picture: NDArray[np.uint8], reading: Reading, target: Path) -> None:
-    from digit_recognizer.recognition.overlay import draw_reading
-
-    image = draw_reading(picture, reading)
+    image = reading.draw(picture)
     with replacing(target) as partial:
         image.save(partial, format=DRAWING_FORMATS[target.suffix.lower()])
 
