@@ -20,6 +20,7 @@ from digit_recognizer.synthetic.glyphs import CHARACTERS, Glyphs, make_glyphs, s
 from digit_recognizer.synthetic.layouts import draw_layout
 from digit_recognizer.synthetic.papers import (
     P_CLEAN,
+    P_PATTERN,
     cut_out_clippings,
     ink_page,
     lay_desk,
@@ -153,8 +154,9 @@ def _render(
         writing, printing, desk = (np.ascontiguousarray(layers[..., each], np.uint8) for each in range(3))
     if sheet.is_photo:
         return ink_page(texture(height, width, rng), 128.0, writing, printing, rng)
-    paper, tone = lay_out_light(height, width, rng, is_clean=is_clean, is_patterned=sheet.is_patterned)
-    grey, contrast = ink_page(paper, tone, writing, printing, rng, is_dark=sheet.is_patterned)
+    is_patterned = sheet.is_patterned or (not is_clean and rng.random() < P_PATTERN)
+    paper, tone = lay_out_light(height, width, rng, is_clean=is_clean, is_patterned=is_patterned)
+    grey, contrast = ink_page(paper, tone, writing, printing, rng, is_dark=is_patterned)
     grey = lay_desk(grey, desk, rng)
     if sheet.clippings:
         grey = cut_out_clippings(grey, sheet.clippings, rng)

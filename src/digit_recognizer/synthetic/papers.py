@@ -18,6 +18,7 @@ TONE_RANGE = (140.0, 252.0)  # of paper
 DARK_TONE_RANGE = (70.0, 150.0)
 P_DARK_PAPER = 0.12
 P_CLEAN = 0.22  # pages as a program draws them: no light, no grain
+P_PATTERN = 0.05  # pages with fine lines that are no cheques
 MIN_CONTRAST = 26.0  # grey levels between ink and paper, at least
 DESK_RANGE = (0.0, 110.0)
 
@@ -31,11 +32,8 @@ def lay_out_light(
         255.0 if is_clean and rng.random() < 0.6 else rng.uniform(*(DARK_TONE_RANGE if dark else TONE_RANGE))
     )
     paper = np.full((height, width), tone, np.float32)
-    for p, effect in PAPER_EFFECTS.values():
-        if effect is _pattern:
-            if is_patterned or rng.random() < p * (not is_clean):
-                paper += _pattern(height, width, tone, rng)
-        elif not is_clean and rng.random() < p:
+    for name, (p, effect) in PAPER_EFFECTS.items():
+        if is_patterned if name == "pattern" else not is_clean and rng.random() < p:
             paper += effect(height, width, tone, rng)
     return np.clip(paper, 8, 255, out=paper), float(tone)
 
@@ -74,7 +72,8 @@ def _pattern(height: int, width: int, tone: float, rng: Rng) -> Grey:
     """Print fine waves, as on cheques."""
     pattern = np.zeros((height, width), np.float32)
     rows, columns = np.arange(height, dtype=np.float32)[:, None], np.arange(width, dtype=np.float32)[None]
-    for _ in range(rng.integers(1, 4)):
+    count = int(rng.integers(1, 4))
+    for _ in range(count):
         angle, pitch = rng.uniform(0, 3.14), rng.uniform(3, 14)
         across = columns * np.float32(np.cos(angle)) + rows * np.float32(np.sin(angle))
         waves = np.float32(rng.uniform(0, 2.5)) * np.sin(
@@ -82,7 +81,7 @@ def _pattern(height: int, width: int, tone: float, rng: Rng) -> Grey:
         )
         sine = np.cos((across + waves) * np.float32(6.283 / pitch))
         pattern -= np.maximum(sine - np.float32(rng.uniform(0, 0.8)), 0) * np.float32(
-            tone * rng.uniform(0.1, 0.5)
+            tone * rng.uniform(0.08, 0.5) / count
         )
     return pattern
 
@@ -92,7 +91,7 @@ PAPER_EFFECTS: dict[str, tuple[float, Callable[[int, int, float, Rng], Grey]]] =
     "shadow": (0.14, _shadow),
     "fold": (0.08, _fold),
     "grain": (0.5, _grain),
-    "pattern": (0.05, _pattern),
+    "pattern": (P_PATTERN, _pattern),
 }  # probability, and what it adds to the grey values of paper
 
 
