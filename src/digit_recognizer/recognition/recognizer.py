@@ -21,6 +21,7 @@ from digit_recognizer.reading import (
     load_calibration,
 )
 from digit_recognizer.recognition.line_reader import LineReader
+from digit_recognizer.recognition.scale import scale_boxes
 from digit_recognizer.recognition.session import run_in_batches, start_session
 from digit_recognizer.runs.environment import read_environment
 from digit_recognizer.runs.run_folder import MODEL, check_finished, check_format
@@ -102,18 +103,19 @@ class Recognizer:
             A path, bytes, a file object, a Pillow image or an array; see `imaging.decode`. Of any size, dark
             on light or light on dark.
         page
-            The page of a PDF, from 1; `imaging.count_pages` returns their number.
+            The page of a PDF or TIFF, from 1; `imaging.count_pages` returns their number.
         options
             What numbers may be, what separates their decimals, and from which confidence they are sure.
 
         Raises
         ------
         DigitsError
-            The picture is not a picture, damaged, or larger than 25 megapixels, or it has no such page.
+            The picture is not a picture, damaged, or larger than 150 megapixels, or it has no such page.
         """
-        from digit_recognizer.imaging import decode
+        from digit_recognizer.imaging import decode_page
 
-        return self.read_page(decode(picture, page=page), options)
+        decoded = decode_page(picture, page=page)
+        return scale_boxes(self.read_page(decoded.grey, options), decoded.scale)
 
     def read_page(self, page: NDArray[np.uint8], options: ReadingOptions | None = None) -> Reading:
         """Read all numbers on a page that is already decoded.

@@ -102,15 +102,16 @@ class Model:
         return list(map(Answer, *columns))
 
     def _read(self, picture: bytes, images: bool) -> JsonObject:
-        from digit_recognizer.imaging import decode
+        from digit_recognizer.imaging import decode_page
+        from digit_recognizer.recognition.scale import scale_boxes
 
         start = time.perf_counter()
-        page = decode(picture, max_pixels=self._max_pixels)
-        reading = self._recognizer.read_page(page)
+        page = decode_page(picture, max_pixels=self._max_pixels)
+        reading = scale_boxes(self._recognizer.read_page(page.grey), page.scale)
         return {
             **reading.as_dict(),
-            "width": page.shape[1],
-            "height": page.shape[0],
+            "width": page.width,
+            "height": page.height,
             "lines": [_line(line, images) for line in reading.lines],
             "rejected": list(_rejected(reading, images)),
             "blank": not reading.lines and not reading.rejected_marks,
