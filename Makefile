@@ -5,6 +5,8 @@ SOURCE ?=
 MODEL ?= runs/reader/reader-of-four-fifths-0
 BESIDE ?=
 PICTURES ?=
+NUMBERS ?=
+HANDS ?=
 RECIPE ?= standard
 BIN := .venv/bin
 PEERS := .venv-peers/bin
@@ -37,7 +39,7 @@ help:
 	@echo "make bench         measure this kind of processor on SOURCE, beside Keras and torch: half an hour or more"
 	@echo "make mnist         train on MNIST's 60,000 images and evaluate once on its 10,000; downloads them"
 	@echo "make model         rebuild the models that come with the package from SOURCE: three hours"
-	@echo "make robustness    measure corrupted digits, strings, non-digits and speed on SOURCE, on the images that MODEL held out"
+	@echo "make robustness    measure corrupted digits, numbers, non-digits and speed on SOURCE, on the images that MODEL held out"
 	@echo "make bench-service measure the service: rates, endurance, overload, shutdowns; a quarter of an hour"
 	@echo "make bench-threads measure training and prediction beside busy processes and under a quota: four minutes"
 	@echo "make clean         remove the virtual environments and caches; runs/ and data/ stay"
@@ -112,6 +114,8 @@ bench-threads: $(TRAIN_READY)
 robustness: $(READY)
 	$(BIN)/python benchmarks/robustness.py $(or $(SOURCE),data/digit-recognizer.zip) --model $(MODEL) \
 	$(if $(BESIDE),--beside $(BESIDE)) $(if $(PICTURES),--pictures $(PICTURES)) -o benchmarks/robustness.json
+	$(BIN)/python benchmarks/read_numbers.py $(or $(SOURCE),data/digit-recognizer.zip) \
+	$(if $(PICTURES),--pictures $(PICTURES)) $(if $(NUMBERS),--numbers $(NUMBERS)) $(if $(HANDS),--hands $(HANDS))
 
 $(BIN)/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

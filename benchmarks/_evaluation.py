@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from _bench import BenchmarkError
 from _mnist_c import CORRUPTIONS, corrupted
 from _non_digits import KINDS, KINDS_ALSO_IN_TRAINING, non_digit_pages
 from _result_rows import Row, Target, at_least, at_most, mean, proportion
@@ -17,6 +19,8 @@ from digit_recognizer import Digits, Predictions, Recognizer
 from digit_recognizer.digits import CLASSES
 from digit_recognizer.evaluation import measure_reliability
 from digit_recognizer.recognition.recognizer import THRESHOLD
+from digit_recognizer.runs.environment import read_environment
+from digit_recognizer.runs.split import held_out_rows
 
 REJECTED_DIGITS_FRACTION = 0.01  # of the validation digits, at the threshold for non-digits
 TOUCHING_FRACTION = 1 / 3  # of neighbours in a string
@@ -72,6 +76,26 @@ def evaluate_recognizer(recognizer: Recognizer, material: EvaluationData) -> tup
         *_calibration_rows(clean, damaged, material),
     ]
     return rows, threshold
+
+
+def rows_held_out(model: Path | None, digits: Digits) -> NDArray[np.int64]:
+    """Return the rows of digits that a model was not trained on; `BenchmarkError` without any."""
+    if model is not None:
+        rows = held_out_rows(model, read_environment(model), digits)
+    elif (included := Recognizer()).trained_on == digits.sha256():
+        rows = np.empty(0, np.int64) if included.evaluation_rows is None else included.evaluation_rows
+    else:
+        rows = None
+    if rows is not None and not len(rows):
+        raise BenchmarkError(
+            f"{name_of(model)} was trained on all of these images, or does not say which it held out: "
+            "use --model to name the run folder of a model that held some out"
+        )
+    return np.arange(len(digits)) if rows is None else rows
+
+
+def name_of(model: Path | None) -> str:
+    return "the model that comes with the package" if model is None else model.name
 
 
 def _as_shown(predictions: Predictions) -> Predictions:

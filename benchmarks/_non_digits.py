@@ -38,6 +38,7 @@ HEBREW = "אהחטמעצשת"
 ARMENIAN = "ԱԲԹԺԽՃՄՊՋՔՖ"
 GEORGIAN = "ლთფქღჯ"
 CAPITALS = "AFHKMNPRTUVWXY"
+SMALL_LETTERS = "adefhkmnprvwx"
 WORDS = ("am", "cm", "kg", "mark", "no", "Nr", "ok", "pay", "ref", "the", "und", "van")
 assert not set(GREEK + HEBREW + ARMENIAN + GEORGIAN) & set(LETTERS + SIGNS + CYRILLIC)
 
@@ -127,16 +128,16 @@ def _scribble(rng: np.random.Generator) -> list[Points]:
     return [np.stack([ahead, sizes * np.cos(along)], axis=1)]
 
 
-def _by_font(texts: Sequence[str], fonts: Sequence[str]) -> Callable[..., Page]:
+def printed_by(texts: Sequence[str], fonts: Sequence[str]) -> Callable[..., Page]:
     """Return a function that prints one of the texts in one of the fonts, more or less bold."""
 
     def draw(rng: np.random.Generator, _digits: Page) -> Page:
         text, name = str(rng.choice(texts)), str(rng.choice(fonts))
-        left, top, right, bottom = _font(name, FONT_SIZE_PX).getbbox(text)
+        left, top, right, bottom = font(name, FONT_SIZE_PX).getbbox(text)
         zoom = 2 * UNIT_PX / max(right - left, bottom - top)
         place = (CANVAS_PX - zoom * (left + right)) / 2, (CANVAS_PX - zoom * (top + bottom)) / 2
         image = Image.new("L", (CANVAS_PX, CANVAS_PX))
-        ImageDraw.Draw(image).text(place, text, INK, font=_font(name, round(zoom * FONT_SIZE_PX)))
+        ImageDraw.Draw(image).text(place, text, INK, font=font(name, round(zoom * FONT_SIZE_PX)))
         pen = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (int(rng.integers(1, THICKENING_LIMIT_PX)),) * 2)
         return _distort(np.asarray(cv2.dilate(np.array(image), pen), np.uint8), rng)
 
@@ -170,12 +171,12 @@ KINDS: dict[str, Callable[[np.random.Generator, Page], Page]] = {
     "ticks": _by_pen(_tick),
     "grids": _by_pen(_grid),
     "scribbles": _by_pen(_scribble),
-    "Greek letters": _by_font(tuple(GREEK), UPRIGHT_AND_ITALIC),
-    "Hebrew letters": _by_font(tuple(HEBREW), UPRIGHT),
-    "Armenian letters": _by_font(tuple(ARMENIAN), UPRIGHT_AND_ITALIC),
-    "Georgian letters": _by_font(tuple(GEORGIAN), UPRIGHT_AND_ITALIC),
-    "calligraphic capitals": _by_font(tuple(CAPITALS), CALLIGRAPHIC),
-    "words in italics": _by_font(WORDS, ITALIC),
+    "Greek letters": printed_by(tuple(GREEK), UPRIGHT_AND_ITALIC),
+    "Hebrew letters": printed_by(tuple(HEBREW), UPRIGHT),
+    "Armenian letters": printed_by(tuple(ARMENIAN), UPRIGHT_AND_ITALIC),
+    "Georgian letters": printed_by(tuple(GEORGIAN), UPRIGHT_AND_ITALIC),
+    "calligraphic capitals": printed_by(tuple(CAPITALS), CALLIGRAPHIC),
+    "words in italics": printed_by(WORDS, ITALIC),
     "two digits in a box": _framed,
     "blank paper": _blank,
 }
@@ -214,7 +215,7 @@ def _distort(page: Page, rng: np.random.Generator) -> Page:
 
 
 @cache
-def _font(name: str, size: int) -> ImageFont.FreeTypeFont:
+def font(name: str, size: int) -> ImageFont.FreeTypeFont:
     """Return a font that comes with matplotlib."""
     folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     return ImageFont.truetype(folder / f"{name}.ttf", size)

@@ -24,11 +24,12 @@ TARGETS = {
 
 @dataclass(frozen=True, slots=True)
 class LabelledPicture:
-    """The path of a picture, its name in the list, and the digits on it."""
+    """The path of a picture, its name in the list, its text, and its part, if the list has parts."""
 
     path: Path
     name: str
     label: str
+    part: str = ""
 
     @property
     def folder(self) -> str:
@@ -56,7 +57,10 @@ def read_labels(folder: Path) -> list[LabelledPicture]:
     try:
         with (folder / LABELS_FILE).open(encoding="utf-8", newline="") as stream:
             rows = list(csv.DictReader(stream))
-        return [LabelledPicture(folder / row["file"], row["file"], row["label"]) for row in rows]
+        return [
+            LabelledPicture(folder / row["file"], row["file"], row["label"], row.get("part", ""))
+            for row in rows
+        ]
     except OSError as error:
         raise BenchmarkError(f"cannot read {folder / LABELS_FILE}: {error.strerror or error}") from error
     except KeyError as error:

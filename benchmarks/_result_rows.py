@@ -20,6 +20,7 @@ FORMATS = {
     "s": ".2f",
     "ms": ".2f",
     "MB": ".0f",
+    "numbers": ",.0f",
     "requests/s": ",.0f",
     "images/s": ",.0f",
     "photos/s": ".1f",
@@ -101,6 +102,17 @@ def table(rows: Sequence[Row], beside: Iterable[Row] = (), name: str = "") -> st
 def as_json(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Return the rows for JSON, with whether they meet their targets."""
     return [{**asdict(row), "is_met": row.is_met} for row in rows]
+
+
+def from_json(rows: Iterable[dict[str, Any]]) -> list[Row]:
+    """Return rows that were written by `as_json`."""
+    found = []
+    for row in rows:
+        values = {name: value for name, value in row.items() if name != "is_met"}
+        bar = None if row["bar"] is None else Target(**row["bar"])
+        interval = None if row["interval"] is None else tuple(row["interval"])
+        found.append(Row(**values | {"bar": bar, "interval": interval}))
+    return found
 
 
 def _cells(row: Row, other: Row | None) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -77,12 +77,14 @@ def photo(images: NDArray[np.uint8], rng: np.random.Generator) -> Page:
     return on_paper(sheet, rng, MAX_SHADE)
 
 
-def on_paper(ink: Page, rng: np.random.Generator, min_shade: float = 0.0) -> Page:
-    """Put ink, (H, W), 0 to 255, on white, grey or dark paper in uneven light, slightly blurred and noisy.
+def on_paper(
+    ink: Page, rng: np.random.Generator, min_shade: float = 0.0, kinds: Sequence[str] = tuple(PAPER_LEVELS)
+) -> Page:
+    """Put ink, (H, W), 0 to 255, on one kind of paper in uneven light, slightly blurred and noisy.
 
     `min_shade`, up to 0.35, is the fraction of the light that the darkest corner lacks at least.
     """
-    kind = str(rng.choice(list(PAPER_LEVELS)))
+    kind = str(rng.choice(list(kinds)))
     paper, end = rng.uniform(*PAPER_LEVELS[kind]), INK if kind == "dark" else 0
     coverage = cv2.GaussianBlur(ink.astype(np.float32) / INK, (0, 0), rng.uniform(*BLUR_SIGMA_RANGE_PX))
     grey = paper + coverage * np.float32((end - paper) * rng.uniform(*CONTRAST_RANGE))
@@ -106,7 +108,7 @@ def _written(
     images: NDArray[np.uint8], touches: NDArray[np.bool_], zoom: float, rng: np.random.Generator
 ) -> Page:
     """Return the ink of a line of digits, each at its distance from those before it."""
-    inks = [_enlarged(image, zoom * rng.uniform(1 - SIZE_SPREAD, 1 + SIZE_SPREAD)) for image in images]
+    inks = [enlarged(image, zoom * rng.uniform(1 - SIZE_SPREAD, 1 + SIZE_SPREAD)) for image in images]
     height, tallest = DIGIT_HEIGHT_PX * zoom, max(len(ink) for ink in inks)
     apart, overlap = (rng.uniform(*ends, len(touches)) for ends in (GAP_RANGE, OVERLAP_RANGE))
     gaps = np.rint(height * np.where(touches, -overlap, apart)).astype(int)
@@ -143,7 +145,7 @@ def _last_columns(ink: Page) -> NDArray[np.int_]:
     return np.where(strokes.any(axis=1), after, FAR_LEFT_PX)
 
 
-def _enlarged(image: Page, zoom: float) -> Page:
+def enlarged(image: Page, zoom: float) -> Page:
     large = cv2.resize(_cropped(image), None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC)
     return np.asarray(large, np.uint8)
 

@@ -27,8 +27,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from _bench import BenchmarkError, at_least, facts_of_machine, measure_and_write, own_versions, say
-from _evaluation import EvaluationData, evaluate_recognizer, prepare
+from _bench import at_least, facts_of_machine, measure_and_write, own_versions, say
+from _evaluation import EvaluationData, evaluate_recognizer, name_of, prepare, rows_held_out
 from _non_digits import KINDS, KINDS_ALSO_IN_TRAINING
 from _real_pictures import Answer, LabelledPicture, picture_rows, read_labels, read_pictures
 from _result_rows import Row, as_json, table
@@ -113,20 +113,6 @@ def evaluate_model(
     return Evaluated([*rows, *picture_rows(answers)], answers)
 
 
-def rows_held_out(model: Path | None, digits: Digits) -> NDArray[np.int64]:
-    """Return the rows of digits that a model was not trained on; `BenchmarkError` without any."""
-    if model is not None:
-        rows = held_out_rows(model, read_environment(model), digits)
-    else:
-        rows = np.empty(0, np.int64) if Recognizer().trained_on == digits.sha256() else None
-    if rows is not None and not len(rows):
-        raise BenchmarkError(
-            f"{name_of(model)} was trained on all of these images, or does not say which it held out: "
-            "use --model to name the run folder of a model that held some out"
-        )
-    return np.arange(len(digits)) if rows is None else rows
-
-
 def facts_of_run(
     arguments: argparse.Namespace, rows: NDArray[np.int64], material: EvaluationData
 ) -> dict[str, Any]:
@@ -151,10 +137,6 @@ def facts_beside(model: Path, digits: Digits, rows: NDArray[np.int64]) -> dict[s
     unseen = held_out_rows(model, read_environment(model), digits)
     known = 0 if unseen is None else len(np.setdiff1d(rows, unseen))
     return {"model": name_of(model), "images_trained_on": known}
-
-
-def name_of(model: Path | None) -> str:
-    return "the model that comes with the package" if model is None else model.name
 
 
 def notes(report: dict[str, Any]) -> str:

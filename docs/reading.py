@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from digit_recognizer import Recognizer
-from digit_recognizer.recognition.overlay import draw_reading
 
 Grey = NDArray[np.float64]  # (H, W), 0 to 1: light, or ink
 Points = NDArray[np.float64]  # (N, 2): columns and rows
@@ -112,7 +111,7 @@ def main() -> None:
     for seed, (name, scene) in enumerate(SCENES.items()):
         page = photograph(scene, np.random.default_rng(seed))
         reading = recognizer.read(page)
-        draw_reading(page, reading).save(OUTPUT_FOLDER / f"{name}.jpg", quality=85)
+        reading.draw().save(OUTPUT_FOLDER / f"{name}.jpg", quality=85)
         print(f"{name}: {scene.text} read as {' / '.join(reading.text.splitlines())}")
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import os
+import struct
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from digit_recognizer.imaging import decode
+from digit_recognizer.imaging import count_pages, decode, decode_page
 from helpers import refusal, says
 from pictures import NO_PICTURES, encoded, odd_pictures, written
 
@@ -77,7 +79,7 @@ def test_files_that_are_not_pictures_are_refused_by_name(kind, tmp_path):
 
 def test_too_many_pixels_are_refused_before_they_are_decoded():
     header = NO_PICTURES["too many pixels"][0][:60]  # decoding it would fail otherwise
-    assert says(refusal(lambda: decode(header, "the upload")), "the upload", "25 megapixels")
+    assert says(refusal(lambda: decode(header, "the upload")), "the upload", "150 megapixels")
 
 
 def test_odd_pictures_show_the_same_page():
@@ -100,8 +102,19 @@ def test_odd_pictures_show_the_same_page():
         np.dstack([PAGE] * 3 + [np.full_like(PAGE, 255)]),
         np.asfortranarray(PAGE),
         PAGE.repeat(2, axis=1)[:, ::2],
+        PAGE.astype(np.int64),
+        PAGE.astype(np.float32),
+        PAGE.astype(np.uint16) * 256,
+        PAGE.astype(object),
+        PAGE[:, :, None],
+        PAGE[None],
+        np.stack([PAGE / 255] * 3),
+        np.dstack([PAGE, np.full_like(PAGE, 255)]),
     ],
-    ids=["grey", "float64", "float16", "colours", "opacity", "columns first", "strided"],
+    ids=[
+        *("grey", "float64", "float16", "colours", "opacity", "columns first", "strided", "int64"),
+        *("floats to 255", "uint16", "objects", "one channel", "first of one", "channels first", "LA"),
+    ],
 )
 def test_arrays_are_pages(array):
     found = decode(array)
@@ -117,17 +130,19 @@ def test_a_bool_array_is_white_where_it_is_true():
     ("array", "found", "expected"),
     [
         (np.zeros(5, np.uint8), "(5,)", "(height, width)"),
-        (np.zeros((2, 2, 2), np.uint8), "(2, 2, 2)", "(height, width)"),
+        (np.zeros((6, 2, 5), np.uint8), "(6, 2, 5)", "(height, width)"),
         (np.zeros((1, 28, 28, 3), np.uint8), "(1, 28, 28, 3)", "(height, width)"),
         (np.zeros((0, 7), np.uint8), "(0, 7)", "(height, width)"),
-        (np.zeros((2, 2), np.uint16), "uint16", "uint8"),
-        (np.zeros((2, 2), complex), "complex128", "uint8"),
-        (np.array([["7"]]), "<U1", "uint8"),
-        (np.full((2, 2), 255.0), "values", "0 to 1"),
-        (np.full((2, 2), 1e300), "values", "0 to 1"),
-        (np.array([[-0.1, 1]]), "values", "0 to 1"),
-        (np.array([[np.nan, 1]]), "values", "0 to 1"),
-        (np.broadcast_to(np.uint8(0), (5001, 5000)), "more than", "25 megapixels"),
+        (np.zeros((0, 0)), "(0, 0)", "(height, width)"),
+        (np.zeros((2, 2), complex), "complex128", "real numbers"),
+        (np.array([["7"]]), "<U1", "real numbers"),
+        (np.array([[None, 1]]), "numbers", "numbers"),
+        (np.full((2, 2), 1e300), "values", "255"),
+        (np.full((2, 2), 65_536), "values", "65,535"),
+        (np.array([[-0.1, 1]]), "values", "0 black"),
+        (np.array([[np.nan, 1]]), "not numbers", "0 black"),
+        (np.array([[np.inf, 1]]), "not numbers", "0 black"),
+        (np.broadcast_to(np.uint8(0), (12_501, 12_000)), "more than", "150 megapixels"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -147,11 +162,12 @@ def test_pillow_images_of_every_mode_are_pages(mode):
     [
         (Image.new("L", (0, 3)), "no pixels"),
         (Image.new("1", (1, 65_536)), "65,535 pixels"),
-        (encoded(Image.new("L", (3163, 3163)), "WEBP"), "10 megapixels"),
-        (Image.new("1", (5001, 5000)), "25 megapixels"),
+        (encoded(Image.new("L", (4000, 3100)), "WEBP"), "at most 12"),
+        (encoded(Image.new("RGB", (8000, 7000)), "PNG"), "at most 55"),
+        (Image.new("1", (12_501, 12_000)), "150 megapixels"),
         (Image.open(io.BytesIO(NO_PICTURES["half a PNG"][0])), "damaged"),
     ],
-    ids=["empty", "long", "a large WebP", "large", "damaged"],
+    ids=["empty", "long", "a large WebP", "a large PNG", "large", "damaged"],
 )
 def test_other_pillow_images_are_refused(image, fact):
     assert says(refusal(lambda: decode(image, "the canvas")), "the canvas", fact)
@@ -190,3 +206,145 @@ def test_devices_and_pipes_are_refused_without_reading_them(tmp_path):
 def test_a_missing_file_and_a_folder_are_refused_by_name(tmp_path):
     assert says(refusal(lambda: decode(tmp_path / "none.png")), "none.png", "No such file")
     assert says(refusal(lambda: decode(Path(tmp_path))), tmp_path, "directory")
+
+
+@pytest.mark.parametrize("value", [None, 5, [], [[0, 255]], {}, 1.5])
+def test_what_is_no_picture_at_all_is_refused_by_its_type(value):
+    assert says(
+        refusal(lambda: decode(value)),
+        "cannot read",
+        "None" if value is None else type(value).__name__,
+        "a path",
+    )
+
+
+@pytest.mark.parametrize("value", ["", "a\0b"])
+def test_a_name_that_cannot_be_is_refused(value):
+    refusal(lambda: decode(value))
+
+
+# Transparency
+
+INK = np.zeros((20, 30), np.uint8)
+INK[5:15, 5:8] = 255
+
+
+@pytest.mark.parametrize(
+    ("ink", "kind", "background"),
+    [
+        *((0, kind, 255) for kind in ("LA", "RGBA", "palette", "16 bits", "premultiplied")),
+        *((255, kind, 0) for kind in ("LA", "RGBA", "palette", "16 bits", "premultiplied")),
+        *((grey, "RGBA", 255) for grey in (50, 120)),
+        *((grey, "RGBA", 0) for grey in (140, 200)),
+    ],
+)
+def test_ink_on_transparency_gets_the_background_on_which_it_is_seen(ink, kind, background):
+    level = Image.new("L", INK.shape[::-1], ink)
+    if kind == "premultiplied":  # as some programs save it: darker where it is transparent
+        level = Image.fromarray((INK // 255 * ink).astype(np.uint8))
+    image = Image.merge("LA", (level, Image.fromarray(INK)))
+    if kind == "palette":
+        content = encoded(image.convert("RGBA").quantize(4), "PNG")
+    elif kind == "16 bits":
+        content = encoded(image.convert("RGBA"), "TIFF")
+    else:
+        content = encoded(image if kind == "LA" else image.convert("RGBA"), "PNG")
+    page = decode(content)
+    assert (page[0, 0], page[10, 6]) == (background, ink)
+
+
+@pytest.mark.parametrize(("paper", "ink", "background"), [(230, 40, 255), (30, 220, 0)])
+def test_paper_cut_out_of_a_picture_lies_on_its_own_colour(paper, ink, background):
+    page = np.full((60, 80), paper, np.uint8)
+    page[20:40, 30:35] = ink
+    opacity = np.pad(np.full((50, 70), 255, np.uint8), 5)
+    assert decode(np.dstack([page, opacity]))[0, 0] == background
+
+
+def test_a_picture_without_transparent_pixels_or_without_others():
+    assert (decode(np.dstack([PAGE, np.full_like(PAGE, 255)])) == PAGE).all()
+    assert (decode(np.dstack([PAGE, np.zeros_like(PAGE)])) == 255).all()
+
+
+# Large pictures, pages, animations, orientation
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "shape"),
+    [
+        ("JPEG", (7016, 4960), (2480, 3508)),
+        ("PNG", (7016, 4960), (2480, 3508)),
+        ("TIFF", (9001, 9000), (4500, 4501)),
+    ],
+)
+def test_large_scans_are_reduced(kind, size, shape):
+    image = Image.new("L", size, 255)
+    image.paste(0, (size[0] // 2, 0, *size))
+    options = {"compression": "packbits"} if kind == "TIFF" else {}
+    page = decode_page(encoded(image, kind, **options))
+    assert (page.grey.shape, page.width, page.height) == (shape, *size)
+    assert page.scale == (size[0] / shape[1], size[1] / shape[0])
+    assert (page.grey[5, 5], page.grey[-5, -5]) == (255, 0)
+
+
+def test_the_pages_of_a_tiff_are_counted_and_decoded():
+    pages = [Image.new("L", (5, 4), 10 * each) for each in range(1, 4)]
+    content = encoded(pages[0], "TIFF", save_all=True, append_images=pages[1:])
+    assert count_pages(content) == 3
+    assert [decode(content, page=each)[0, 0] for each in (1, 2, 3)] == [10, 20, 30]
+    assert decode_page(content).pages == 3
+    assert says(refusal(lambda: decode(content, page=4)), "page 4", "1 to 3")
+    assert count_pages(encoded(pages[0], "TIFF")) is None
+
+
+def test_an_animation_is_noted(caplog):
+    frames = [Image.new("L", (9, 9), grey) for grey in (10, 200)]
+    with caplog.at_level("INFO", "digit_recognizer.imaging"):
+        decode(encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]), "a.gif")
+    assert says(caplog.text, "a.gif", "first frame")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_pictures_are_upright_in_every_format(kind, orientation):
+    corner = np.full((32, 48), 255, np.uint8)
+    corner[:16, :16] = 0
+    turned = {1: 0, 2: 0, 3: 2, 4: 2, 5: 3, 6: 1, 7: 1, 8: 3}[orientation]
+    stored = np.rot90(corner, turned)  # what a camera writes that was turned by so much
+    stored = stored[:, ::-1] if orientation in (2, 4, 5, 7) else stored
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    page = decode_page(encoded(np.ascontiguousarray(stored), kind, exif=exif))
+    assert (page.width, page.height) == (48, 32)
+    assert page.grey.shape == (32, 48)
+    assert (page.grey < 128).mean(axis=(0, 1)) == pytest.approx(1 / 6, abs=0.05)
+    assert page.grey[4, 4] < 128
+
+
+@pytest.mark.parametrize("kind", ["JPEG2000", "PPM", "AVIF"])
+def test_further_formats(kind):
+    if kind == "AVIF":
+        pytest.importorskip("PIL._avif")
+    assert np.abs(decode(encoded(PAGE, kind)).astype(int) - PAGE).max() <= 12
+
+
+def test_heic_is_read_if_its_package_is_installed():
+    heif = pytest.importorskip("pillow_heif")
+    stream = io.BytesIO()
+    heif.from_pillow(Image.fromarray(PAGE).convert("RGB")).save(stream, quality=95)
+    page = decode(stream.getvalue())
+    assert page.shape == PAGE.shape
+    assert np.abs(page.astype(int) - PAGE).mean() < 5
+    assert says(refusal(lambda: decode(stream.getvalue()[:300])), "damaged")
+
+
+def test_without_pillow_heif_a_heic_is_refused_with_the_command_to_install_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    content = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(50)
+    assert says(refusal(lambda: decode(content, "IMG_1.heic")), "IMG_1.heic", "digit-recognizer[heic]")
+
+
+def test_a_tiff_that_claims_more_than_it_has_is_refused():
+    entries = b"".join(struct.pack("<HHII", 300 + each, 1, 900_000, 8) for each in range(900))
+    content = b"II*\0\x08\0\0\0" + struct.pack("<H", 900) + entries + bytes(1_000_000)
+    assert says(refusal(lambda: decode(content, "a.tif")), "a.tif", "claim more")

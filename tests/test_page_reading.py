@@ -164,3 +164,16 @@ def test_line_and_image_decide_together_and_a_line_without_any_digit_image_is_re
     assert all(0.4 < digit.probabilities[7] < 0.91 for digit in found.digits)
     non_digits = read_page(written("472"), sevens(0.1), find)
     assert (non_digits.text, len(non_digits.rejected)) == ("", 3)
+
+
+def test_boxes_of_a_reduced_picture_are_in_its_own_pixels(recognizer):
+    page = np.full((5100, 5000), 235, np.uint8)
+    line = written("2026")
+    large = np.kron(line, np.ones((3, 3), np.uint8))
+    page[900 : 900 + large.shape[0], 600 : 600 + large.shape[1]] = large
+    found = recognizer.read(page)
+    assert found.text == "2026"
+    box = found.lines[0].numbers[0].box
+    assert (box.x + box.width / 2, box.y + box.height / 2) == pytest.approx(
+        (600 + large.shape[1] / 2, 900 + large.shape[0] / 2), abs=120
+    )

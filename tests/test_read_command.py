@@ -18,11 +18,22 @@ from PIL import Image
 
 from digit_recognizer import recognition
 from digit_recognizer.imaging import Picture, decode
-from digit_recognizer.reading import Box, Line, Number, ReadDigit, Reading, SingleDigit
+from digit_recognizer.reading import (
+    Box,
+    Line,
+    Number,
+    ReadDigit,
+    Reading,
+    RejectedMark,
+    SingleDigit,
+    interpret,
+    number_of,
+)
 from helpers import assert_refused, says
 from pictures import NO_PICTURES, pdf_of, raw_pdf, written
 
 COLUMNS = ["picture", "page", "line", "text", "confidence", "x", "y", "width", "height"]
+NEW_COLUMNS = ["value", "sure", "row", "column"]
 
 
 def read_digit(digit: int, x: int) -> ReadDigit:
@@ -32,13 +43,14 @@ def read_digit(digit: int, x: int) -> ReadDigit:
 
 
 def number(text: str, x: int = 0) -> Number:
-    return Number(tuple(read_digit(int(digit), x + 5 * place) for place, digit in enumerate(text)))
+    digits = (read_digit(int(digit), x + 5 * place) for place, digit in enumerate(text))
+    return number_of(digit.as_character() for digit in digits)
 
 
 READINGS = {
     10: Reading(()),
     20: Reading((Line((number("2026"), number("17", 40))), Line((number("42"),)))),
-    30: Reading((Line((number("7"),)),), (Box(1, 2, 3, 4),)),
+    30: Reading((Line((number("7"),)),), (RejectedMark(Box(1, 2, 3, 4), "not a digit"),)),
 }  # by the grey of the page
 INTERRUPTED = 40
 
@@ -117,7 +129,7 @@ def test_of_one_picture_the_text_is_printed_line_by_line(grey, text, digits, her
 def test_of_many_pictures_each_has_a_line_and_a_bad_one_does_not_stop_the_rest(digits):
     status, output, errors = digits("read scans")
     assert (status, output, errors.count("\n")) == (2, LINES, 1)
-    assert says(errors, "scans/b.jpg", "PNG, JPEG, WebP, BMP, GIF, TIFF or PDF")
+    assert says(errors, "scans/b.jpg", "PNG, JPEG, WebP, BMP, GIF, TIFF")
 
 
 @pytest.mark.usefixtures("scans")
@@ -142,7 +154,7 @@ def closed(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "facts"),
     [
-        ("empty", ["empty", ".bmp, .gif, .jpeg"]),
+        ("empty", ["empty", ".bmp, .gif, .heic"]),
         ("closed", ["closed", "Permission denied"]),
         ("none.png", ["none.png", "No such file or directory"]),
         ("-", [" -:", "No such file or directory"]),
@@ -217,7 +229,13 @@ def test_a_single_digit_is_given_from_the_threshold_on(option, text, digits, her
     [
         ("'' scans/a.png", ["name"]),
         ("scans --page 3", ["3", "1 to 2"]),
-        ("scans/a.png --threshold 0.9", ["--threshold", "--single"]),
+        ("scans/a.png --table --single", ["--table", "--single"]),
+        ("scans/a.png --pattern d --single", ["--single", "numbers"]),
+        ("scans/a.png --pattern d --digits 2", ["--pattern", "--digits"]),
+        ("scans/a.png --pattern dx", ["'x' at place 2", "?, *, {n} or {n,m}"]),
+        ("scans/a.png --pattern 'd{3,2}'", ["3 to 2 times"]),
+        ("scans/a.png --values none.txt", ["none.txt", "No such file"]),
+        ("scans/a.png --json --csv", ["--json", "--csv"]),
         ("scans/a.png --single --show out.png", ["--show", "--single"]),
         ("scans --show out.png", ["--show", "5"]),
         ("scans/d.pdf --show out.png", ["--show", "2", "--page"]),
@@ -248,14 +266,15 @@ def test_json_has_an_object_a_page_on_a_line_of_its_own(digits):
     status, output, errors = digits("read scans --json")
     assert (status, errors) == (2, "")
     first, bad, blank, *pages = map(json.loads, output.splitlines())
-    assert first == {"picture": "scans/a.png", **json.loads(json.dumps(READINGS[20].as_dict()))}
+    assert first == {"picture": "scans/a.png", **json.loads(json.dumps(interpret(READINGS[20]).as_dict()))}
     assert (bad.keys(), bad["picture"]) == ({"picture", "error"}, "scans/b.jpg")
-    assert blank == {"picture": "scans/c.PNG", "text": "", "lines": [], "rejected": []}
+    assert blank == {"picture": "scans/c.PNG", **json.loads(json.dumps(Reading(()).as_dict()))}
     assert [(each["picture"], each["page"], each["text"]) for each in pages] == [
         ("scans/d.pdf", 1, "7"),
         ("scans/d.pdf", 2, "2026 17\n42"),
     ]
-    assert pages[0]["rejected"] == [{"x": 1, "y": 2, "width": 3, "height": 4}]
+    box = {"x": 1, "y": 2, "width": 3, "height": 4}
+    assert pages[0]["rejected"] == [{**box, "reason": "not a digit", "text": None, "confidence": None}]
 
 
 @pytest.mark.parametrize(("option", "digit"), [("", 7), ("--threshold 0.9", None)])
@@ -276,8 +295,13 @@ def rows(path: Path) -> list[list[str]]:
 def test_a_csv_has_a_row_a_number(digits, here):
     assert digits("read scans --csv out.csv")[1] == LINES
     header, *numbers = rows(here / "out.csv")
-    assert header == COLUMNS
-    assert numbers == [
+    assert header == [*COLUMNS, *NEW_COLUMNS]
+    assert [row[9:] for row in numbers[:3]] == [
+        ["2026", "1", "1", "1"],
+        ["17", "1", "1", "2"],
+        ["42", "1", "2", "1"],
+    ]
+    assert [row[:9] for row in numbers] == [
         ["scans/a.png", "", "1", "2026", "0.6561", "0", "5", "19", "8"],
         ["scans/a.png", "", "1", "17", "0.8100", "40", "5", "9", "8"],
         ["scans/a.png", "", "2", "42", "0.8100", "0", "5", "9", "8"],
@@ -310,6 +334,34 @@ def test_ctrl_c_halfway_leaves_no_half_of_a_csv(before, digits, here):
     assert (status, output) == (130, LINES.splitlines(keepends=True)[0])
     assert sorted(here.iterdir()) == names
     assert before is None or (here / "out.csv").read_text() == before
+
+
+@pytest.mark.usefixtures("scans")
+@pytest.mark.parametrize(
+    ("words", "output"),
+    [
+        ("scans/a.png --table", "2026  17\n  42\n"),
+        ("scans/a.png --csv", "2026,17\n42,\n"),
+        ("scans/a.png --csv -", "2026,17\n42,\n"),
+        ("scans/a.png --threshold 0.7", "2026? 17\n42\n"),
+        ("scans/a.png --digits 2", "26 17\n42\n"),
+        ("scans/a.png --pattern 'd{4}' --threshold 0.5", "2026 17?\n42?\n"),
+        ("scans/a.png --values values.txt", "2026 17\n42?\n"),
+    ],
+)
+def test_numbers_are_printed_as_a_grid_and_uncertain_ones_with_a_question_mark(words, output, digits, here):
+    (here / "values.txt").write_text("17\n\n2026\n")
+    status, printed, errors = digits(f"read {words}")
+    assert (status, errors) == (0, "")
+    assert printed == output
+
+
+@pytest.mark.parametrize(("option", "status"), [("", 0), ("--strict", 1)])
+def test_rejected_marks_do_not_disappear_silently(option, status, digits, here, monkeypatch):
+    draw(here / "a.png", 50)
+    monkeypatch.setitem(READINGS, 50, Reading((), (RejectedMark(Box(1, 2, 3, 4), "too small"),) * 22))
+    ended = digits(f"read a.png {option}")
+    assert ended == (status, "no digits\n", "no digits; 22 marks were rejected, see --show\n")
 
 
 # Drawings
@@ -362,7 +414,7 @@ def test_rows_may_go_through_a_pipe_and_are_alone_there(tmp_path):
     ended = spawn("read a.png b.png --csv /dev/stdout", tmp_path, capture_output=True)
     assert ended.returncode == 2
     header, row = csv.reader(ended.stdout.splitlines())
-    assert (header, row[:4]) == (COLUMNS, ["a.png", "", "1", "472"])
+    assert (header[:9], row[:4]) == (COLUMNS, ["a.png", "", "1", "472"])
     assert says(ended.stderr, "digits: b.png")
 
 

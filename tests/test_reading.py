@@ -7,13 +7,17 @@ import json
 import numpy as np
 import pytest
 
-from digit_recognizer.reading import Box, Line, Number, ReadDigit, Reading, SingleDigit
-from digit_recognizer.recognition.overlay import (
-    CONFIDENT_COLOUR,
-    REJECTED_COLOUR,
-    UNCERTAIN_COLOUR,
-    draw_reading,
+from digit_recognizer.reading import (
+    Box,
+    Line,
+    Number,
+    ReadDigit,
+    Reading,
+    RejectedMark,
+    SingleDigit,
+    number_of,
 )
+from digit_recognizer.reading.overlay import CONFIDENT, REJECTED, UNCERTAIN
 
 
 def read_digit(digit: int, x: int = 0, y: int = 0, is_digit: float = 0.95) -> ReadDigit:
@@ -24,11 +28,16 @@ def read_digit(digit: int, x: int = 0, y: int = 0, is_digit: float = 0.95) -> Re
 
 
 def one_line(*digits: ReadDigit, rejected: tuple[Box, ...] = ()) -> Reading:
-    return Reading((Line((Number(digits),)),), rejected)
+    marks = tuple(RejectedMark(box, "not a digit") for box in rejected)
+    return Reading((Line((number(*digits),)),), marks)
+
+
+def number(*digits: ReadDigit) -> Number:
+    return number_of(digit.as_character() for digit in digits)
 
 
 def reading(*lines: str) -> Reading:
-    numbers = [[Number(tuple(map(read_digit, map(int, word)))) for word in line.split()] for line in lines]
+    numbers = [[number(*map(read_digit, map(int, word))) for word in line.split()] for line in lines]
     return Reading(tuple(Line(tuple(each)) for each in numbers))
 
 
@@ -47,9 +56,10 @@ def test_the_confidence_is_the_probability_that_it_is_a_digit_and_this_one():
 
 def test_a_reading_as_json_has_boxes_probabilities_and_rejected_marks():
     found = json.loads(json.dumps(one_line(read_digit(7), rejected=(Box(1, 2, 3, 4),)).as_dict()))
-    assert found.keys() == {"text", "lines", "rejected"}
-    assert found["text"] == "7"
-    assert found["rejected"] == [{"x": 1, "y": 2, "width": 3, "height": 4}]
+    assert found.keys() == {"format", "text", "lines", "rejected", "notes", "rotation"}
+    assert (found["format"], found["text"], found["notes"], found["rotation"]) == (1, "7", [], 0)
+    box = {"x": 1, "y": 2, "width": 3, "height": 4}
+    assert found["rejected"] == [{**box, "reason": "not a digit", "text": None, "confidence": None}]
     (digit,) = found["lines"][0]["numbers"][0]["digits"]
     assert len(digit.pop("probabilities")) == 10
     assert digit == {"digit": 7, "box": {"x": 0, "y": 0, "width": 20, "height": 30}, "is_digit": 0.95}
@@ -67,17 +77,17 @@ def test_an_overlay_has_a_box_around_each_digit_in_the_colour_of_its_confidence(
     page[100:110, 20:60] = 40
     confident, uncertain = read_digit(3, 40, 50), read_digit(8, 90, 50, is_digit=0.6)
     found = one_line(confident, uncertain, rejected=(Box(20, 100, 40, 10),))
-    drawn = np.array(draw_reading(page, found))
+    drawn = np.array(found.draw(page))
     assert drawn.shape == (120, 200, 3)
-    assert drawn[60, 40].tolist() == drawn[79, 50].tolist() == list(CONFIDENT_COLOUR)
-    assert drawn[60, 90].tolist() == drawn[60, 109].tolist() == list(UNCERTAIN_COLOUR)
-    assert drawn[105, 20].tolist() == drawn[100, 30].tolist() == list(REJECTED_COLOUR)
+    assert drawn[60, 40].tolist() == drawn[79, 50].tolist() == list(CONFIDENT)
+    assert drawn[60, 90].tolist() == drawn[60, 109].tolist() == list(UNCERTAIN)
+    assert drawn[105, 20].tolist() == drawn[100, 30].tolist() == list(REJECTED)
     assert (drawn[115] == 250).all()
     assert (drawn[105, 25:55] == 40).all()
 
 
 def test_an_overlay_has_each_digit_above_its_box():
-    drawn = np.array(draw_reading(np.full((120, 200), 250, np.uint8), one_line(read_digit(3, 40, 50))))
+    drawn = np.array(one_line(read_digit(3, 40, 50)).draw(np.full((120, 200), 250, np.uint8)))
     red, _, blue = np.moveaxis(drawn[20:49, 40:60].astype(int), 2, 0)
     assert (blue - red > 60).sum() > 20
     assert (drawn[84:] == 250).all()
@@ -85,9 +95,9 @@ def test_an_overlay_has_each_digit_above_its_box():
 
 @pytest.mark.parametrize("place", [(0, 0), (190, 115), (-5, -5)])
 def test_an_overlay_may_reach_the_edges(place):
-    assert draw_reading(np.zeros((120, 200), np.uint8), one_line(read_digit(1, *place))).size == (200, 120)
+    assert one_line(read_digit(1, *place)).draw(np.zeros((120, 200), np.uint8)).size == (200, 120)
 
 
 def test_an_overlay_of_nothing_is_the_page():
     page = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    assert (np.array(draw_reading(page, Reading(()))) == page[..., None]).all()
+    assert (np.array(Reading(()).draw(page)) == page[..., None]).all()

@@ -30,8 +30,18 @@ def main() -> None:
     shorten_spinning()
     with exit_on_interrupt():
         from digit_recognizer.cli.app import app
+    sys.argv[1:] = _with_standard_output(sys.argv[1:])
     with quiet_interrupt(), printing_notes(), displayed_by(progress_bar):
         _run(app)
+
+
+def _with_standard_output(words: list[str]) -> list[str]:
+    """Return the words of a command with ``-`` after a ``--csv`` of ``read`` that names no file."""
+    if words[:1] != ["read"] or "--csv" not in words:
+        return words
+    after = words.index("--csv") + 1
+    names_file = after < len(words) and (words[after] == "-" or not words[after].startswith("-"))
+    return words if names_file else [*words[:after], "-", *words[after:]]
 
 
 def _run(app: Callable[[], object]) -> None:

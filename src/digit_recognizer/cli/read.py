@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from enum import StrEnum
+from functools import partial
 from itertools import chain
-from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from digit_recognizer.cli.options import ModelOption, output_option, refuse
-from digit_recognizer.cli.terminal import USER_ERROR, print_json, printable
+from digit_recognizer.cli.read_output import STANDARD_OUTPUT, Entry, Page, Printer, open_table
+from digit_recognizer.cli.terminal import USER_ERROR
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.files import check_can_write, replacing
 
@@ -24,35 +24,39 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from digit_recognizer.reading import Number, Reading, SingleDigit
+    from digit_recognizer.reading import Allowed, Reading, ReadingOptions
     from digit_recognizer.recognition import Recognizer
 
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pdf", ".png", ".tif", ".tiff", ".webp")  # read in folders
+SUFFIXES = (
+    *(
+        ".avif",
+        ".bmp",
+        ".gif",
+        ".heic",
+        ".heif",
+        ".jp2",
+        ".jpeg",
+        ".jpg",
+        ".pbm",
+        ".pdf",
+        ".pgm",
+        ".png",
+        ".ppm",
+    ),
+    *(".tif", ".tiff", ".webp"),
+)  # read in folders
 DRAWING_FORMATS = {".jpeg": "JPEG", ".jpg": "JPEG", ".png": "PNG"}
-COLUMNS = ("picture", "page", "line", "text", "confidence", "x", "y", "width", "height")
+NOTHING_READ = 1  # exit status with --strict
+
+numbers_option = partial(typer.Option, rich_help_panel="What numbers may be")
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A picture, or page `number` of a PDF, from 1; `problem`, if known, is why it cannot be read."""
+class DecimalMark(StrEnum):
+    """What separates the decimals of a number."""
 
-    path: Path
-    number: int | None = None
-    problem: str | None = None
-
-    @property
-    def name(self) -> str:
-        """What the output calls it."""
-        return str(self.path) if self.number is None else f"{self.path}, page {self.number}"
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A page, and what was read on it or why nothing could be read."""
-
-    page: Page
-    found: Reading | SingleDigit | None
-    error: str | None = None
+    AUTO = "auto"
+    POINT = "."
+    COMMA = ","
 
 
 def read(
@@ -60,7 +64,7 @@ def read(
         list[str],
         typer.Argument(
             metavar="PICTURE",
-            help="Photos, scans or drawings (PNG, JPEG, WebP, BMP, GIF, TIFF, PDF), or folders of them.",
+            help="Photos, scans or drawings (PNG, JPEG, HEIC, TIFF, PDF, …), or folders of them.",
             show_default=False,
         ),
     ],
@@ -73,11 +77,30 @@ def read(
         typer.Option(
             min=0,
             max=1,
-            help=r"With --single: print 'not sure' below this confidence.  \[default: 0.5]",
+            help="Mark numbers below this confidence with '?'. "
+            r"With --single: print 'not sure'  \[default: 0.5].",
         ),
     ] = None,
+    pattern: Annotated[
+        str | None,
+        numbers_option(
+            metavar="PATTERN",
+            help="Read only numbers of this form: d is a digit; ?, * and {n,m} after it make it optional or "
+            "repeat it; the rest stands for itself. Such as 'dd.dd' or '-?d*'.",
+        ),
+    ] = None,
+    digits: Annotated[
+        int | None, numbers_option(min=1, max=100, metavar="N", help="Read only numbers of N digits.")
+    ] = None,
+    values: Annotated[
+        Path | None,
+        numbers_option(metavar="FILE", help="Read only the numbers in this file, one on each line."),
+    ] = None,
+    decimal_mark: Annotated[
+        DecimalMark, numbers_option(help="What separates decimals; auto finds out.")
+    ] = DecimalMark.AUTO,
     page: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Read only this page of each PDF, from 1.")
+        int | None, typer.Option(min=1, metavar="N", help="Read only this page of each PDF or TIFF, from 1.")
     ] = None,
     json: Annotated[bool, output_option("--json", help="Print a JSON object for each picture.")] = False,
     show: Annotated[
@@ -88,8 +111,20 @@ def read(
     ] = None,
     table: Annotated[
         Path | None,
-        output_option("--csv", metavar="FILE", help="Write the numbers and their places as a CSV table."),
+        output_option(
+            "--csv",
+            metavar="[FILE]",
+            help="Write the numbers and their places as a CSV table. Without FILE, print a row for each "
+            "row of the page.",
+        ),
     ] = None,
+    grid: Annotated[
+        bool,
+        output_option("--table", help="Print, and write with --csv, the numbers in their rows and columns."),
+    ] = False,
+    strict: Annotated[
+        bool, output_option("--strict", help="Exit with status 1 if marks, but no digits, are in a picture.")
+    ] = False,
 ) -> None:
     """Read the numbers in pictures, line by line.
 
@@ -98,35 +133,78 @@ def read(
     from digit_recognizer.recognition import THRESHOLD, Recognizer
 
     refuse(
-        (
-            threshold is not None and not single,
-            "--threshold requires --single; else use --json for confidences",
-        ),
         ("" in pictures, "a picture has an empty name; expected files, or folders of them"),
         (show and single, "--show draws all numbers in a picture; remove --single"),
+        (grid and single, "--table prints all numbers in a picture; remove --single"),
+        (grid and json, "--json has the row and the column of each number; remove --table"),
+        (
+            json and table == STANDARD_OUTPUT,
+            "--json and --csv would both be printed; name a file after --csv",
+        ),
+        (
+            single and (pattern or digits or values or decimal_mark is not DecimalMark.AUTO),
+            "--single reads one digit; remove the options about numbers",
+        ),
     )
+    options = _options(decimal_mark, _allowed(pattern, digits, values), 0.0 if single else threshold)
     names = [Path(each) for each in pictures]
     pages = _find_pages(names, page)
     _check_targets(pages, show, table)
     for target in (show, table):
-        if target is not None:
+        if target not in (None, STANDARD_OUTPUT):
             check_can_write(target)
     recognizer = Recognizer(model)
-    if single and threshold is None:
-        threshold = THRESHOLD
-    is_only_picture = len(pages) == 1 and pages[0].path in names
-    table_is_pipe = table is not None and table.exists() and not table.is_file()  # in a pipe, only the rows
-    failed = False
-    with _open_table(table) as add_rows, _bar(len(pages), as_json=json) as advance:
+    single_threshold = (THRESHOLD if threshold is None else threshold) if single else None
+    is_only = len(pages) == 1 and pages[0].path in names
+    printer = Printer(as_json=json, as_grid=grid, is_only_picture=is_only)
+    as_grid = grid or table == STANDARD_OUTPUT
+    is_printed = table is None or not _is_pipe(table)  # in a pipe, only the rows
+    failed = nothing_read = False
+    with (
+        open_table(table, as_grid=as_grid, is_only_picture=is_only) as add_rows,
+        _bar(len(pages), as_json=json) as advance,
+    ):
         for each in pages:
-            entry = _read_page(each, recognizer, threshold, show)
+            entry = _read_page(each, recognizer, single_threshold, options, show)
             failed |= entry.error is not None
+            nothing_read |= entry.lost_marks > 0
             add_rows(entry)
-            if not table_is_pipe or entry.error is not None:
-                _print_entry(entry, as_json=json, is_only_picture=is_only_picture)
+            if is_printed or entry.error is not None:
+                printer.print(entry)
+            printer.print_notes(entry)
             advance()
-    if failed:
-        raise typer.Exit(USER_ERROR)
+    if failed or (strict and nothing_read):
+        raise typer.Exit(USER_ERROR if failed else NOTHING_READ)
+
+
+def _options(mark: DecimalMark, allowed: Allowed | None, threshold: float | None) -> ReadingOptions:
+    from digit_recognizer.reading import ReadingOptions
+
+    return ReadingOptions(mark.value, allowed, threshold or 0.0)
+
+
+def _allowed(pattern: str | None, digits: int | None, values: Path | None) -> Allowed | None:
+    """Return what numbers may be, as at most one of three options says."""
+    from digit_recognizer.reading import Pattern, Values
+
+    given = [each for each in (pattern, digits, values) if each is not None]
+    refuse((len(given) > 1, "--pattern, --digits and --values say the same; remove all but one"))
+    if values is not None:
+        try:
+            lines = values.read_text("utf-8-sig").splitlines()
+        except (OSError, UnicodeError) as error:
+            raise DigitsError(f"cannot read {values}: {getattr(error, 'strerror', None) or error}") from error
+        try:
+            return Values(filter(None, map(str.strip, lines)))
+        except DigitsError as error:
+            raise DigitsError(f"{values}: {error}") from error
+    if digits is not None:
+        return Pattern(f"d{{{digits}}}")
+    return None if pattern is None else Pattern(pattern)
+
+
+def _is_pipe(target: Path) -> bool:
+    return target == STANDARD_OUTPUT or (target.exists() and not target.is_file())
 
 
 def _find_pages(names: Sequence[Path], number: int | None) -> list[Page]:
@@ -207,9 +285,16 @@ def _bar(total: int, *, as_json: bool) -> Iterator[Callable[[], None]]:
         yield lambda: progress.advance(task)
 
 
-def _read_page(page: Page, recognizer: Recognizer, threshold: float | None, show: Path | None) -> Entry:
+def _read_page(
+    page: Page,
+    recognizer: Recognizer,
+    threshold: float | None,
+    options: ReadingOptions,
+    show: Path | None,
+) -> Entry:
     """Read a page: a single digit if there is a threshold, otherwise all numbers, drawn if asked for."""
     from digit_recognizer.imaging import decode
+    from digit_recognizer.reading import interpret
 
     if page.problem is not None:
         return Entry(page, None, page.problem)
@@ -219,9 +304,9 @@ def _read_page(page: Page, recognizer: Recognizer, threshold: float | None, show
             if threshold is not None:
                 return Entry(page, recognizer.read_single(page.path, threshold, page=number))
             if show is None:
-                return Entry(page, recognizer.read(page.path, page=number))
+                return Entry(page, interpret(recognizer.read(page.path, page=number), options))
             picture = decode(page.path, page=number)
-            reading = recognizer.read_page(picture)
+            reading = interpret(recognizer.read_page(picture), options)
     except DigitsError as error:
         return Entry(page, None, str(error))
     _draw(picture, reading, show)
@@ -229,75 +314,6 @@ def _read_page(page: Page, recognizer: Recognizer, threshold: float | None, show
 
 
 def _draw(picture: NDArray[np.uint8], reading: Reading, target: Path) -> None:
-    from digit_recognizer.recognition.overlay import draw_reading
-
-    image = draw_reading(picture, reading)
+    image = reading.draw(picture)
     with replacing(target) as partial:
         image.save(partial, format=DRAWING_FORMATS[target.suffix.lower()])
-
-
-def _print_entry(entry: Entry, *, as_json: bool, is_only_picture: bool) -> None:
-    if as_json:
-        print_json(_as_json(entry))
-    elif entry.found is None:
-        print(f"digits: {printable(entry.error or '')}", file=sys.stderr)
-    elif is_only_picture:
-        print(_as_text(entry.found))
-    else:
-        text = " / ".join(_as_text(entry.found).splitlines())
-        print(f"{printable(entry.page.name)}: {text}", flush=True)
-
-
-def _as_json(entry: Entry) -> dict[str, object]:
-    from digit_recognizer.reading import Reading
-
-    page = {} if entry.page.number is None else {"page": entry.page.number}
-    found: dict[str, object] = {"error": entry.error}
-    if entry.found is not None:
-        found = entry.found.as_dict() if isinstance(entry.found, Reading) else asdict(entry.found)
-    return {"picture": str(entry.page.path), **page, **found}
-
-
-def _as_text(found: Reading | SingleDigit) -> str:
-    from digit_recognizer.reading import Reading
-
-    if isinstance(found, Reading):
-        return found.text or "no digits"
-    return "not sure" if found.digit is None else str(found.digit)
-
-
-@contextmanager
-def _open_table(target: Path | None) -> Iterator[Callable[[Entry], None]]:
-    """Give a function that adds the rows of an entry to a CSV file, which replaces `target` at the end."""
-    if target is None:
-        yield lambda _entry: None
-        return
-    with (
-        replacing(target) as partial,
-        partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream,
-    ):
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        yield lambda entry: writer.writerows(_rows(entry))
-
-
-def _rows(entry: Entry) -> Iterator[tuple[object, ...]]:
-    """Give a row for each number, or one for a single digit."""
-    from digit_recognizer.reading import Reading, SingleDigit
-
-    picture = (entry.page.path, entry.page.number)
-    if isinstance(entry.found, SingleDigit):
-        yield *picture, 1, entry.found.digit, f"{entry.found.confidence:.4f}", None, None, None, None
-    if isinstance(entry.found, Reading):
-        for row, line in enumerate(entry.found.lines, start=1):
-            for number in line.numbers:
-                yield *picture, row, number.text, *_confidence_and_box(number)
-
-
-def _confidence_and_box(number: Number) -> tuple[object, ...]:
-    """Return the confidence that all digits are right, and x, y, width and height of the box around them."""
-    boxes = [digit.box for digit in number.digits]
-    left, top = min(box.x for box in boxes), min(box.y for box in boxes)
-    right, bottom = max(box.x + box.width for box in boxes), max(box.y + box.height for box in boxes)
-    confidence = prod(digit.confidence for digit in number.digits)
-    return f"{confidence:.4f}", left, top, right - left, bottom - top

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import logging
+import os
+import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -12,103 +15,154 @@ from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
-from digit_recognizer.digits import INK
 from digit_recognizer.errors import DigitsError, first_line
-from digit_recognizer.imaging import pdf
+from digit_recognizer.imaging import heif, pdf, tiff
+from digit_recognizer.imaging.arrays import array_as_image, as_picture_array
+from digit_recognizer.imaging.grey import (
+    DECODER_BYTES,
+    SIDEWAYS,
+    bytes_per_pixel,
+    make_upright,
+    reduce_while_decoding,
+    reduction_factor,
+    rows_to_grey,
+    to_grey,
+)
 
-Picture = bytes | str | Path | IO[bytes] | Image.Image | NDArray[Any]
+Picture = bytes | bytearray | memoryview | str | os.PathLike[str] | IO[bytes] | Image.Image | NDArray[Any]
 
-FORMATS = ("PNG", "JPEG", "WebP", "BMP", "GIF", "TIFF", "PDF")  # recognised by content, not by file name
-MAX_PIXELS = 25_000_000  # a scan of a page at 300 dpi has 9 million, a phone photo 12 million
-MAX_BYTES = 200_000_000  # of a file; 25 million uncompressed pixels of four 16-bit channels
+FORMATS = {
+    "PNG": ("PNG",),
+    "JPEG": ("JPEG",),
+    "WebP": ("WEBP",),
+    "BMP": ("BMP",),
+    "GIF": ("GIF",),
+    "TIFF": ("TIFF",),
+    "JPEG 2000": ("JPEG2000",),
+    "PNM": ("PPM",),
+    "AVIF": ("AVIF",),
+    "HEIC": (),
+    "PDF": (),
+}  # recognised by content, not by file name; and what Pillow calls those that it decodes
+EXPECTED = f"expected {', '.join(list(FORMATS)[:-1])} or {list(FORMATS)[-1]}"
+MAX_PIXELS = 150_000_000  # of a picture; Pillow refuses 179 million as a decompression bomb
+MAX_BYTES = 200_000_000  # of a file
 MAX_SIDE_PX = 65_535  # Pillow needs eight bytes for each row, however short
-WEBP_PIXELS_FRACTION = 0.4  # of the pixels allowed in other formats: the decoder needs four times the memory
-WHITE = 255
-MAX_16_BIT = 65_535
 MEGAPIXEL = 1_000_000
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedPage:
+    """A grey page.
+
+    Attributes
+    ----------
+    grey
+        uint8, shape (H, W): 0 black to 255 white, with dark or light ink as in the picture.
+    width, height
+        Of the upright picture in pixels; larger than the page if it was reduced.
+    pages
+        How many pages the file has, at least 1.
+    """
+
+    grey: NDArray[np.uint8]
+    width: int
+    height: int
+    pages: int = 1
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """How many pixels of the picture a pixel of the page is wide and high, at least 1."""
+        height, width = self.grey.shape
+        return self.width / width, self.height / height
 
 
 def decode(
-    picture: Picture,
-    name: str = "the file",
-    *,
-    page: int = 1,
-    formats: Sequence[str] = FORMATS,
-    max_pixels: int = MAX_PIXELS,
+    picture: Picture, name: str = "the file", *, page: int = 1, max_pixels: int = MAX_PIXELS
 ) -> NDArray[np.uint8]:
-    """Decode a picture to an upright grey page.
+    """Decode a picture to an upright grey page, uint8 of shape (height, width).
 
-    The first frame of an animation and the first page of a TIFF are decoded. Transparent areas become white,
-    colours become their luminance (ITU-R 601-2), and 16-bit greys are reduced to their upper eight bits.
+    As `decode_page`, without the size of a picture that was reduced.
+    """
+    return decode_page(picture, name, page=page, max_pixels=max_pixels).grey
+
+
+def decode_page(
+    picture: Picture, name: str = "the file", *, page: int = 1, max_pixels: int = MAX_PIXELS
+) -> DecodedPage:
+    """Decode a picture to an upright grey page of at most 25 megapixels.
+
+    Larger pictures are reduced to a half or a third, and the first frame of an animation is decoded. Colours
+    become their luminance (ITU-R 601-2), and 16-bit greys are reduced to their upper eight bits. Transparent
+    areas become white, or black if the opaque pixels are light ink.
 
     Parameters
     ----------
     picture
         A path, the bytes of a file, or a file object open for reading bytes: PNG, JPEG, WebP, BMP, GIF, TIFF,
-        or PDF with the extra `pdf`. Or a Pillow image. Or an array of shape (height, width), (height, width,
-        3) with red, green and blue, or (height, width, 4) with opacity as well: uint8, bool, or floats from 0
-        black to 1 white. It may have at most `max_pixels` (a WebP two fifths of that), 65,535 pixels per
-        side, and 200 MB. Larger pages of a PDF are reduced.
+        JPEG 2000, PNM, AVIF; HEIC with the extra `heic`; or PDF with the extra `pdf`. Or a Pillow image. Or
+        an array of shape (height, width), or with a third axis for grey, grey and opacity, red, green and
+        blue, or these and opacity. Its largest value says what white is: 1, 255 or 65,535; 0 is black. It may
+        have at most `max_pixels`, 65,535 pixels per side, and 200 MB; formats that need much memory have
+        lower limits.
     name
         What error messages call a picture that is not a path.
     page
-        The page of a PDF, from 1.
-    formats
-        The allowed file formats, of those in `FORMATS`.
+        The page of a PDF or TIFF, from 1.
     max_pixels
         The maximum number of pixels.
-
-    Returns
-    -------
-    NDArray[np.uint8]
-        Shape (height, width): 0 black to 255 white, with dark or light ink as in the picture.
 
     Raises
     ------
     DigitsError
         The file or page does not exist, is not a picture in one of these formats, or is damaged, empty or too
-        large.
+        large, or a package that its format needs is not installed.
     """
-    if isinstance(picture, str | Path):
-        name = str(picture)
-    limits = _Limits(name, tuple(formats), max_pixels)
-    if isinstance(picture, np.ndarray):
-        picture = _from_array(picture, limits)
+    if isinstance(picture, str | os.PathLike):
+        name = os.fspath(picture)
+    limits = _Limits(name, max_pixels)
+    if hasattr(picture, "__array__") and not isinstance(picture, Image.Image):
+        array = as_picture_array(picture, name)
+        limits.check_size((array.shape[1], array.shape[0]))
+        picture = array_as_image(array, name)
     if isinstance(picture, Image.Image):
+        _check_page(page, 1, name)
         with _pillow_errors(limits):
-            return _decode_image(picture, page, limits)
+            return _decode_image(picture, limits)
     with _open(picture, name) as stream:
-        if "PDF" in formats and pdf.is_pdf(stream):
-            return pdf.render_page(stream, page, name)
-        with _pillow_errors(limits), Image.open(stream, formats=limits.pillow_formats) as image:
-            image.draft("L", None)  # decodes only the grey channel of a JPEG
-            return _decode_image(image, page, limits)
+        return _decode_file(stream, page, limits)
 
 
-def count_pages(picture: bytes | str | Path | IO[bytes], name: str = "the file") -> int | None:
-    """Return the number of pages of a PDF.
+def count_pages(picture: Picture, name: str = "the file") -> int | None:
+    """Return the number of pages of a PDF, or of a TIFF with several.
 
     Parameters
     ----------
     picture, name
-        As for `decode`.
+        As for `decode_page`.
 
     Returns
     -------
     int | None
-        At least 1; None if the file is not a PDF.
+        At least 1; None if the file is neither.
 
     Raises
     ------
     DigitsError
-        The file cannot be read, or is a PDF that is damaged, password-protected or without pages.
+        The file cannot be read, or is a PDF or TIFF that is damaged, or a PDF that is password-protected or
+        without pages.
     """
-    if isinstance(picture, str | Path):
-        name = str(picture)
+    if isinstance(picture, str | os.PathLike):
+        name = os.fspath(picture)
     with _open(picture, name) as stream:
-        return pdf.count_pages(stream, name) if pdf.is_pdf(stream) else None
+        if pdf.is_pdf(stream):
+            return pdf.count_pages(stream, name)
+        pages = len(tiff.find_pages(stream, name)) if tiff.is_tiff(stream) else 1
+        return pages if pages > 1 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,51 +170,65 @@ class _Limits:
     """What is allowed of a picture, and what error messages call it."""
 
     name: str
-    formats: tuple[str, ...]
     max_pixels: int
 
-    @property
-    def pillow_formats(self) -> list[str]:
-        return [each.upper() for each in self.formats if each != "PDF"]
-
-    @property
-    def expected_formats(self) -> str:
-        *others, last = self.formats
-        return f"expected {', '.join(others)} or {last}" if others else f"expected {last}"
-
-    def check_size(self, size: tuple[int, int], fraction: float = 1.0) -> None:
-        """Raise `DigitsError` unless a picture has an allowed number of pixels, at most `fraction` of all."""
-        if size[0] * size[1] > fraction * self.max_pixels:
-            raise DigitsError(self.too_large(fraction))
+    def check_size(self, size: tuple[int, int]) -> None:
+        """Raise `DigitsError` unless a picture has an allowed number of pixels."""
+        if size[0] * size[1] > self.max_pixels:
+            raise DigitsError(self.too_large)
         if max(size) > MAX_SIDE_PX:
             raise DigitsError(f"{self.name} is longer than {MAX_SIDE_PX:,} pixels: crop it to the numbers")
         if 0 in size:
             raise DigitsError(f"{self.name} has no pixels")
 
-    def too_large(self, fraction: float = 1.0) -> str:
-        """Return the error message for a picture with too many pixels."""
-        kind = "is a WebP of" if fraction < 1 else "has"
-        limit = f"{fraction * self.max_pixels / MEGAPIXEL:g}"
-        return f"{self.name} {kind} more than {limit} megapixels: make it smaller first"
+    def check_memory(self, size: tuple[int, int], pixel_bytes: float, kind: str) -> None:
+        """Raise `DigitsError` if decoding a picture of this size would take too much memory."""
+        pixels = size[0] * size[1]
+        if pixels * pixel_bytes > DECODER_BYTES:
+            limit = DECODER_BYTES / pixel_bytes / MEGAPIXEL
+            raise DigitsError(
+                f"{self.name} has {pixels / MEGAPIXEL:.0f} megapixels, which is too much for {kind} "
+                f"(at most {limit:.0f}): make it smaller, or save it as a JPEG"
+            )
+
+    @property
+    def too_large(self) -> str:
+        """The error message for a picture with too many pixels."""
+        return f"{self.name} has more than {self.max_pixels / MEGAPIXEL:g} megapixels: make it smaller first"
 
 
 @contextmanager
-def _open(picture: bytes | str | Path | IO[bytes], name: str) -> Iterator[IO[bytes]]:
+def _open(picture: Any, name: str) -> Iterator[IO[bytes]]:
     """Open a file, or bytes, of at most `MAX_BYTES`."""
     try:
-        if isinstance(picture, str | Path):
-            _check_file(Path(picture), name)
+        if isinstance(picture, str | os.PathLike):
+            _check_file(picture, name)
             with Path(picture).open("rb") as stream:
                 yield stream
+        elif isinstance(picture, bytes | bytearray | memoryview):
+            _check_bytes(memoryview(picture).nbytes, name)
+            yield BytesIO(picture)
+        elif hasattr(picture, "read"):
+            yield BytesIO(_read(picture, name))
         else:
-            yield BytesIO(picture if isinstance(picture, bytes) else _read(picture, name))
+            kind = "None" if picture is None else f"a {type(picture).__name__}"
+            raise DigitsError(
+                f"cannot read {kind}: expected a path, the bytes of a file, a file object, "
+                "a Pillow image or a NumPy array"
+            )
     except OSError as error:
         raise DigitsError(f"cannot read {name}: {error.strerror or error}") from error
+    except ValueError as error:  # of a path with a null character, or a closed stream
+        if isinstance(error, DigitsError):
+            raise
+        raise DigitsError(f"cannot read {name!r}: {error}") from error
 
 
-def _check_file(path: Path, name: str) -> None:
+def _check_file(path: str | os.PathLike[str], name: str) -> None:
     """Raise `DigitsError` for huge files and for devices and pipes, which may never end."""
-    status = path.stat()
+    if not name:
+        raise DigitsError("the path of the picture is empty")
+    status = Path(path).stat()
     if not (S_ISREG(status.st_mode) or S_ISDIR(status.st_mode)):
         raise DigitsError(f"{name} is a pipe or a device: expected a file")
     _check_bytes(status.st_size, name)
@@ -179,26 +247,60 @@ def _check_bytes(count: int, name: str) -> None:
         raise DigitsError(f"{name} has more than {MAX_BYTES // 1_000_000} MB: make it smaller first")
 
 
-def _from_array(array: NDArray[Any], limits: _Limits) -> Image.Image:
-    """Return an array as a Pillow image."""
-    name, shape = limits.name, array.shape
-    if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] not in (3, 4)) or 0 in shape:
-        raise DigitsError(f"{name} has shape {shape}: expected (height, width), or with 3 or 4 channels")
-    limits.check_size((shape[1], shape[0]))
-    if array.dtype == bool or array.dtype.kind == "f":
-        if not (array.min() >= 0 and array.max() <= 1):  # is false for NaN, too
-            raise DigitsError(f"{name} has values beyond 0 to 1: expected 0 black to 1 white, or uint8")
-        array = np.rint(array.astype(np.float32) * INK).astype(np.uint8)
-    if array.dtype != np.uint8:
-        raise DigitsError(f"{name} has values of {array.dtype}: expected uint8, bool, or floats from 0 to 1")
-    return Image.fromarray(np.ascontiguousarray(array))
+def _check_page(page: int, pages: int, name: str) -> None:
+    if not 1 <= page <= pages:
+        raise DigitsError(f"{name} has no page {page}: expected {'1' if pages == 1 else f'1 to {pages}'}")
 
 
-def _decode_image(image: Image.Image, page: int, limits: _Limits) -> NDArray[np.uint8]:
-    if page != 1:
-        raise DigitsError(f"{limits.name} has no page {page}: expected 1")
-    limits.check_size(image.size, WEBP_PIXELS_FRACTION if image.format == "WEBP" else 1.0)
-    return _to_grey(image, limits.name)
+def _decode_file(stream: IO[bytes], page: int, limits: _Limits) -> DecodedPage:
+    name = limits.name
+    if pdf.is_pdf(stream):
+        grey, pages = pdf.render_page(stream, page, name)
+        return DecodedPage(grey, grey.shape[1], grey.shape[0], pages)
+    places = tiff.find_pages(stream, name) if tiff.is_tiff(stream) else [0]
+    _check_page(page, len(places), name)
+    kind = heif.find_kind(stream)
+    if kind == "HEIC":
+        return _decode_heic(stream, limits)
+    if kind == "AVIF":
+        heif.check_avif(name)
+    known = [each for names in FORMATS.values() for each in names if each in _pillow_formats()]
+    with _pillow_errors(limits), Image.open(stream, formats=known) as image:
+        if len(places) > 1:
+            image.seek(places[page - 1])
+        elif image.format in ("GIF", "PNG", "WEBP", "AVIF") and getattr(image, "is_animated", False):
+            log.info("%s is an animation; only its first frame is read", name)
+        return _decode_image(image, limits, len(places))
+
+
+def _pillow_formats() -> list[str]:
+    Image.init()
+    return Image.ID
+
+
+def _decode_heic(stream: IO[bytes], limits: _Limits) -> DecodedPage:
+    picture = heif.open_heic(stream, limits.name)
+    limits.check_size(picture.size)
+    limits.check_memory(picture.size, heif.BYTES_PER_PIXEL, "a HEIC")
+    rows = heif.decoded_rows(picture, limits.name)
+    width, height = picture.size  # upright
+    return DecodedPage(rows_to_grey(rows, picture.size, reduction_factor(picture.size)), width, height)
+
+
+def _decode_image(image: Image.Image, limits: _Limits, pages: int = 1) -> DecodedPage:
+    size = image.size
+    limits.check_size(size)
+    factor = reduction_factor(size)
+    reduction = reduce_while_decoding(image, factor)
+    kind = f"a {image.format} of this kind" if image.format else "an image of this kind"
+    limits.check_memory(size, bytes_per_pixel(image, size, reduction), kind)
+    image.load()
+    grey = to_grey(image, factor if reduction == 1 else 1, limits.name)
+    width, height = image.size if reduction == 1 else size  # Pillow rotates TIFFs when it loads them
+    orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    if orientation in SIDEWAYS:
+        width, height = height, width
+    return DecodedPage(make_upright(grey, orientation), width, height, pages)
 
 
 @contextmanager
@@ -206,33 +308,15 @@ def _pillow_errors(limits: _Limits) -> Iterator[None]:
     """Turn any error of Pillow's into a `DigitsError` that says what is wrong with the picture."""
     name = limits.name
     try:
-        yield
+        with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):
+            yield
     except DigitsError:
         raise
     except UnidentifiedImageError as error:
-        raise DigitsError(f"{name} is not a picture: {limits.expected_formats}") from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DigitsError(limits.too_large()) from error
+        raise DigitsError(f"{name} is not a picture: {EXPECTED}") from error
+    except Image.DecompressionBombError as error:
+        raise DigitsError(limits.too_large) from error
     except Exception as error:  # damaged files make Pillow's decoders raise errors of nearly any type
         if isinstance(error, OSError) and error.strerror:  # an error of the disk, not of the picture
             raise
         raise DigitsError(f"{name} is damaged or incomplete: {first_line(error)}") from error
-
-
-def _to_grey(image: Image.Image, name: str) -> NDArray[np.uint8]:
-    """Return a picture upright and grey; copies of all its channels would take hundreds of megabytes."""
-    is_rotated = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
-    upright = ImageOps.exif_transpose(image) if is_rotated else image
-    if upright.mode.startswith("I") or upright.mode == "F":
-        return _upper_bits(np.asarray(upright), name)
-    if not upright.has_transparency_data:
-        return np.array(upright.convert("L"))
-    ink = upright if upright.mode in ("RGBA", "LA") else upright.convert("RGBA")
-    return np.array(Image.composite(ink.convert("L"), Image.new("L", ink.size, WHITE), ink.getchannel("A")))
-
-
-def _upper_bits(page: NDArray[np.generic], name: str) -> NDArray[np.uint8]:
-    """Reduce 16-bit greys to 8 bits; Pillow also returns them as 32-bit integers."""
-    if page.dtype.kind not in "iu" or page.min() < 0 or page.max() > MAX_16_BIT:
-        raise DigitsError(f"{name} has pixels of {page.dtype}: expected 8 or 16 bits each")
-    return (page.astype(np.uint16) >> 8).astype(np.uint8)

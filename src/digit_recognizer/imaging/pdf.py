@@ -34,12 +34,12 @@ def count_pages(stream: IO[bytes], name: str) -> int:
         return len(document)
 
 
-def render_page(stream: IO[bytes], number: int, name: str) -> NDArray[np.uint8]:
+def render_page(stream: IO[bytes], number: int, name: str) -> tuple[NDArray[np.uint8], int]:
     """Render a page of a PDF, numbered from 1, with its annotations but without form field entries.
 
-    The page is upright, (H, W), 0 black to 255 white, at 200 dpi or at most 5,000 pixels long. `DigitsError`
-    is raised if the file is damaged, password-protected or without pages, if it has no such page, or if
-    pypdfium2 is not installed.
+    Also return the number of pages. The page is upright, (H, W), 0 black to 255 white, at 200 dpi or at most
+    5,000 pixels long. `DigitsError` is raised if the file is damaged, password-protected or without pages, if
+    it has no such page, or if pypdfium2 is not installed.
     """
     with _open_document(stream, name) as document:
         count = len(document)
@@ -50,7 +50,7 @@ def render_page(stream: IO[bytes], number: int, name: str) -> NDArray[np.uint8]:
         except RuntimeError as error:
             raise DigitsError(f"page {number} of {name} is damaged") from error
         scale = min(RESOLUTION_DPI / UNITS_PER_INCH, MAX_PAGE_SIDE_PX / max(page.get_size()))
-        return np.array(page.render(scale=scale, grayscale=True).to_numpy())
+        return np.array(page.render(scale=scale, grayscale=True).to_numpy()), count
 
 
 @contextmanager

@@ -14,7 +14,17 @@ from digit_recognizer.imaging.line_segmentation import TextLine, find_lines
 from digit_recognizer.imaging.marks import Mark
 from digit_recognizer.imaging.mnist_style import mark_to_image
 from digit_recognizer.imaging.strip import Strip, make_strip
-from digit_recognizer.reading import Box, Line, Number, ReadDigit, Reading
+from digit_recognizer.reading import (
+    Box,
+    Calibration,
+    Line,
+    Number,
+    ReadDigit,
+    Reading,
+    RejectedMark,
+    interpret,
+    number_of,
+)
 from digit_recognizer.recognition.line_reader import LineDigit
 
 Predict = Callable[[NDArray[np.uint8]], Predictions]  # of images, (N, 28, 28)
@@ -33,6 +43,9 @@ TEXT_HEIGHT_PERCENTILE = 80  # percentile of the heights of tall marks that is t
 MIN_NUMBER_HEIGHT_FRACTION = 0.85  # of the height of the text around it; an "o" is lower than that
 WORD_GAP_FRACTION = 0.35  # of the line's height; a wider gap separates two words
 
+NOT_A_DIGIT, PART_OF_A_WORD, TOO_SMALL = "not a digit", "part of a word", "too small"
+TOO_MANY_MARKS = "one of too many marks"  # reasons to reject a mark
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Candidate:
@@ -44,11 +57,16 @@ class _Candidate:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Recognised:
-    """A mark, which digit it is or would be if it were one (None if not examined), and whether it is one."""
+    """A mark, which digit it is or would be if it were one (None if not examined), and why it is none."""
 
     mark: Mark
     guess: ReadDigit | None = None
-    is_digit: bool = False
+    reason: str | None = None  # None: it is a digit
+
+    @property
+    def is_digit(self) -> bool:
+        """Whether the mark is a digit."""
+        return self.reason is None
 
     @property
     def digits(self) -> list[ReadDigit]:
@@ -56,10 +74,16 @@ class _Recognised:
         return [self.guess] if self.is_digit and self.guess is not None else []
 
 
-def read_page(page: NDArray[np.uint8], predict: Predict, find_digits: FindDigits) -> Reading:
+def read_page(
+    page: NDArray[np.uint8],
+    predict: Predict,
+    find_digits: FindDigits,
+    calibration: Calibration = Calibration(),  # noqa: B008
+) -> Reading:
     """Read all numbers on a page, (H, W), 0 black to 255 white."""
     ink, lines, others = find_lines(page)
-    rejected = [_Recognised(mark) for mark in others]
+    reason = TOO_SMALL if lines else TOO_MANY_MARKS
+    rejected = [_Recognised(mark, reason=reason) for mark in others]
     read = []
     for line in lines:
         candidates, rest = _find_candidates(line, ink, predict, find_digits)
@@ -68,8 +92,13 @@ def read_page(page: NDArray[np.uint8], predict: Predict, find_digits: FindDigits
         digits = [digit for each in marks for digit in each.digits]
         if digits:
             read.append(Line(tuple(_split_into_numbers(digits, line.height / ink.zoom))))
-    boxes = tuple(_box(each.mark, ink) for each in rejected)
-    return Reading(tuple(read), boxes, tuple(each.guess for each in rejected))
+    marks_of_page = tuple(_rejected_mark(each, ink) for each in rejected)
+    return interpret(Reading(tuple(read), marks_of_page, page=page, calibration=calibration))
+
+
+def _rejected_mark(recognised: _Recognised, ink: Ink) -> RejectedMark:
+    guess = None if recognised.guess is None else recognised.guess.as_character()
+    return RejectedMark(_box(recognised.mark, ink), recognised.reason or NOT_A_DIGIT, guess)
 
 
 def _find_candidates(
@@ -144,7 +173,7 @@ def _recognise(candidates: Sequence[_Candidate], ink: Ink, predict: Predict) -> 
         guess = replace(_combine(candidate, predictions, row, ink), image=images[row])
         min_p_digit = MIN_P_DIGIT_UNLOCATED if candidate.located is None else MIN_P_DIGIT
         is_digit = guess.is_digit >= min_p_digit and not non_digits[row]
-        recognised.append(_Recognised(candidate.mark, guess, bool(is_digit)))
+        recognised.append(_Recognised(candidate.mark, guess, None if is_digit else NOT_A_DIGIT))
     return recognised
 
 
@@ -166,7 +195,8 @@ def _reject_words(
     recognised: Sequence[_Recognised], rest: Sequence[Mark], height: float
 ) -> list[_Recognised]:
     """Return all marks of a line; if it is mostly text, digits count only in words of tall digits."""
-    marks = sorted([*recognised, *map(_Recognised, rest)], key=lambda each: each.mark.centre)
+    others = [_Recognised(mark, reason=_reason(mark, height)) for mark in rest]
+    marks = sorted([*recognised, *others], key=lambda each: each.mark.centre)
     heights = [each.mark.height for each in marks if _is_tall(each.mark, height)]
     letters = _count_letters(marks, height)
     if letters < MIN_TEXT_LETTERS or 2 * letters < len(marks):
@@ -176,8 +206,13 @@ def _reject_words(
     for word in _split_into_words(marks, height):
         digits = [each.mark.height for each in word if each.is_digit]
         is_number = len(digits) > _count_letters(word, height) and np.median(digits) >= min_height
-        kept += word if is_number else [replace(each, is_digit=False) for each in word]
+        kept += word if is_number else [replace(each, reason=each.reason or PART_OF_A_WORD) for each in word]
     return kept
+
+
+def _reason(mark: Mark, height: float) -> str:
+    """Return why a mark of a line is no candidate: tall ones are letters, see `_find_candidates`."""
+    return PART_OF_A_WORD if _is_tall(mark, height) else TOO_SMALL
 
 
 def _count_letters(marks: Sequence[_Recognised], height: float) -> int:
@@ -219,10 +254,14 @@ def _split_into_numbers(digits: Sequence[ReadDigit], height: float) -> Iterator[
     for digit in digits:
         last = number[-1].box if number else None
         if last is not None and digit.box.x - (last.x + last.width) > NUMBER_GAP_FRACTION * height:
-            yield Number(tuple(number))
+            yield _number(number)
             number = []
         number.append(digit)
-    yield Number(tuple(number))
+    yield _number(number)
+
+
+def _number(digits: Sequence[ReadDigit]) -> Number:
+    return number_of(digit.as_character() for digit in digits)
 
 
 def _box(mark: Mark, ink: Ink) -> Box:

@@ -14,8 +14,16 @@ from numpy.typing import NDArray
 from digit_recognizer.digits import CLASSES, SIDE, Predictions, check_images
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.progress import counted, following
-from digit_recognizer.reading import Reading, SingleDigit
+from digit_recognizer.reading import (
+    Calibration,
+    Reading,
+    ReadingOptions,
+    SingleDigit,
+    interpret,
+    load_calibration,
+)
 from digit_recognizer.recognition.line_reader import LineReader
+from digit_recognizer.recognition.scale import scale_boxes
 from digit_recognizer.recognition.session import BATCH_SIZE, run_in_batches, start_session
 from digit_recognizer.runs.environment import read_environment
 from digit_recognizer.runs.run_folder import MODEL, check_finished, check_format
@@ -26,6 +34,7 @@ if TYPE_CHECKING:
     from digit_recognizer.imaging import Picture
 
 BUNDLED_MODEL = Path(__file__).with_name("models") / "digits.onnx"
+CALIBRATION = "calibration.json"  # beside a model: how the confidences of numbers are calibrated
 OUTPUTS = ("probabilities", "is_digit")  # of a model: the first, or both
 THRESHOLD = 0.5  # default confidence below which no single digit is returned
 
@@ -58,6 +67,10 @@ class Recognizer:
     def _line_reader(self) -> LineReader:
         return LineReader()
 
+    @cached_property
+    def _calibration(self) -> Calibration:
+        return load_calibration(self.path.with_name(CALIBRATION))
+
     @property
     def trained_on(self) -> str | None:
         """The checksum of the digits that the model was trained on; None if the file does not say."""
@@ -83,7 +96,7 @@ class Recognizer:
         except ValueError as error:
             raise DigitsError(f"{self.path} is damaged: its evaluation_rows: {error}") from error
 
-    def read(self, picture: Picture, *, page: int = 1) -> Reading:
+    def read(self, picture: Picture, *, page: int = 1, options: ReadingOptions | None = None) -> Reading:
         """Read all numbers in a picture.
 
         Parameters
@@ -92,28 +105,34 @@ class Recognizer:
             A path, bytes, a file object, a Pillow image or an array; see `imaging.decode`. Of any size, dark
             on light or light on dark.
         page
-            The page of a PDF, from 1; `imaging.count_pages` returns their number.
+            The page of a PDF or TIFF, from 1; `imaging.count_pages` returns their number.
+        options
+            What numbers may be, what separates their decimals, and from which confidence they are sure.
 
         Raises
         ------
         DigitsError
-            The picture is not a picture, damaged, or larger than 25 megapixels, or it has no such page.
+            The picture is not a picture, damaged, or larger than 150 megapixels, or it has no such page.
         """
-        from digit_recognizer.imaging import decode
+        from digit_recognizer.imaging import decode_page
 
-        return self.read_page(decode(picture, page=page))
+        decoded = decode_page(picture, page=page)
+        return scale_boxes(self.read_page(decoded.grey, options), decoded.scale)
 
-    def read_page(self, page: NDArray[np.uint8]) -> Reading:
+    def read_page(self, page: NDArray[np.uint8], options: ReadingOptions | None = None) -> Reading:
         """Read all numbers on a page that is already decoded.
 
         Parameters
         ----------
         page
             uint8, shape (height, width), as `imaging.decode` returns it: 0 black to 255 white.
+        options
+            As for `read`.
         """
         from digit_recognizer.recognition.page_reader import read_page
 
-        return read_page(page, self.predict, self._line_reader.find_digits)
+        reading = read_page(page, self.predict, self._line_reader.find_digits, self._calibration)
+        return reading if options is None else interpret(reading, options)
 
     def read_single(self, picture: Picture, threshold: float = THRESHOLD, *, page: int = 1) -> SingleDigit:
         """Read a picture of exactly one digit.

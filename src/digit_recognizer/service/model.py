@@ -7,9 +7,8 @@ import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from functools import cached_property
-from itertools import repeat, zip_longest
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -25,10 +24,9 @@ from digit_recognizer.service.settings import Settings
 
 if TYPE_CHECKING:
     from digit_recognizer.explain.activations import Activations, Convolution
-    from digit_recognizer.reading import Line, ReadDigit, Reading
+    from digit_recognizer.reading import Character, Line, Number, ReadDigit, Reading
 
 MODEL_NAME = "digits"
-PICTURE_FORMATS = ("PNG", "JPEG", "WebP", "BMP", "GIF")  # not TIFF and PDF: too many features for a server
 MAX_BATCHED_IMAGES = 16  # larger requests run on their own
 MAX_GUESSES = 100  # rejected marks that are described like digits
 PROBABILITY_DECIMALS = 7  # about the precision of float32
@@ -104,18 +102,19 @@ class Model:
         return list(map(Answer, *columns))
 
     def _read(self, picture: bytes, images: bool) -> JsonObject:
-        from digit_recognizer.imaging import decode
+        from digit_recognizer.imaging import decode_page
+        from digit_recognizer.recognition.scale import scale_boxes
 
         start = time.perf_counter()
-        page = decode(picture, formats=PICTURE_FORMATS, max_pixels=self._max_pixels)
-        reading = self._recognizer.read_page(page)
+        page = decode_page(picture, max_pixels=self._max_pixels)
+        reading = scale_boxes(self._recognizer.read_page(page.grey), page.scale)
         return {
-            "text": reading.text,
-            "width": page.shape[1],
-            "height": page.shape[0],
+            **reading.as_dict(),
+            "width": page.width,
+            "height": page.height,
             "lines": [_line(line, images) for line in reading.lines],
             "rejected": list(_rejected(reading, images)),
-            "blank": not reading.lines and not reading.rejected,
+            "blank": not reading.lines and not reading.rejected_marks,
             "seconds": _seconds_since(start),
         }
 
@@ -156,27 +155,35 @@ def _rounded(probabilities: NDArray[np.float32]) -> Any:
 
 
 def _line(line: Line, with_images: bool) -> JsonObject:
-    numbers = [[_digit(digit, with_images) for digit in number.digits] for number in line.numbers]
-    return {"numbers": [{"digits": digits} for digits in numbers]}
+    return {"numbers": [_number(number, with_images) for number in line.numbers]}
+
+
+def _number(number: Number, with_images: bool) -> JsonObject:
+    """Return a number as for the command line; with images, those of its characters and digits."""
+    characters = [_with_image(each.as_dict(), each, with_images) for each in number.characters]
+    digits = [_digit(each, with_images) for each in number.digits]
+    return {**number.as_dict(), "digits": digits, "characters": characters}
 
 
 def _digit(digit: ReadDigit, with_image: bool) -> JsonObject:
-    answer = {**digit.as_dict(), "confidence": digit.confidence}
-    if with_image:
-        assert digit.image is not None
-        answer["image"] = b64encode(digit.image.tobytes()).decode()
+    return _with_image({**digit.as_dict(), "confidence": digit.confidence}, digit, with_image)
+
+
+def _with_image(answer: JsonObject, mark: Character | ReadDigit, with_image: bool) -> JsonObject:
+    if with_image and mark.image is not None:
+        answer["image"] = b64encode(mark.image.tobytes()).decode()
     return answer
 
 
 def _rejected(reading: Reading, with_images: bool) -> Iterator[JsonObject]:
     """Yield the rejected marks; with images, the first of them also as the digit they resemble most."""
     left = MAX_GUESSES if with_images else 0
-    for box, guess in zip_longest(reading.rejected, reading.guesses):
-        if guess is None or not left:
-            yield asdict(box)
-            continue
-        left -= 1
-        yield {**asdict(box), "guess": _digit(guess, with_image=True)}
+    for mark, guess in zip(reading.rejected_marks, reading.guesses, strict=True):
+        answer = mark.as_dict()
+        if guess is not None and left:
+            left -= 1
+            answer["guess"] = _digit(guess, with_image=True)
+        yield answer
 
 
 def _layer(maps: NDArray[np.float32], layer: Convolution) -> JsonObject:

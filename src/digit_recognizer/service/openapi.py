@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from digit_recognizer.digits import SIDE
-from digit_recognizer.service import schemas
+from digit_recognizer.service import reading_schemas, schemas
 from digit_recognizer.service.schemas import JsonObject
 
 SCHEMAS = "#/components/schemas/"
@@ -50,6 +50,25 @@ ONE_BASE64 = b64encode(bytes(pixel for row in ONE for pixel in row)).decode()
 PROBABILITIES = [0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
 BOX = {"x": 20, "y": 12, "width": 9, "height": 40}
 DIGIT = {"digit": 1, "box": BOX, "probabilities": PROBABILITIES, "is_digit": 0.99, "confidence": 0.99}
+CHARACTER = {
+    "text": "1",
+    "box": BOX,
+    "probabilities": [*PROBABILITIES, *[0.0] * 7],
+    "is_character": 0.99,
+    "confidence": 0.99,
+}
+NUMBER = {
+    "digits": [DIGIT],
+    "text": "1",
+    "value": "1",
+    "confidence": 0.99,
+    "sure": True,
+    "box": BOX,
+    "row": 1,
+    "column": 1,
+    "alternatives": [{"text": "7", "probability": 0.002}],
+    "characters": [CHARACTER],
+}
 MAP_SIZE = {"height": 1, "width": 2, "channels": 1}
 KERNEL_SIZE = {"height": 1, "width": 2, "inputs": 1, "outputs": 1}
 LABELS = {"name": "labels", "datatype": "INT64"}
@@ -89,13 +108,16 @@ def _images(model: type[BaseModel]) -> JsonObject:
 
 
 READ = _route(
-    schemas.ReadingAnswer,
+    reading_schemas.ServiceReading,
     {
+        "format": 1,
         "text": "1",
         "width": 64,
         "height": 64,
-        "lines": [{"numbers": [{"digits": [DIGIT]}]}],
+        "lines": [{"numbers": [NUMBER]}],
         "rejected": [],
+        "notes": [],
+        "rotation": 0,
         "blank": False,
         "seconds": 0.004,
     },

@@ -23,35 +23,37 @@ Count = Annotated[int, Field(ge=0)]
 JsonObject = dict[str, Any]
 
 
-class _Schema(BaseModel):
+class Schema(BaseModel):
+    """What all have in common: no other keys, no conversions."""
+
     model_config = ConfigDict(strict=True, extra="forbid")
 
 
-class Error(_Schema):
+class Error(Schema):
     """An error, in one sentence."""
 
     error: str
 
 
-class Images(_Schema):
+class Images(Schema):
     """Images of single digits: 28 rows of 28 pixels, 0 background to 255 ink."""
 
     images: Annotated[list[Image], Field(min_length=1)]
 
 
-class Rows(_Schema):
+class Rows(Schema):
     """`Images` without the range check of each pixel, which would take most of a request's time."""
 
     images: Annotated[list[Annotated[list[Annotated[list[int], Side]], Side]], Field(min_length=1)]
 
 
-class OneImage(_Schema):
+class OneImage(Schema):
     """One image of a digit: 28 rows of 28 pixels, 0 background to 255 ink."""
 
     images: Annotated[list[Image], Field(min_length=1, max_length=1)]
 
 
-class PredictionsAnswer(_Schema):
+class PredictionsAnswer(Schema):
     """The prediction for each image; `is_digit` is null if the model does not detect non-digits."""
 
     labels: list[Digit]
@@ -60,57 +62,7 @@ class PredictionsAnswer(_Schema):
     confidence: list[Probability]
 
 
-class BoxAnswer(_Schema):
-    """A rectangle in the picture, in pixels; `x` and `y` are its upper left corner."""
-
-    x: int
-    y: int
-    width: int
-    height: int
-
-
-class DigitAnswer(_Schema):
-    """One digit; `image` is the input of the network: 784 bytes, 0 background to 255 ink."""
-
-    digit: Digit
-    box: BoxAnswer
-    probabilities: Probabilities
-    is_digit: Probability
-    confidence: Probability
-    image: Base64 | None = None
-
-
-class NumberAnswer(_Schema):
-    """The digits of one number, from left to right."""
-
-    digits: list[DigitAnswer]
-
-
-class LineAnswer(_Schema):
-    """The numbers of one line, from left to right."""
-
-    numbers: list[NumberAnswer]
-
-
-class RejectedAnswer(BoxAnswer):
-    """A mark that is not a digit; `guess` is the digit it resembles most."""
-
-    guess: DigitAnswer | None = None
-
-
-class ReadingAnswer(_Schema):
-    """The reading of a picture; `blank` means that it has no ink at all."""
-
-    text: str
-    width: Count
-    height: Count
-    lines: list[LineAnswer]
-    rejected: list[RejectedAnswer]
-    blank: bool
-    seconds: float
-
-
-class LayerAnswer(_Schema):
+class LayerAnswer(Schema):
     """Feature maps of a convolution: channels × height × width bytes; 255 is the layer's `maximum`."""
 
     name: str
@@ -122,7 +74,7 @@ class LayerAnswer(_Schema):
     maximum: float
 
 
-class Explanation(_Schema):
+class Explanation(Schema):
     """Feature maps of an image; `saliency` has 784 bytes, 255 where the answer depends on the ink most."""
 
     label: Digit
@@ -133,7 +85,7 @@ class Explanation(_Schema):
     seconds: float
 
 
-class KernelsAnswer(_Schema):
+class KernelsAnswer(Schema):
     """Filters of a convolution, averaged over its inputs: outputs × height × width bytes.
 
     128 is weight 0, 255 is `scale`, 1 is minus `scale`.
@@ -148,13 +100,13 @@ class KernelsAnswer(_Schema):
     scale: float
 
 
-class Filters(_Schema):
+class Filters(Schema):
     """The filters of all convolutions."""
 
     layers: list[KernelsAnswer]
 
 
-class LimitsAnswer(_Schema):
+class LimitsAnswer(Schema):
     """The largest request in bytes, picture in pixels, and number of images in a request."""
 
     body_bytes: int
@@ -162,7 +114,7 @@ class LimitsAnswer(_Schema):
     images: int
 
 
-class ModelCard(_Schema):
+class ModelCard(Schema):
     """The model and its limits; `knows_no_digit`: it detects non-digits, `corrections`: they are stored."""
 
     name: str
@@ -173,7 +125,7 @@ class ModelCard(_Schema):
     limits: LimitsAnswer
 
 
-class InputTensor(_Schema):
+class InputTensor(Schema):
     """An input tensor: its values are in `data`, or follow the JSON as bytes."""
 
     name: str
@@ -183,14 +135,14 @@ class InputTensor(_Schema):
     data: list[Any] | None = None
 
 
-class AskedTensor(_Schema):
+class AskedTensor(Schema):
     """A requested output; the parameter `binary_data` selects bytes instead of JSON."""
 
     name: str
     parameters: dict[str, Any] = {}
 
 
-class InferRequest(_Schema):
+class InferRequest(Schema):
     """A request of the Open Inference Protocol."""
 
     id: str | None = None
@@ -199,7 +151,7 @@ class InferRequest(_Schema):
     outputs: list[AskedTensor] = []
 
 
-class OutputTensor(_Schema):
+class OutputTensor(Schema):
     """An output tensor: its values are in `data`, or follow the JSON as bytes."""
 
     name: str
@@ -209,7 +161,7 @@ class OutputTensor(_Schema):
     data: list[float] | None = None
 
 
-class InferAnswer(_Schema):
+class InferAnswer(Schema):
     """An answer of the Open Inference Protocol."""
 
     model_name: str
@@ -218,7 +170,7 @@ class InferAnswer(_Schema):
     outputs: list[OutputTensor]
 
 
-class TensorCard(_Schema):
+class TensorCard(Schema):
     """Name, type and shape of a tensor; -1 stands for the number of images."""
 
     name: str
@@ -226,7 +178,7 @@ class TensorCard(_Schema):
     shape: list[int]
 
 
-class Metadata(_Schema):
+class Metadata(Schema):
     """The model's input and output tensors."""
 
     name: str
@@ -236,7 +188,7 @@ class Metadata(_Schema):
     outputs: list[TensorCard]
 
 
-class ServerCard(_Schema):
+class ServerCard(Schema):
     """The name and version of the service."""
 
     name: str
@@ -244,26 +196,26 @@ class ServerCard(_Schema):
     extensions: list[str]
 
 
-class Live(_Schema):
+class Live(Schema):
     """The service is running."""
 
     live: bool
 
 
-class Ready(_Schema):
+class Ready(Schema):
     """The service accepts requests."""
 
     ready: bool
 
 
-class ModelReady(_Schema):
+class ModelReady(Schema):
     """The model accepts requests."""
 
     name: str
     ready: bool
 
 
-class Correction(_Schema):
+class Correction(Schema):
     """The right label of an image; null for a non-digit."""
 
     image: Base64
@@ -271,13 +223,13 @@ class Correction(_Schema):
     read_as: Digit | None = None
 
 
-class Kept(_Schema):
+class Kept(Schema):
     """The id of a stored correction."""
 
     id: int
 
 
-class Corrections(_Schema):
+class Corrections(Schema):
     """The number of stored corrections."""
 
     count: Count

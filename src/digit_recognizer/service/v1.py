@@ -36,7 +36,7 @@ def add_routes(router: APIRouter, model: Model, settings: Settings) -> None:
     """Add the routes; the functions' names and docstrings are in OpenAPI."""
 
     async def read(request: Request, images: bool = Query(False, description=openapi.IMAGES)) -> Response:
-        """Read the numbers in a picture: PNG, JPEG, WebP, BMP, or the first frame of a GIF."""
+        """Read the numbers in a picture, in the formats of `digits read`."""
         picture = await _picture(request)
         try:
             return json_response(await model.read(picture, images=images))

@@ -1,0 +1,180 @@
+"""What `digits read` writes: text, JSON, grids and CSV tables."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from digit_recognizer.cli.terminal import print_json, printable
+from digit_recognizer.files import replacing
+from digit_recognizer.formatting import count
+
+if TYPE_CHECKING:
+    from digit_recognizer.reading import Number, Reading, SingleDigit
+
+STANDARD_OUTPUT = Path("-")
+COLUMNS = ("picture", "page", "line", "text", "confidence", "x", "y", "width", "height")
+NEW_COLUMNS = ("value", "sure", "row", "column")  # after those that have always been there
+GAP = "  "  # between the columns of a grid
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A picture, or page `number` of a PDF, from 1; `problem`, if known, is why it cannot be read."""
+
+    path: Path
+    number: int | None = None
+    problem: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What the output calls it."""
+        return str(self.path) if self.number is None else f"{self.path}, page {self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A page, and what was read on it or why nothing could be read."""
+
+    page: Page
+    found: Reading | SingleDigit | None
+    error: str | None = None
+
+    @property
+    def reading(self) -> Reading | None:
+        """What was read, if it is not a single digit."""
+        from digit_recognizer.reading import Reading
+
+        return self.found if isinstance(self.found, Reading) else None
+
+    @property
+    def lost_marks(self) -> int:
+        """The number of marks on a page on which nothing was read."""
+        reading = self.reading
+        return 0 if reading is None or reading.lines else len(reading.rejected_marks)
+
+
+class Printer:
+    """Prints entries: JSON, or text with the names of several pictures; notes, each once, as errors."""
+
+    def __init__(self, *, as_json: bool, as_grid: bool, is_only_picture: bool) -> None:
+        self._as_json, self._as_grid, self._is_only_picture = as_json, as_grid, is_only_picture
+        self._notes: set[str] = set()
+
+    def print(self, entry: Entry) -> None:
+        """Print what was read on a page."""
+        if self._as_json:
+            print_json(_as_json(entry))
+        elif entry.found is None:
+            print(f"digits: {printable(entry.error or '')}", file=sys.stderr)
+        elif self._is_only_picture:
+            print(self._text(entry))
+        elif self._as_grid:
+            print(f"{printable(entry.page.name)}:\n{self._text(entry)}", flush=True)
+        else:
+            text = " / ".join(self._text(entry).splitlines())
+            print(f"{printable(entry.page.name)}: {text}", flush=True)
+
+    def print_notes(self, entry: Entry) -> None:
+        """Print what could not be decided, and that all marks of a page were rejected."""
+        if entry.lost_marks and not self._as_json:
+            name = "" if self._is_only_picture else f"{printable(entry.page.name)}: "
+            marks = f"{count(entry.lost_marks, 'mark')} {'was' if entry.lost_marks == 1 else 'were'}"
+            print(f"{name}no digits; {marks} rejected, see --show", file=sys.stderr)
+        for note in () if entry.reading is None else entry.reading.notes:
+            if not self._notes:
+                print(f"Note: {printable(note)}; choose with --decimal-mark", file=sys.stderr)
+            self._notes.add(note)
+
+    def _text(self, entry: Entry) -> str:
+        reading = entry.reading
+        if reading is None:
+            digit = getattr(entry.found, "digit", None)
+            return "not sure" if digit is None else str(digit)
+        if self._as_grid:
+            return "\n".join(_aligned(_grid(reading))) or "no digits"
+        lines = (" ".join(number.shown for number in line.numbers) for line in reading.lines)
+        return "\n".join(lines) or "no digits"
+
+
+def _as_json(entry: Entry) -> dict[str, object]:
+    page = {} if entry.page.number is None else {"page": entry.page.number}
+    found: dict[str, object] = {"error": entry.error}
+    if entry.reading is not None:
+        found = entry.reading.as_dict()
+    elif entry.found is not None:
+        found = asdict(entry.found)
+    return {"picture": str(entry.page.path), **page, **found}
+
+
+def _grid(reading: Reading) -> list[list[str]]:
+    """Return the texts of the cells of a page's table."""
+    return [[" ".join(each.shown for each in cell) for cell in row] for row in reading.grid]
+
+
+def _aligned(grid: list[list[str]]) -> Iterator[str]:
+    """Yield the rows of a grid, aligned on the right."""
+    widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
+    for row in grid:
+        yield GAP.join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+@contextmanager
+def open_table(
+    target: Path | None, *, as_grid: bool, is_only_picture: bool
+) -> Iterator[Callable[[Entry], None]]:
+    """Give a function that adds an entry to a CSV file, which replaces `target` at the end.
+
+    A grid has a row for each row of a page, and a cell for each column; otherwise, there is a row for each
+    number.
+    """
+    if target is None:
+        yield lambda _entry: None
+    elif target == STANDARD_OUTPUT:
+        yield _adder(sys.stdout, as_grid=as_grid, is_only_picture=is_only_picture)
+    else:
+        with (
+            replacing(target) as partial,
+            partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream,
+        ):
+            yield _adder(stream, as_grid=as_grid, is_only_picture=is_only_picture)
+
+
+def _adder(stream: IO[str], *, as_grid: bool, is_only_picture: bool) -> Callable[[Entry], None]:
+    writer = csv.writer(stream, lineterminator="\n")
+    if not as_grid:
+        writer.writerow((*COLUMNS, *NEW_COLUMNS))
+        return lambda entry: writer.writerows(_rows(entry))
+    return lambda entry: writer.writerows(_grid_rows(entry, with_name=not is_only_picture))
+
+
+def _grid_rows(entry: Entry, *, with_name: bool) -> Iterator[list[object]]:
+    name: list[object] = [entry.page.path, entry.page.number] if with_name else []
+    for row in [] if entry.reading is None else _grid(entry.reading):
+        yield [*name, *row]
+
+
+def _rows(entry: Entry) -> Iterator[tuple[object, ...]]:
+    """Give a row for each number, or one for a single digit."""
+    from digit_recognizer.reading import SingleDigit
+
+    picture = (entry.page.path, entry.page.number)
+    if isinstance(entry.found, SingleDigit):
+        yield *picture, 1, entry.found.digit, f"{entry.found.confidence:.4f}", *[None] * 8
+    if entry.reading is not None:
+        for row, line in enumerate(entry.reading.lines, start=1):
+            for number in line.numbers:
+                yield *picture, row, number.text, *_values(number)
+
+
+def _values(number: Number) -> tuple[object, ...]:
+    """Return the values of the columns after the text."""
+    box = number.box
+    value = None if number.value is None else f"{number.value:f}"
+    place = (box.x, box.y, box.width, box.height)
+    return f"{number.confidence:.4f}", *place, value, int(number.sure), number.row, number.column
