@@ -12,7 +12,6 @@ from typing import IO, TYPE_CHECKING
 
 from digit_recognizer.cli.terminal import print_json, printable
 from digit_recognizer.files import replacing
-from digit_recognizer.formatting import count
 
 if TYPE_CHECKING:
     from digit_recognizer.reading import Number, Reading, SingleDigit
@@ -84,6 +83,8 @@ class Printer:
         """Print what could not be decided, and that all marks of a page were rejected."""
         if entry.lost_marks and not self._as_json:
             name = "" if self._is_only_picture else f"{printable(entry.page.name)}: "
+            from digit_recognizer.formatting import count  # imports NumPy, which the help does not need
+
             marks = f"{count(entry.lost_marks, 'mark')} {'was' if entry.lost_marks == 1 else 'were'}"
             print(f"{name}no digits; {marks} rejected, see --show", file=sys.stderr)
         for note in () if entry.reading is None else entry.reading.notes:
