@@ -702,3 +702,41 @@ def test_the_current_folder_is_the_default_source_if_it_holds_digits(tmp_path, m
 def test_idx_files_of_the_parts_are_told_by_name(tmp_path, bundled):
     write(tmp_path, idx(bundled) | {"t10k-images-idx3-ubyte": idx_of(bundled.images[:4])})
     assert len(load_digits(tmp_path / "train-images-idx3-ubyte", "test")) == 4
+
+
+NOTATIONS = {
+    "3": "{}",
+    "3.": "{}.",
+    "3.0": "{}.0",
+    "3.000": "{}.000",
+    "3.00e+00": "{:.2e}",
+    "3.000000000000000000e+00": "{:.18e}",
+    "3.000E+00": "{:.3E}",
+}
+NO_PIXELS = ("256", "5.5", "-1", "1e3", "x", "", "3.0.0", "0x3", "2.560e+02", "3.001e+00", "3.000e-01")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("form", NOTATIONS.values(), ids=NOTATIONS)
+def test_plain_notations_are_parsed_from_bytes_as_numpy_parses_them(
+    form, end, tmp_path, bundled, monkeypatch
+):
+    """The parser of text, which is slower, is not needed; it gives the same digits."""
+    source = tmp_path / "digits.csv"
+    source.write_bytes(table(cells_of(bundled), ["label", *PIXELS], form=form, end=end))
+    with monkeypatch.context() as patched:
+        patched.setattr("digit_recognizer.sources.csv_table._read_bytes", lambda *_: None)
+        expected = load_digits(source).sha256()
+    for name in ("_read_integers", "_read_floats"):
+        monkeypatch.setattr(f"digit_recognizer.sources.csv_table.{name}", None)
+    assert load_digits(source).sha256() == expected == bundled.sha256()
+
+
+@pytest.mark.parametrize("cell", NO_PIXELS)
+@pytest.mark.parametrize("form", ["{}", "{}.0", "{:.3e}"])
+def test_a_cell_that_is_no_pixel_is_refused_in_every_notation(form, cell, tmp_path, bundled):
+    rows = [[form.format(value) for value in row] for row in cells_of(bundled).tolist()]
+    rows[4][101] = cell
+    source = tmp_path / "digits.csv"
+    source.write_text("\n".join(map(",".join, [["label", *PIXELS], *rows])))
+    assert says(refusal(lambda: load_digits(source)), source, "line 6", "column pixel100", "0 to 255")
