@@ -195,4 +195,8 @@ def _fill(page: NDArray[np.uint8], top: int, strip: Image.Image, factor: int) ->
 def _composite(
     premultiplied: NDArray[np.uint8], opacity: NDArray[np.uint8], background: int
 ) -> NDArray[np.uint8]:
-    return premultiplied if background == 0 else premultiplied + (WHITE - opacity)
+    """Lay a page on a background; both arrays are overwritten, because copies of large pages are costly."""
+    if background != 0:
+        np.subtract(WHITE, opacity, out=opacity)
+        premultiplied += opacity
+    return premultiplied

@@ -26,6 +26,7 @@ from digit_recognizer.errors import DigitsError
 from digit_recognizer.evaluation import BaselineComparison, compare_with_baseline
 from digit_recognizer.files import make_directory
 from digit_recognizer.formatting import count, percent
+from digit_recognizer.machine import keep_freed_memory
 from digit_recognizer.recipes import Recipe, as_recipe
 from digit_recognizer.runs.history import EpochRecord
 from digit_recognizer.runs.run import lock_folder
@@ -34,7 +35,7 @@ from digit_recognizer.runs.split import DataSplit
 from digit_recognizer.search.space import Range, Value, apply, check_ranges, default_ranges
 from digit_recognizer.search.study import Study, named_errors, open_study
 from digit_recognizer.training.data import prepare_data
-from digit_recognizer.training.device import choose_device, keep_freed_memory, limit_threads, with_precision
+from digit_recognizer.training.device import choose_device, limit_threads, with_precision
 from digit_recognizer.training.distillation import load_teacher
 from digit_recognizer.training.finetune import select_corrections
 from digit_recognizer.training.fit import DivergedError, OnStep, fit

@@ -19,6 +19,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from digit_recognizer import __version__
+from digit_recognizer.machine import return_freed_memory
 from digit_recognizer.service import corrections_api, v1, v2
 from digit_recognizer.service.errors import error_response
 from digit_recognizer.service.limits import Limits, State
@@ -45,6 +46,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        return_freed_memory()
         model.open()
         warming_up = asyncio.ensure_future(model.run(model.warm_up))
         yield

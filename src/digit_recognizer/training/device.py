@@ -7,9 +7,7 @@ time of each kind of operation is measured.
 
 from __future__ import annotations
 
-import ctypes
 import os
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -26,9 +24,6 @@ from digit_recognizer.machine import usable_processors
 from digit_recognizer.recipes import Recipe
 from digit_recognizer.recipes.schema import Precision
 from digit_recognizer.training.optimizers import orthogonalise
-
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # options of glibc's mallopt, from malloc.h
-MAX_INT = 2**31 - 1
 
 REPEATS = 5  # of each measurement, alternating; the shortest time counts
 SMALL_PROBLEM_REPEATS = 2
@@ -63,17 +58,6 @@ def limit_threads() -> None:
     usable = usable_processors()
     if "OMP_NUM_THREADS" not in os.environ and torch.get_num_threads() > usable:
         torch.set_num_threads(usable)
-
-
-def keep_freed_memory() -> None:
-    """Tell glibc's allocator to return no memory to the system; do nothing under other C libraries."""
-    # Each step frees and allocates its activations and gradients again. If that memory goes back to the
-    # system, each page costs a page fault and is zeroed: two fifths of the time of `alexnet28`.
-    if platform.libc_ver()[0] != "glibc":
-        return
-    libc = ctypes.CDLL(None)
-    libc.mallopt(M_MMAP_MAX, 0)
-    libc.mallopt(M_TRIM_THRESHOLD, MAX_INT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from digit_recognizer.corrections import load_corrections
 from digit_recognizer.digits import Digits, Samples
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.files import remove_partial_files, write_text
-from digit_recognizer.machine import processor_name
+from digit_recognizer.machine import keep_freed_memory, processor_name
 from digit_recognizer.networks.onnx_export import export_onnx
 from digit_recognizer.networks.summary import count_parameters
 from digit_recognizer.recipes import Recipe, as_recipe
@@ -41,7 +41,6 @@ from digit_recognizer.training.data import prepare_data
 from digit_recognizer.training.device import (
     choose_device,
     describe_arithmetic,
-    keep_freed_memory,
     limit_threads,
     with_precision,
 )
