@@ -26,9 +26,11 @@ def shown(monkeypatch) -> list[str]:
         return SimpleNamespace(update=display)
 
     ipython, displays = ModuleType("IPython"), ModuleType("IPython.display")
-    ipython.version_info = (9, 0)  # matplotlib asks
-    ipython.get_ipython = lambda: SimpleNamespace(kernel=object())
-    displays.display = display
+    vars(ipython).update(
+        version_info=(9, 0),  # matplotlib asks
+        get_ipython=lambda: SimpleNamespace(kernel=object()),
+    )
+    vars(displays).update(display=display)
     monkeypatch.setitem(sys.modules, "IPython", ipython)
     monkeypatch.setitem(sys.modules, "IPython.display", displays)
     monkeypatch.setattr(Clock, "is_slow", lambda *_: True)
