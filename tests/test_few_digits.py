@@ -438,7 +438,7 @@ def test_a_run_of_two_digits_learns_others_by_corrections(runs, tmp_path):
 @without_export
 def test_two_digits_are_enough_for_all_extras_of_a_recipe(runs, tmp_path):
     run, digits = runs("three and seven")
-    extras = ("outliers={images=20, lines=10}", "augmentation={rotation=10}", "corruption={share=0.3}")
+    extras = ("outliers={images=20}", "augmentation={rotation=10}", "corruption={share=0.3}")
     network = 'network=["dense 11"]'
     run_to_the_end(tmp_path / "run", tiny(network, *extras, f"teacher.run={run}"), digits)
     assert metrics_of(tmp_path / "run")["training_images"] == 96

@@ -1,4 +1,4 @@
-"""Non-digits, drawn or cut out of composed lines, and what a network learns from them."""
+"""Non-digits, and what a network learns from them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from digit_recognizer.networks.build import build_network
 from digit_recognizer.recipes.schema import Corruption, Outliers, Teacher
 from digit_recognizer.runs.split import DataSplit
 from digit_recognizer.synthetic.non_digits import ALWAYS_KEPT_KINDS, KINDS, sample_non_digits
-from digit_recognizer.synthetic.segments import sample_segments
 from digit_recognizer.training.data import TrainingData, make_batch, prepare_data
 from digit_recognizer.training.trainer import resume, train
 from helpers import assert_same_run, follow_until, make_digits, refusal, says, tiny
@@ -21,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 DIGITS = load_digits("bundled")
 ELEVEN_CLASSES = ("conv 4 3x3 relu", "maxpool 4", "dense 11")
-FEW = Outliers(share=0.5, images=40, lines=12)
+FEW = Outliers(share=0.5, images=40)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -40,16 +39,6 @@ def test_kinds_are_sampled_by_their_fractions_and_the_same_seed_gives_the_same_i
     first, other = (sample_non_digits(600, DIGITS.images, np.random.default_rng(seed))[0] for seed in (0, 9))
     assert (first == images).all()
     assert (other != images).any()
-
-
-def test_segments_of_lines_are_whole_digits_or_non_digits():
-    non_digits, _ = sample_non_digits(50, DIGITS.images, np.random.default_rng(2))
-    segments, again = (sample_segments(60, DIGITS, non_digits, np.random.default_rng(1)) for _ in "12")
-    assert len(segments) > 80
-    assert not segments.is_digit.all()
-    labels = Recognizer(threads=1).predict(segments.digits().images).labels
-    assert (labels == segments.digits().labels).mean() > 0.8
-    assert segments.sha256() == again.sha256()
 
 
 class Teacher3(torch.nn.Module):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from digit_recognizer.recognition.line_reader import LineDigit
 from PIL import Image, ImageDraw, ImageFont
 
 from digit_recognizer import Predictions, Reading, Recognizer
 from digit_recognizer.imaging import decode
-from digit_recognizer.recognition.line_reader import LineDigit
 from digit_recognizer.recognition.page_reader import read_page
 from helpers import refusal, says
 from pictures import odd_pictures, pdf_of, written

@@ -285,7 +285,7 @@ def test_a_trial_has_the_errors_of_a_run_with_its_settings_and_the_searchs_seed(
 @pytest.mark.slow
 def test_a_trial_of_a_recipe_with_all_extras_has_the_errors_of_a_run_too(tmp_path, trained):
     extras = (f"teacher.run={trained('hidden')}", "augmentation.zoom=0.1", "corruption.share=0.2")
-    recipe = tiny(*extras, "epochs=1", 'network=["dense 11"]', "outliers={images=50, lines=20}")
+    recipe = tiny(*extras, "epochs=1", 'network=["dense 11"]', "outliers={images=50}")
     ranges = parse_ranges(["teacher.weight=0.5..1"])
     (trial,) = tune(make_digits(), recipe, tmp_path / "study", trials=1, ranges=ranges)
     assert trial.settings == {"teacher.weight": 0.9}

@@ -1,17 +1,17 @@
 """Rebuild the bundled models and their model card.
 
-    python tools/build_reader.py digit-recognizer.zip --work runs/reader
+    python tools/build_reader.py digit-recognizer.zip --hands hands --work runs/reader
 
 Trains the recipe `best` twice, on four fifths of the images and on all of them, and the recipe `reader` as
 the student of each: three students of the first, which are evaluated on the held-out fifth, and one of the
-second, which becomes the model for single digits. The network that reads lines is trained twice in the same
-way. Runs in the work folder are reused if they are finished, and resumed if not.
+second, which becomes the model for single digits. The network that finds characters is trained on pages that
+are composed of the four fifths, so that pages of the held-out fifth can judge it. Runs in the work folder are
+reused if they are finished, and resumed if not.
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
 import shutil
 import sys
 from dataclasses import dataclass
@@ -22,44 +22,26 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
-from torch import nn
 
+from character_training import compose_pages, train_characters
 from digit_recognizer import Digits, DigitsError, Recognizer, evaluate, load_digits, load_recipe
 from digit_recognizer import resume as resume_run
 from digit_recognizer import train as train_run
 from digit_recognizer.evaluation import wilson_interval
 from digit_recognizer.files import replacing, write_text
-from digit_recognizer.recognition.line_reader import LINE_MODEL
+from digit_recognizer.networks.character_network import CharacterNetwork, export_reader
+from digit_recognizer.recognition.character_finder import READER_MODEL
 from digit_recognizer.recognition.recognizer import BUNDLED_MODEL
 from digit_recognizer.runs.environment import read_environment
 from digit_recognizer.runs.run_folder import MODEL, is_finished
 from digit_recognizer.runs.split import held_out_rows
-from digit_recognizer.training.distillation import load_teacher
-from line_network import (
-    LineNetwork,
-    average_lines,
-    export_lines,
-    line_accuracy,
-    sample_line_non_digits,
-    train_lines,
-)
+from digit_recognizer.synthetic.pages import compose_page, make_glyphs
 
 STUDENT_SEEDS = (0, 1, 2)
 HOLD_OUT_A_FIFTH = "split.validation=0.2"
-EVALUATED_LINES = 3_840
-AVERAGED_CYCLES = 2  # the last ones
+PAGE_FILES = 1_000  # of 128 composed pages each
+READER_STEPS = 15_000
 CARD_TEMPLATE = Path(__file__).with_name("model_card.md")
-
-
-@dataclass(frozen=True, slots=True)
-class Cycle:
-    """A cycle of the learning rate, in the training of the network that reads lines."""
-
-    steps: int
-    learning_rate: float
-
-
-CYCLES = (Cycle(11_500, 4e-3), Cycle(4_000, 2.5e-3), Cycle(6_500, 3e-3))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +60,13 @@ class HeldOutErrors:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Rebuild the bundled models and their model card.")
     parser.add_argument("source", metavar="SOURCE", help="the competition's archive")
+    parser.add_argument(
+        "--hands", type=Path, metavar="FOLDER", help="digits of other hands to learn from, too"
+    )
     parser.add_argument("--work", type=Path, default=Path("runs/reader"), help="default: %(default)s")
     arguments = parser.parse_args()
     try:
-        build(arguments.source, arguments.work)
+        build(arguments.source, arguments.hands, arguments.work)
     except DigitsError as error:
         print(f"build_reader.py: {error}", file=sys.stderr)
         return 2
@@ -90,7 +75,7 @@ def main() -> int:
     return 0
 
 
-def build(source: str, work: Path) -> None:
+def build(source: str, hands: Path | None, work: Path) -> None:
     """Train what is missing, evaluate it, and replace the bundled models and their card."""
     digits = load_digits(source)
     evaluated_teacher = train(work / "best-of-four-fifths", digits, source, "best", [HOLD_OUT_A_FIFTH])
@@ -106,20 +91,17 @@ def build(source: str, work: Path) -> None:
         for seed in STUDENT_SEEDS
     ]
     held_out = rows_held_out(evaluated_teacher, digits)
-    seen, unseen = digits[np.setdiff1d(np.arange(len(digits)), held_out)], digits[held_out]
-    evaluated_lines = train_line_network(work / "lines-of-four-fifths.safetensors", seen, evaluated_teacher)
-    non_digits = sample_line_non_digits(unseen, load_network(evaluated_teacher), seed=1)
-    accuracy_of_lines = line_accuracy(evaluated_lines, unseen, non_digits, EVALUATED_LINES, seed=1)
+    seen = digits[np.setdiff1d(np.arange(len(digits)), held_out)]
+    characters = train_reader(work / "characters.safetensors", seen, hands, work / "pages")
     teacher = train(work / "best", digits, source, "best", [])
     reader = train(work / "reader", digits, source, "reader", taught_by(teacher))
-    export_lines(train_line_network(work / "lines.safetensors", digits, teacher), LINE_MODEL)
+    export_reader(characters, READER_MODEL, probe_page())
     errors, teacher_errors = count_errors(students, digits), count_errors([evaluated_teacher], digits)
     with replacing(BUNDLED_MODEL) as partial:
         shutil.copyfile(reader / MODEL, partial)
-    card = make_card(reader, errors, teacher_errors, accuracy_of_lines)
+    card = make_card(reader, errors, teacher_errors)
     write_text(BUNDLED_MODEL.with_name("README.md"), card)
     print(f"{BUNDLED_MODEL.name}: accuracy of students {errors.accuracy:.3%}")
-    print(f"{LINE_MODEL.name}: {accuracy_of_lines:.1%} of lines read without an error")
 
 
 def train(folder: Path, digits: Digits, source: str, recipe: str, settings: list[str], seed: int = 0) -> Path:
@@ -142,36 +124,27 @@ def taught_by(teacher: Path) -> list[str]:
     return [f"teacher.run={teacher}"]
 
 
-def load_network(run: Path) -> nn.Module:
-    """Return the network of a finished run, or its ensemble, on the CPU."""
-    network = load_teacher(load_recipe("reader", taught_by(run)), torch.device("cpu"))
-    assert network is not None
-    return network
-
-
-def train_line_network(target: Path, digits: Digits, teacher: Path) -> LineNetwork:
-    """Train the network that reads lines and save its weights, or load them if they exist."""
+def train_reader(target: Path, digits: Digits, hands: Path | None, pages: Path) -> CharacterNetwork:
+    """Train the network that finds characters and save its weights, or load them if they exist."""
     torch.manual_seed(0)
-    network = LineNetwork()
-    if target.exists():
-        network.load_state_dict(load_file(target))
-        return network
-    non_digits = sample_line_non_digits(digits, load_network(teacher), seed=0)
-    ends = []
-    for seed, cycle in enumerate(CYCLES):
-        steps = train_lines(
-            network, digits, non_digits, steps=cycle.steps, seed=seed, learning_rate=cycle.learning_rate
-        )
-        for step in steps:
+    network = CharacterNetwork()
+    if not target.exists():
+        files = compose_pages(digits, hands, pages, PAGE_FILES)
+        for step in train_characters(network, files, steps=READER_STEPS, seed=0):
             if step.number % 100 == 0:
-                progress = f"cycle {seed + 1}  step {step.number} of {cycle.steps}"
-                print(f"{target.stem}  {progress}  loss {step.loss:.3f}", flush=True)
-        ends.append(copy.deepcopy(network))
-    network = average_lines(ends[-AVERAGED_CYCLES:], digits, non_digits, seed=len(CYCLES))
-    state = {name: value.contiguous() for name, value in network.state_dict().items()}
-    with replacing(target) as partial:
-        save_file(state, partial)
-    return network
+                parts = "  ".join(f"{name} {value:.3f}" for name, value in step.parts.items())
+                print(f"{target.stem}  step {step.number} of {READER_STEPS}  {parts}", flush=True)
+        state = {name: value.contiguous() for name, value in network.state_dict().items()}
+        with replacing(target) as partial:
+            save_file(state, partial)
+    network.load_state_dict(load_file(target))
+    return network.eval()
+
+
+def probe_page() -> NDArray[np.uint8]:
+    """Return a page with characters on which the exported network is compared."""
+    glyphs = make_glyphs(load_digits("bundled"))
+    return compose_page(glyphs, np.random.default_rng(1), height=192, width=256, kind="numbers").image
 
 
 def rows_held_out(run: Path, digits: Digits) -> NDArray[np.int64]:
@@ -190,9 +163,7 @@ def count_errors(runs: list[Path], digits: Digits) -> HeldOutErrors:
     return HeldOutErrors(len(unseen), tuple(evaluation.errors for evaluation in evaluations))
 
 
-def make_card(
-    reader: Path, errors: HeldOutErrors, teacher_errors: HeldOutErrors, accuracy_of_lines: float
-) -> str:
+def make_card(reader: Path, errors: HeldOutErrors, teacher_errors: HeldOutErrors) -> str:
     """Return the model card with its figures."""
     images = errors.images
     low, high = wilson_interval(round(images - mean(errors.errors)), images)
@@ -207,9 +178,7 @@ def make_card(
         images=f"{data.images:,}",
         sha256=data.sha256,
         bytes=f"{BUNDLED_MODEL.stat().st_size:,}",
-        line_accuracy=f"{100 * accuracy_of_lines:.1f}",
-        lines=f"{EVALUATED_LINES:,}",
-        line_bytes=f"{LINE_MODEL.stat().st_size:,}",
+        reader_bytes=f"{READER_MODEL.stat().st_size:,}",
     )
 
 

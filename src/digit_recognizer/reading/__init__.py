@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from digit_recognizer.reading.allowed import Allowed, Pattern, Values
 from digit_recognizer.reading.calibration import Calibration, load_calibration
-from digit_recognizer.reading.characters import CHARACTERS, Box, Character, ReadDigit, SingleDigit
+from digit_recognizer.reading.characters import CHARACTERS, DIGITS, Box, Character, ReadDigit, SingleDigit
 from digit_recognizer.reading.compose import ReadingOptions, interpret, number_of
 from digit_recognizer.reading.values import Alternative, Line, Number, Reading, RejectedMark
 
 __all__ = [
     "CHARACTERS",
+    "DIGITS",
     "Allowed",
     "Alternative",
     "Box",

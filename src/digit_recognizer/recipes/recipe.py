@@ -45,6 +45,8 @@ NETWORK_FORM = "a list of layers, each in quotes, or 'module:function'"
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]  # it becomes part of a folder's name
 Network = tuple[str, ...] | str  # layers from input to output, or a function ``module:name``
 
+FORMER_KEYS = (("outliers", "lines"),)  # tables and keys of earlier versions
+
 
 def _as_precision(value: Any) -> Any:
     """Return the table that a single data type stands for."""
@@ -235,6 +237,7 @@ def recipe_from_toml(text: str, where: str, settings: Iterable[str] = ()) -> Rec
         table = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # also for a number that is too long, or lists too deep
         raise DigitsError(f"{where}: not valid TOML: {error}") from error
+    _drop_former_keys(table)
     return _validate(_change(table, settings), where)
 
 
@@ -267,6 +270,13 @@ def _read(path: Path) -> str:
 def _as_table(recipe: Recipe) -> dict[str, Any]:
     """Return a recipe as nested tables, without the keys that are absent."""
     return {key: value for key, value in asdict(recipe).items() if value not in (None, ())}
+
+
+def _drop_former_keys(table: dict[str, Any]) -> None:
+    """Remove what only earlier versions did, so that their runs can still be evaluated and reported."""
+    for name, key in FORMER_KEYS:
+        if isinstance(table.get(name), dict):
+            table[name].pop(key, None)
 
 
 def _change(table: dict[str, Any], settings: Iterable[str]) -> dict[str, Any]:

@@ -67,7 +67,6 @@ class Outliers:
 
     share: PositiveFraction = 0.4  # non-digits per digit in a batch
     images: PositiveInt = 24_000  # generated before the training starts
-    lines: PositiveInt = 4_000  # lines of digits that are composed and segmented, for parts of digits
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -22,7 +22,7 @@ from digit_recognizer.reading import (
     interpret,
     load_calibration,
 )
-from digit_recognizer.recognition.line_reader import LineReader
+from digit_recognizer.recognition.character_finder import CharacterFinder
 from digit_recognizer.recognition.scale import scale_boxes
 from digit_recognizer.recognition.session import BATCH_SIZE, run_in_batches, start_session
 from digit_recognizer.runs.environment import read_environment
@@ -64,8 +64,8 @@ class Recognizer:
         self._threads = threads
 
     @cached_property
-    def _line_reader(self) -> LineReader:
-        return LineReader()
+    def _finder(self) -> CharacterFinder:
+        return CharacterFinder(threads=self._threads)
 
     @cached_property
     def _calibration(self) -> Calibration:
@@ -119,7 +119,9 @@ class Recognizer:
         decoded = decode_page(picture, page=page)
         return scale_boxes(self.read_page(decoded.grey, options), decoded.scale)
 
-    def read_page(self, page: NDArray[np.uint8], options: ReadingOptions | None = None) -> Reading:
+    def read_page(
+        self, page: NDArray[np.uint8], options: ReadingOptions | None = None, *, with_images: bool = False
+    ) -> Reading:
         """Read all numbers on a page that is already decoded.
 
         Parameters
@@ -128,10 +130,13 @@ class Recognizer:
             uint8, shape (height, width), as `imaging.decode` returns it: 0 black to 255 white.
         options
             As for `read`.
+        with_images
+            Whether each digit gets its `image`.
         """
         from digit_recognizer.recognition.page_reader import read_page
 
-        reading = read_page(page, self.predict, self._line_reader.find_digits, self._calibration)
+        predict = None if self.path == BUNDLED_MODEL else self.predict
+        reading = read_page(page, self._finder.find, predict, self._calibration, with_images=with_images)
         return reading if options is None else interpret(reading, options)
 
     def read_single(self, picture: Picture, threshold: float = THRESHOLD, *, page: int = 1) -> SingleDigit:
@@ -149,17 +154,15 @@ class Recognizer:
         DigitsError
             As for `read`, or the threshold is not from 0 to 1.
         """
-        from digit_recognizer.imaging import decode, single_image
-
         if not 0 <= threshold <= 1:
             raise DigitsError(f"expected a threshold from 0 to 1, got {threshold}")
-        image = single_image(decode(picture, page=page))
-        predictions = self.predict(image[None])
-        row = predictions.probabilities[0]
-        is_digit = 1.0 if predictions.is_digit is None else float(predictions.is_digit[0])
-        confidence = is_digit * float(row.max()) if image.any() else 0.0  # a blank picture
-        digit = int(row.argmax()) if confidence >= threshold else None
-        return SingleDigit(digit, confidence, tuple(map(float, row)))
+        reading = self.read(picture, page=page)
+        digits = [*reading.digits, *(guess for guess in reading.guesses if guess is not None)]
+        if not digits:
+            return SingleDigit(None, 0.0, (1 / CLASSES,) * CLASSES)
+        best = max(digits, key=lambda digit: digit.confidence)
+        digit = best.digit if best.confidence >= threshold else None
+        return SingleDigit(digit, best.confidence, best.probabilities)
 
     def predict(self, images: NDArray[np.uint8]) -> Predictions:
         """Recognise images of single digits.

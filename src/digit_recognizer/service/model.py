@@ -107,7 +107,7 @@ class Model:
 
         start = time.perf_counter()
         page = decode_page(picture, max_pixels=self._max_pixels)
-        reading = scale_boxes(self._recognizer.read_page(page.grey), page.scale)
+        reading = scale_boxes(self._recognizer.read_page(page.grey, with_images=images), page.scale)
         return {
             **reading.as_dict(),
             "width": page.width,

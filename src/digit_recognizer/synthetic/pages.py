@@ -36,7 +36,7 @@ __all__ = ["CHARACTERS", "ComposedPage", "Glyphs", "compose_page", "make_glyphs"
 
 Rng = np.random.Generator
 
-EM_RANGES_PX = ((0.75, 13.0, 44.0), (0.15, 44.0, 200.0), (0.1, 5.0, 13.0))  # weight, and range of heights
+EM_RANGES_PX = ((0.75, 18.0, 60.0), (0.13, 60.0, 200.0), (0.12, 5.0, 18.0))  # weight, and range of heights
 P_RULED = 0.36  # pages with rules besides those of tables and fields
 P_SCRIBBLES = 0.3  # pages of numbers with non-digits among them
 P_ONE_SCRIBBLE = 0.3  # pages of non-digits with a single one

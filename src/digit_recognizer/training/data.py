@@ -147,20 +147,16 @@ def _make_non_digits(
         return None
     # imported here because drawing non-digits needs matplotlib's fonts, which take a while to load
     from digit_recognizer.synthetic.non_digits import ALWAYS_KEPT_KINDS, sample_non_digits
-    from digit_recognizer.synthetic.segments import sample_segments
 
     rng = np.random.default_rng([seed, CLASSES])
     digits = Digits(images.cpu().numpy(), labels.cpu().numpy())
     drawn, kinds = sample_non_digits(recipe.outliers.images, digits.images, rng)
-    segments = sample_segments(recipe.outliers.lines, digits, drawn, rng)
     extras = ExtraImages(
-        torch.from_numpy(np.concatenate([drawn, segments.images])).to(images.device),
-        torch.cat([torch.full((len(drawn),), NON_DIGIT), torch.from_numpy(segments.classes)]).to(
-            images.device
-        ),
+        torch.from_numpy(drawn).to(images.device),
+        torch.full((len(drawn),), NON_DIGIT, device=images.device),
     )
     if teacher is None:
         return extras
-    kept = (extras.classes < NON_DIGIT) | rejected_by_teacher(extras.images, teacher)
-    kept[: len(drawn)] |= torch.from_numpy(np.isin(kinds, ALWAYS_KEPT_KINDS)).to(images.device)
+    kept = rejected_by_teacher(extras.images, teacher)
+    kept = kept | torch.from_numpy(np.isin(kinds, ALWAYS_KEPT_KINDS)).to(images.device)
     return ExtraImages(extras.images[kept], extras.classes[kept])

@@ -73,10 +73,7 @@ def fine_tuning(run: str | Path, corrections: str | Path, settings: list[str]) -
     old = original.recipe
     outliers = old.outliers
     if outliers is not None:
-        images, lines = (
-            max(1, round(NON_DIGITS_FACTOR * each)) for each in (outliers.images, outliers.lines)
-        )
-        outliers = replace(outliers, images=images, lines=lines)
+        outliers = replace(outliers, images=max(1, round(NON_DIGITS_FACTOR * outliers.images)))
     recipe = replace(
         old,
         name=old.name.removesuffix(NAME_SUFFIX)[: MAX_NAME_LENGTH - len(NAME_SUFFIX)] + NAME_SUFFIX,

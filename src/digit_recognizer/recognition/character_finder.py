@@ -1,0 +1,172 @@
+"""Find the characters of a page with ``reader.onnx`` in ONNX Runtime.
+
+The network finds characters whose digits are some 20 to 56 pixels high. So it looks at a pyramid of the page,
+from coarse to fine, each level twice as large as the one before, and of the characters that were found in one
+place the best is kept. `unread.py` says which parts of a level are worth looking at. `docs/reader.md`
+describes the file for other programs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from digit_recognizer.machine import usable_processors
+from digit_recognizer.recognition.session import start_session
+from digit_recognizer.recognition.unread import Area, UnreadParts
+
+READER_MODEL = Path(__file__).with_name("models") / "reader.onnx"
+OUTPUTS = ["boxes", "probabilities", "is_character", "em", "starts"]
+SIDE_MULTIPLE_PX = 16  # the sides of the network's input are multiples of it
+MARGIN_PX = 16  # around a page
+LARGEST_EM_PX = 56  # that the network finds: the coarsest level is no higher than that
+ENLARGED_SIDE_PX = 256  # smaller pages are enlarged twice, at most
+MAX_PIXELS = 4_000_000  # of the finest level
+TILE_PX, HALO_PX = 1024, 64  # large levels are looked at in tiles, each with some of its surroundings
+MAX_OVERLAP_FRACTION = 0.5  # of the smaller of two boxes; if they overlap more, they are one character
+READ_CONFIDENCE, READ_EM_PX = 0.9, 28  # what is as confident and as large needs no finer level
+
+Page = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FoundCharacter:
+    """A character that was found on a page.
+
+    Attributes
+    ----------
+    box
+        float32, shape (4,): left, top, right and bottom, in pixels of the page.
+    probabilities
+        float32, shape (17,), of each of `CHARACTERS`, given that it is one of them.
+    is_character
+        The probability that there is a character, 0 to 1.
+    em
+        The height of a digit of its number, in pixels of the page.
+    starts
+        The probability that a number starts with it, 0 to 1.
+    """
+
+    box: NDArray[np.float32]
+    probabilities: NDArray[np.float32]
+    is_character: float
+    em: float
+    starts: float
+
+    @property
+    def confidence(self) -> float:
+        """The probability that there is a character, and that it is the most probable one."""
+        return self.is_character * float(self.probabilities.max())
+
+    @property
+    def middle(self) -> tuple[float, float]:
+        """The column and the row of the middle of its box."""
+        left, top, right, bottom = self.box.tolist()
+        return (left + right) / 2, (top + bottom) / 2
+
+
+class CharacterFinder:
+    """The network that finds characters, loaded; it uses all usable processors unless `threads` is given."""
+
+    def __init__(self, model: Path = READER_MODEL, threads: int | None = None) -> None:
+        self._session = start_session(model)
+        self._threads = threads or usable_processors()
+
+    def find(self, page: Page) -> list[FoundCharacter]:
+        """Find the characters of a page, (H, W), improbable ones too; the most probable come first."""
+        found: list[FoundCharacter] = []
+        unread = UnreadParts(page)
+        for scale in pyramid_scales(*page.shape):
+            area = unread.area()
+            if area is None:
+                break
+            here = self._find_at(page, scale, area)
+            unread.remove(each.box for each in here if _is_read(each, scale))
+            found += here
+        return keep_best(found)
+
+    def _find_at(self, page: Page, scale: float, area: Area) -> list[FoundCharacter]:
+        """Find the characters in an area of a page, looking at one level."""
+        level = resize(page, scale)
+        zoom = np.array([level.shape[1] / page.shape[1], level.shape[0] / page.shape[0]] * 2, np.float32)
+        tiles = list(_tiles(area.scaled(zoom[0], zoom[1])))
+        if len(tiles) == 1 or self._threads == 1:
+            found = [each for tile in tiles for each in self._find_in(level, tile, zoom)]
+        else:
+            with ThreadPoolExecutor(min(self._threads, len(tiles)), "tiles") as pool:
+                parts = pool.map(lambda tile: self._find_in(level, tile, zoom), tiles)
+                found = [each for part in parts for each in part]
+        return found
+
+    def _find_in(self, level: Page, tile: Area, zoom: NDArray[np.float32]) -> list[FoundCharacter]:
+        """Find the characters whose middles are in a tile of a level."""
+        seen = tile.grown(HALO_PX, *level.shape)
+        padded = pad(level[seen.top : seen.bottom, seen.left : seen.right])
+        boxes, *values = self._session.run(OUTPUTS, {"page": padded})
+        boxes += np.array([seen.left - MARGIN_PX, seen.top - MARGIN_PX] * 2, np.float32)
+        middles = (boxes[:, :2] + boxes[:, 2:]) / 2
+        return [
+            FoundCharacter(box / zoom, probabilities, float(is_character), float(em / zoom[1]), float(starts))
+            for middle, box, probabilities, is_character, em, starts in zip(
+                middles, boxes, *values, strict=True
+            )
+            if tile.contains(*middle)
+        ]
+
+
+def pyramid_scales(height: int, width: int) -> list[float]:
+    """Return the scales at which a page is looked at, from coarse to fine."""
+    side = max(height, width)
+    scale = 2.0 if side <= ENLARGED_SIDE_PX else min(1.0, (MAX_PIXELS / (height * width)) ** 0.5)
+    scales = [scale]
+    while side * scale > LARGEST_EM_PX:
+        scale /= 2
+        scales.append(scale)
+    return scales[::-1]
+
+
+def keep_best(found: Iterable[FoundCharacter]) -> list[FoundCharacter]:
+    """Return the most probable of characters that lie upon each other, the most probable first."""
+    ordered = sorted(found, key=lambda character: -character.is_character)
+    boxes = np.array([each.box for each in ordered], np.float32).reshape(-1, 4)
+    areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+    kept: list[int] = []
+    for number, box in enumerate(boxes):
+        common = np.minimum(box[2:], boxes[kept, 2:]) - np.maximum(box[:2], boxes[kept, :2])
+        overlaps = np.prod(common.clip(0), axis=1) / np.minimum(areas[number], areas[kept]).clip(1e-6)
+        if not (overlaps > MAX_OVERLAP_FRACTION).any():
+            kept.append(number)
+    return [ordered[number] for number in kept]
+
+
+def resize(page: Page, scale: float) -> Page:
+    """Return a page in another size, at least one pixel high and wide."""
+    height, width = (max(1, round(side * scale)) for side in page.shape)
+    if (height, width) == page.shape:
+        return page
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(page, (width, height), interpolation=interpolation), np.uint8)
+
+
+def pad(level: Page) -> Page:
+    """Return a level with a margin, the median of its edges, so that its sides suit the network."""
+    edges = np.concatenate([level[0], level[-1], level[:, 0], level[:, -1]])
+    bottom, right = (MARGIN_PX + -side % SIDE_MULTIPLE_PX for side in level.shape)
+    margins = ((MARGIN_PX, bottom), (MARGIN_PX, right))
+    return np.pad(level, margins, constant_values=np.uint8(np.median(edges)))
+
+
+def _is_read(character: FoundCharacter, scale: float) -> bool:
+    return character.confidence >= READ_CONFIDENCE and character.em * scale >= READ_EM_PX
+
+
+def _tiles(area: Area) -> Iterator[Area]:
+    for top in range(area.top, area.bottom, TILE_PX):
+        for left in range(area.left, area.right, TILE_PX):
+            yield Area(left, top, min(left + TILE_PX, area.right), min(top + TILE_PX, area.bottom))

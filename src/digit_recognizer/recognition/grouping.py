@@ -1,0 +1,77 @@
+"""Group the characters of a page into text lines and numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+
+import numpy as np
+
+from digit_recognizer.recognition.character_finder import FoundCharacter
+
+MIN_P_START = 0.5  # from it, a character starts a new number
+MAX_GAP_EM = 1.5  # between the boxes of two characters of a number
+MAX_RISE_EM = 0.6  # between the middles of neighbours in a line, once the page is level
+MIN_DIGIT_EM = 0.5  # lower characters are separators, whose middles are not those of digits
+ROW_END = 3  # characters that say where a row ends
+
+
+def group(characters: Sequence[FoundCharacter]) -> list[list[list[int]]]:
+    """Return the numbers of each line, from top to bottom and from left to right, as places in the input."""
+    slope = _slope(characters)
+    rows: list[list[FoundCharacter]] = []
+    for each in sorted(characters, key=lambda character: character.middle[0]):
+        near = [(rise, row) for row in rows if (rise := _rise(row, each, slope)) < MAX_RISE_EM]
+        if near:
+            min(near, key=lambda candidate: candidate[0])[1].append(each)
+        else:
+            rows.append([each])
+    rows.sort(key=lambda row: median(_level(each, slope) for each in row))
+    places = {id(each): place for place, each in enumerate(characters)}
+    return [[[places[id(each)] for each in number] for number in _split(row)] for row in rows]
+
+
+def _slope(characters: Sequence[FoundCharacter]) -> float:
+    """Return by how many pixels lines fall per pixel to the right: the median over neighbours."""
+    slopes = []
+    for each in characters:
+        following = [other for other in characters if _may_follow(each, other)]
+        if following:
+            next_one = min(following, key=lambda other: other.box[0])
+            across, down = np.subtract(next_one.middle, each.middle)
+            slopes.append(float(down / across))
+    return median(slopes) if slopes else 0.0
+
+
+def _may_follow(first: FoundCharacter, second: FoundCharacter) -> bool:
+    """Return whether two digits may be neighbours in a line."""
+    across, down = np.subtract(second.middle, first.middle)
+    em = (first.em + second.em) / 2
+    lowest = min(each.box[3] - each.box[1] for each in (first, second))
+    is_near = across > 0 and second.box[0] - first.box[2] < MAX_GAP_EM * em and abs(down) < MAX_RISE_EM * em
+    return bool(is_near and lowest > MIN_DIGIT_EM * em and abs(down) < across)
+
+
+def _level(character: FoundCharacter, slope: float) -> float:
+    """Return the row of the middle of a character, once the page is level."""
+    across, down = character.middle
+    return down - slope * across
+
+
+def _rise(row: Sequence[FoundCharacter], character: FoundCharacter, slope: float) -> float:
+    """Return how far a character is above or below the end of a row, as a fraction of their height."""
+    ends = [_level(each, slope) for each in row[-ROW_END:]]
+    em = (row[-1].em + character.em) / 2
+    return min(abs(_level(character, slope) - end) for end in (ends[-1], sum(ends) / len(ends))) / em
+
+
+def _split(row: Sequence[FoundCharacter]) -> list[list[FoundCharacter]]:
+    """Split a row where a number starts, and at wide gaps."""
+    numbers: list[list[FoundCharacter]] = []
+    for each in row:
+        is_near = bool(numbers) and each.box[0] - numbers[-1][-1].box[2] < MAX_GAP_EM * each.em
+        if is_near and each.starts < MIN_P_START:
+            numbers[-1].append(each)
+        else:
+            numbers.append([each])
+    return numbers

@@ -1,0 +1,84 @@
+"""Which parts of a page are neither blank nor read yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import ceil, floor
+
+import numpy as np
+from numpy.typing import NDArray
+
+BLOCKS = 128  # along the longer side of a page, at most
+MIN_BLOCK_PX = 4  # the side of a block, at least: in a single pixel nothing differs
+BLANK_RANGE = 8  # of 255; a block whose grey values differ less is blank
+MARGIN_FRACTION = 0.25  # of the height of a character that is read: its strokes may leave its box
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """A rectangle of pixels."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    def contains(self, column: float, row: float) -> bool:
+        """Return whether a place lies within it."""
+        return self.left <= column < self.right and self.top <= row < self.bottom
+
+    def scaled(self, across: float, down: float) -> Area:
+        """Return the area in a page of another size."""
+        return Area(
+            floor(self.left * across),
+            floor(self.top * down),
+            ceil(self.right * across),
+            ceil(self.bottom * down),
+        )
+
+    def grown(self, margin: int, height: int, width: int) -> Area:
+        """Return the area with a margin, inside a page."""
+        return Area(
+            max(self.left - margin, 0),
+            max(self.top - margin, 0),
+            min(self.right + margin, width),
+            min(self.bottom + margin, height),
+        )
+
+
+class UnreadParts:
+    """The blocks of a page, (H, W), that are neither blank nor read."""
+
+    def __init__(self, page: NDArray[np.uint8]) -> None:
+        self._shape = page.shape
+        self._side = max(MIN_BLOCK_PX, ceil(max(page.shape) / BLOCKS))
+        starts = [np.arange(0, side, self._side) for side in page.shape]
+        extremes = []
+        for extreme in (np.maximum, np.minimum):
+            rows = extreme.reduceat(page, starts[0], axis=0)
+            extremes.append(extreme.reduceat(rows, starts[1], axis=1))
+        self._unread = extremes[0] - extremes[1] >= BLANK_RANGE
+
+    def area(self) -> Area | None:
+        """Return the smallest area of the page that holds all of them, None if there are none."""
+        rows, columns = (np.flatnonzero(self._unread.any(axis=axis)) for axis in (1, 0))
+        if not rows.size:
+            return None
+        side = self._side
+        return Area(
+            int(columns[0]) * side,
+            int(rows[0]) * side,
+            min((int(columns[-1]) + 1) * side, self._shape[1]),
+            min((int(rows[-1]) + 1) * side, self._shape[0]),
+        )
+
+    def remove(self, boxes: Iterable[NDArray[np.float32]]) -> None:
+        """Take the boxes, (left, top, right, bottom), of characters that are read."""
+        for left, top, right, bottom in boxes:
+            margin = MARGIN_FRACTION * (bottom - top)
+            rows, columns = (
+                slice(max(0, floor((start - margin) / self._side)), ceil((stop + margin) / self._side))
+                for start, stop in ((top, bottom), (left, right))
+            )
+            self._unread[rows, columns] = False
