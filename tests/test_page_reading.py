@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from digit_recognizer.recognition.line_reader import LineDigit
 from PIL import Image, ImageDraw, ImageFont
 
-from digit_recognizer import Predictions, Reading, Recognizer
+from digit_recognizer import Reading, Recognizer
 from digit_recognizer.imaging import decode
-from digit_recognizer.recognition.page_reader import read_page
 from helpers import refusal, says
 from pictures import odd_pictures, pdf_of, written
 
@@ -106,64 +104,6 @@ def test_a_single_digit_is_returned_from_the_threshold_on(recognizer):
     assert recognizer.read_single(page, 1).confidence == found.confidence
     for wrong in (-0.1, 1.1, float("nan")):
         assert says(refusal(lambda wrong=wrong: recognizer.read_single(page, wrong)), "0 to 1", wrong)
-
-
-def centres_of(strip: np.ndarray) -> list[float]:
-    """Return the centres of the separate marks in a strip."""
-    edges = np.flatnonzero(np.diff((strip > 100).any(axis=0).astype(int)))
-    return edges.reshape(-1, 2).mean(axis=1).tolist()
-
-
-def sevens(is_digit: float | None):
-    """Return a model that takes every image for a 7."""
-
-    def predict(images: np.ndarray) -> Predictions:
-        probabilities = np.full((len(images), 10), 0.01, np.float32)
-        probabilities[:, 7] = 0.91
-        p_digit = None if is_digit is None else np.full(len(images), is_digit, np.float32)
-        return Predictions(probabilities, p_digit)
-
-    return predict
-
-
-@pytest.mark.parametrize(("is_digit", "text"), [(0.95, "777"), (0.7, ""), (None, "")])
-def test_a_mark_that_the_line_network_does_not_find_needs_a_confident_image(is_digit, text):
-    found = read_page(written("472"), sevens(is_digit), lambda _strip: [])
-    assert found.text == text
-    assert len(found.digits) + len(found.rejected) == 3
-    guesses = [guess for guess in found.guesses if guess is not None]
-    assert [(guess.digit, guess.box) for guess in guesses] == [(7, box) for box in found.rejected]
-
-
-@pytest.mark.parametrize(
-    ("p_digits", "likeliest", "text"),
-    [
-        ((0.9, 0.9, 0.2), 7, "777"),  # the image of the third confirms it
-        ((0.9, 0.9, 0.2), 3, "77"),  # its image is another digit
-        ((0.9, 0.2, 0.2), 7, "7"),  # most have a low confidence: the line is text
-    ],
-)
-def test_a_low_confidence_digit_needs_its_own_image_to_confirm_it(p_digits, likeliest, text):
-    def find(strip: np.ndarray) -> list[LineDigit]:
-        rows = np.full((3, 10), 0.01, np.float32)
-        rows[range(3), [7 if each > 0.5 else likeliest for each in p_digits]] = 0.91
-        return [LineDigit(*each) for each in zip(centres_of(strip), rows, p_digits, strict=True)]
-
-    assert read_page(written("472"), sevens(0.7), find).text == text
-
-
-def test_line_and_image_decide_together_and_a_line_without_any_digit_image_is_rejected():
-    def find(strip: np.ndarray) -> list[LineDigit]:
-        probabilities = np.full(10, 0.02, np.float32)
-        probabilities[[1, 7]] = 0.44, 0.4
-        return [LineDigit(centre, probabilities, 0.8) for centre in centres_of(strip)]
-
-    found = read_page(written("472"), sevens(0.6), find)
-    assert found.text == "777"
-    assert [digit.is_digit for digit in found.digits] == [0.8] * 3
-    assert all(0.4 < digit.probabilities[7] < 0.91 for digit in found.digits)
-    non_digits = read_page(written("472"), sevens(0.1), find)
-    assert (non_digits.text, len(non_digits.rejected)) == ("", 3)
 
 
 def test_boxes_of_a_reduced_picture_are_in_its_own_pixels(recognizer):

@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import ceil, floor
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 BLOCKS = 128  # along the longer side of a page, at most
 MIN_BLOCK_PX = 4  # the side of a block, at least: in a single pixel nothing differs
-BLANK_RANGE = 8  # of 255; a block whose grey values differ less is blank
+BLANK_RANGE = 8  # of 255; where grey values differ less in a block and those around it, it is blank
 MARGIN_FRACTION = 0.25  # of the height of a character that is read: its strokes may leave its box
 
 
@@ -54,11 +55,12 @@ class UnreadParts:
         self._shape = page.shape
         self._side = max(MIN_BLOCK_PX, ceil(max(page.shape) / BLOCKS))
         starts = [np.arange(0, side, self._side) for side in page.shape]
-        extremes = []
-        for extreme in (np.maximum, np.minimum):
-            rows = extreme.reduceat(page, starts[0], axis=0)
-            extremes.append(extreme.reduceat(rows, starts[1], axis=1))
-        self._unread = extremes[0] - extremes[1] >= BLANK_RANGE
+        brightest, darkest = (
+            extreme.reduceat(extreme.reduceat(page, starts[0], axis=0), starts[1], axis=1)
+            for extreme in (np.maximum, np.minimum)
+        )
+        around = np.ones((3, 3), np.uint8)  # blocks: an edge may lie between two
+        self._unread = cv2.dilate(brightest, around) - cv2.erode(darkest, around) >= BLANK_RANGE
 
     def area(self) -> Area | None:
         """Return the smallest area of the page that holds all of them, None if there are none."""

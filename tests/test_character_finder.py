@@ -1,0 +1,226 @@
+"""Characters of a page: where they are looked for, which of them are kept, and which are a number."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from digit_recognizer import Predictions
+from digit_recognizer.reading import CHARACTERS
+from digit_recognizer.recognition.character_finder import (
+    MARGIN_PX,
+    MAX_PIXELS,
+    OUTPUTS,
+    READER_MODEL,
+    SIDE_MULTIPLE_PX,
+    CharacterFinder,
+    FoundCharacter,
+    keep_best,
+    pad,
+    pyramid_scales,
+)
+from digit_recognizer.recognition.grouping import group
+from digit_recognizer.recognition.page_reader import NO_DIGITS, UNLIKELY, read_page
+from digit_recognizer.recognition.unread import Area, UnreadParts
+from pictures import written
+
+
+@pytest.fixture(scope="module")
+def finder() -> CharacterFinder:
+    return CharacterFinder(threads=1)
+
+
+def found(
+    text: str,
+    left: float,
+    top: float = 0,
+    *,
+    width: float = 20,
+    height: float = 30,
+    confidence: float = 0.95,
+    starts: float = 0.0,
+    em: float = 30,
+) -> FoundCharacter:
+    probabilities = np.zeros(len(CHARACTERS), np.float32)
+    probabilities[CHARACTERS.index(text)] = 1
+    box = np.array([left, top, left + width, top + height], np.float32)
+    return FoundCharacter(box, probabilities, confidence, em, starts)
+
+
+def row(text: str, left: float = 0, top: float = 0, *, fall: float = 0.0) -> list[FoundCharacter]:
+    """Return the characters of a line 25 pixels apart; a space starts a number."""
+    characters = []
+    for place, letter in enumerate(text):
+        if letter == " ":
+            continue
+        is_low = letter in ".,"
+        characters.append(
+            found(
+                letter,
+                left + 25 * place,
+                top + 25 * place * fall + (25 if is_low else 0),
+                height=5 if is_low else 30,
+                width=5 if is_low else 20,
+                starts=float(place == 0 or text[place - 1] == " "),
+            )
+        )
+    return characters
+
+
+def texts(characters: list[FoundCharacter]) -> list[str]:
+    """Return each line's numbers as text."""
+    letters = [CHARACTERS[int(each.probabilities.argmax())] for each in characters]
+    lines = [["".join(letters[place] for place in number) for number in line] for line in group(characters)]
+    return [" ".join(line) for line in lines]
+
+
+# Where characters are looked for
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "scales"),
+    [
+        (16, 16, [2]),
+        (28, 28, [2]),
+        (100, 256, [1 / 8, 1 / 4, 1 / 2, 1, 2]),
+        (280, 280, [1 / 8, 1 / 4, 1 / 2, 1]),
+        (1, 1, [2]),
+    ],
+)
+def test_a_page_is_looked_at_in_doubling_scales(height, width, scales):
+    expected = [scale for scale in scales if scale == scales[-1] or max(height, width) * scale > 28]
+    assert pyramid_scales(height, width) == expected
+
+
+@pytest.mark.parametrize("shape", [(3000, 4000), (100_000, 150), (5000, 30_000)])
+def test_the_finest_scale_of_a_large_page_is_limited(shape):
+    scales = pyramid_scales(*shape)
+    assert shape[0] * shape[1] * scales[-1] ** 2 == pytest.approx(MAX_PIXELS)
+    assert scales == sorted(scales)
+    assert max(shape) * scales[0] <= 56
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (16, 16), (17, 250)])
+def test_a_level_gets_a_margin_and_sides_that_suit_the_network(shape):
+    level = np.full(shape, 200, np.uint8)
+    padded = pad(level)
+    assert all(side % SIDE_MULTIPLE_PX == 0 for side in padded.shape)
+    assert (padded == 200).all()
+    assert min(np.subtract(padded.shape, shape)) >= 2 * MARGIN_PX
+
+
+def test_blank_parts_and_read_parts_are_not_looked_at():
+    page = np.full((300, 400), 240, np.uint8)
+    assert UnreadParts(page).area() is None
+    page[100:140, 40:60] = 30
+    page[200:220, 300:310] = 30
+    unread = UnreadParts(page)
+    whole = unread.area()
+    assert whole is not None
+    assert whole.left <= 40 < 310 <= whole.right
+    unread.remove([np.array([40, 100, 60, 140], np.float32)])
+    rest = unread.area()
+    assert rest is not None
+    assert rest.left > 60
+    unread.remove([np.array([300, 200, 310, 220], np.float32)])
+    assert unread.area() is None
+
+
+def test_an_area_follows_the_size_of_the_page():
+    area = Area(3, 5, 7, 9)
+    assert area.scaled(0.5, 2) == Area(1, 10, 4, 18)
+    assert area.grown(4, 10, 12) == Area(0, 1, 11, 10)
+    assert (area.contains(3, 5), area.contains(7, 5)) == (True, False)
+
+
+def test_tiles_find_what_the_whole_page_shows(finder, monkeypatch):
+    page = written("7041", "3529", "8610", height=40, margin=60)
+    whole = finder.find(page)
+    monkeypatch.setattr("digit_recognizer.recognition.character_finder.TILE_PX", 128)
+    tiled = finder.find(page)
+    sure = [[each for each in every if each.confidence > 0.5] for every in (whole, tiled)]
+    assert len(sure[0]) == len(sure[1]) == 12
+    for one, other in zip(*(sorted(each, key=lambda c: tuple(c.middle)) for each in sure), strict=True):
+        assert np.abs(one.box - other.box).max() < 3
+        assert one.probabilities.argmax() == other.probabilities.argmax()
+
+
+def test_threads_find_the_same(finder, monkeypatch):
+    monkeypatch.setattr("digit_recognizer.recognition.character_finder.TILE_PX", 96)
+    page = written("7041", "3529")
+    one, two = finder.find(page), CharacterFinder(threads=2).find(page)
+    assert [each.box.tolist() for each in one] == [each.box.tolist() for each in two]
+
+
+def test_the_best_of_overlapping_characters_is_kept():
+    best, worse = found("8", 0, confidence=0.9), found("3", 4, confidence=0.6)
+    beside, inside = found("1", 15, confidence=0.5), found(".", 8, 12, width=4, height=4, confidence=0.3)
+    assert keep_best([worse, inside, beside, best]) == [best, beside]
+    assert keep_best([]) == []
+
+
+# Which are a number
+
+
+@pytest.mark.parametrize("fall", [-0.25, 0.0, 0.1, 0.25])
+def test_level_and_sloping_lines_are_lines(fall):
+    characters = row("17 42 8", fall=fall) + row("305 9", top=80, fall=fall)
+    order = np.random.default_rng(0).permutation(len(characters))
+    assert texts([characters[place] for place in order]) == ["17 42 8", "305 9"]
+
+
+def test_separators_belong_to_their_numbers_and_wide_gaps_separate():
+    assert texts(row("1.234,50")) == ["1.234,50"]
+    assert texts(row("12") + row("34", left=150)) == ["12 34"]
+    apart = [*row("12"), found("3", 25 * 2 + 80)]
+    assert texts(apart) == ["12 3"]
+    assert group([]) == []
+
+
+def read(*characters: FoundCharacter, **options):
+    return read_page(np.full((200, 300), 255, np.uint8), lambda _page: list(characters), **options)
+
+
+def test_unlikely_characters_and_lone_separators_are_rejected_with_a_reason():
+    reading = read(*row("47"), found("9", 200, confidence=0.3), found("-", 100, 100, starts=1))
+    assert reading.text == "47"
+    assert [(each.reason, each.guess.text) for each in reading.rejected_marks] == [
+        (UNLIKELY, "9"),
+        (NO_DIGITS, "-"),
+    ]
+
+
+def test_boxes_are_whole_pixels_within_the_page():
+    reading = read(found("1", -3.4, -2), found("2", 290.6, 180.2))
+    assert [(b.x, b.y, b.right, b.bottom) for b in (digit.box for digit in reading.digits)] == [
+        (0, 0, 17, 28),
+        (291, 180, 300, 200),
+    ]
+
+
+def test_a_model_of_single_digits_decides_which_digit_it_is_but_not_whether():
+    def sevens(images: np.ndarray) -> Predictions:
+        assert images.shape[1:] == (28, 28)
+        return Predictions(np.eye(10, dtype=np.float32)[np.full(len(images), 7)])
+
+    reading = read(*row("1.23"), predict=sevens)
+    assert reading.text == "7.77"
+    assert all(digit.image is not None for digit in reading.digits)
+    assert read(found("1", 0, confidence=0.2), predict=sevens).text == ""
+
+
+def test_images_are_kept_if_they_are_asked_for(finder):
+    page = written("47")
+    reading = read_page(page, finder.find, with_images=True)
+    assert reading.text == "47"
+    assert all(digit.image.shape == (28, 28) and digit.image.max() > 200 for digit in reading.digits)
+    assert all(digit.image is None for digit in read_page(page, finder.find).digits)
+
+
+def test_the_file_names_its_characters_and_outputs():
+    session = onnxruntime.InferenceSession(READER_MODEL, providers=["CPUExecutionProvider"])
+    assert [each.name for each in session.get_outputs()] == OUTPUTS
+    assert session.get_modelmeta().custom_metadata_map["characters"] == CHARACTERS
+    blank = session.run(OUTPUTS, {"page": np.full((32, 48), 255, np.uint8)})
+    assert [values.shape[1:] for values in blank] == [(4,), (17,), (), (), ()]
