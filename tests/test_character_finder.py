@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import onnxruntime
 import pytest
@@ -24,6 +28,8 @@ from digit_recognizer.recognition.grouping import group
 from digit_recognizer.recognition.page_reader import NO_DIGITS, UNLIKELY, read_page
 from digit_recognizer.recognition.unread import Area, UnreadParts
 from pictures import written
+
+DOCUMENT = Path(__file__).parent.parent / "docs/reader.md"
 
 
 @pytest.fixture(scope="module")
@@ -224,3 +230,17 @@ def test_the_file_names_its_characters_and_outputs():
     assert session.get_modelmeta().custom_metadata_map["characters"] == CHARACTERS
     blank = session.run(OUTPUTS, {"page": np.full((32, 48), 255, np.uint8)})
     assert [values.shape[1:] for values in blank] == [(4,), (17,), (), (), ()]
+
+
+def test_the_documented_lines_find_the_same_characters(finder):
+    page = written("7041", "3529")
+    block = re.search(r"```python\n(.*?)```", DOCUMENT.read_text("utf-8"), re.DOTALL)[1]
+    names: dict[str, Any] = {}
+    exec(block, names)
+    session = onnxruntime.InferenceSession(READER_MODEL, providers=["CPUExecutionProvider"])
+    documented = names["find_characters"](page, session)
+    sure = [each for each in finder.find(page) if each.confidence > 0.6]
+    assert len(sure) == 8
+    for each in sure:
+        text = CHARACTERS[int(each.probabilities.argmax())]
+        assert any(other == text and np.abs(box - each.box).max() < 4 for other, _, box in documented)

@@ -156,6 +156,47 @@ def _doodle(em: float, hand: Hand, rng: Rng) -> Patch:
     return Patch(np.asarray(cv2.resize(ink, size, interpolation=cv2.INTER_AREA), np.uint8), 0, -size[1])
 
 
+def _shape(em: float, hand: Hand, rng: Rng) -> Patch:
+    """Draw a polygon, possibly open, or up to three shapes upon each other."""
+    curves = [_polygon(rng)]
+    for _ in range(rng.choice([0, 0, 1, 2])):
+        other = _polygon(rng) if rng.random() < 0.6 else _stroke(rng.uniform(-0.5, 0.5, 2), rng)
+        curves.append(other * rng.uniform(0.3, 1.1) + rng.normal(0, 0.35, 2))
+    size = em * rng.uniform(0.6, 1.5)
+    return draw_curves([curve * (size, size) for curve in curves], hand.pen_px(em))
+
+
+def _polygon(rng: Rng) -> Curve:
+    """Return a polygon with three to six corners; its ends may cross or leave a gap."""
+    count = int(rng.integers(3, 7))
+    angles = rng.uniform(0, 6.28) + np.linspace(0, 6.28, count + 1) + rng.normal(0, 0.12, count + 1)
+    radii = 0.5 + rng.normal(0, 0.06 if rng.random() < 0.6 else 0.15, count + 1)
+    corners = np.stack([radii * np.cos(angles), radii * np.sin(angles)], axis=1) * (rng.uniform(0.5, 1.4), 1)
+    corners[-1] = corners[0] + rng.normal(0, 0.04, 2)
+    if rng.random() < 0.3:
+        corners[-1] += (corners[-1] - corners[-2]) * rng.uniform(-0.15, 0.25)
+    return np.asarray(corners, np.float64)
+
+
+def _script(em: float, hand: Hand, rng: Rng) -> Patch:
+    """Draw a character of no script: two or three of them side by side or upon each other, joined."""
+    parts: list[Curve] = []
+    at = np.zeros(2)
+    is_row = rng.random() < 0.6
+    for _ in range(rng.integers(2, 4)):
+        curves: list[Curve] = []
+        end = rng.uniform(0, 0.8, 2)
+        for _ in range(rng.integers(2, 4)):
+            curves.append(_stroke(end, rng))
+            end = curves[-1][-1] if rng.random() < 0.6 else rng.uniform(0, 0.8, 2)
+        points = np.concatenate(curves)
+        low, high = points.min(axis=0), points.max(axis=0)
+        parts += [curve - low + at for curve in curves]
+        at = at + (high - low + rng.uniform(-0.15, 0.12)) * ((1, 0) if is_row else (0, 1))
+    size = em * rng.uniform(0.7, 1.3) / max(0.4, float(np.ptp(np.concatenate(parts)[:, 1])))
+    return draw_curves([bend(part * (size, size), em, rng) for part in parts], hand.pen_px(em))
+
+
 def _sign(em: float, hand: Hand, rng: Rng) -> Patch:
     """Write a sign as they stand around amounts, by pen or printed."""
     if rng.random() < 0.5:
@@ -167,16 +208,18 @@ def _sign(em: float, hand: Hand, rng: Rng) -> Patch:
 
 
 SCRIBBLES: dict[str, tuple[float, Callable[[float, Hand, Rng], Patch]]] = {
-    "word": (0.2, _word),
-    "printed word": (0.16, _printed_word),
-    "letter": (0.15, _letter),
-    "printed letter": (0.09, _printed_letter),
-    "chain": (0.15, _chain),
-    "signature": (0.06, _signature),
+    "word": (0.16, _word),
+    "printed word": (0.13, _printed_word),
+    "letter": (0.12, _letter),
+    "printed letter": (0.08, _printed_letter),
+    "chain": (0.13, _chain),
+    "script": (0.08, _script),
+    "shape": (0.08, _shape),
+    "signature": (0.05, _signature),
     "tick": (0.05, _tick),
     "crossed out": (0.05, _crossed_out),
-    "doodle": (0.06, _doodle),
-    "sign": (0.03, _sign),
+    "doodle": (0.05, _doodle),
+    "sign": (0.02, _sign),
 }  # weight, and how a non-digit is drawn
 SCRIBBLE_KINDS = tuple(SCRIBBLES)
 SCRIBBLE_WEIGHTS = np.array([weight for weight, _ in SCRIBBLES.values()])
