@@ -67,7 +67,7 @@ def _centres(network: CharacterNetwork, pages: Sequence[ComposedPage]) -> Iterat
 
 
 def _is_there(middle: NDArray[np.float32], page: ComposedPage) -> bool | None:
-    """Return whether a character that is to be found is centred at a place; None if it may be found or not."""
+    """Return whether a character is to be found at a place; None if it may be found or not."""
     distances = np.abs((page.boxes[:, :2] + page.boxes[:, 2:]) / 2 - middle).max(axis=1)
     near = distances < CLOSE_PX * page.em
     sought = (page.classes >= 0) & (EM_RANGE_PX[0] <= page.em) & (page.em <= EM_RANGE_PX[1])

@@ -96,7 +96,14 @@ class Recognizer:
         except ValueError as error:
             raise DigitsError(f"{self.path} is damaged: its evaluation_rows: {error}") from error
 
-    def read(self, picture: Picture, *, page: int = 1, options: ReadingOptions | None = None) -> Reading:
+    def read(
+        self,
+        picture: Picture,
+        *,
+        page: int = 1,
+        options: ReadingOptions | None = None,
+        is_upright: bool = False,
+    ) -> Reading:
         """Read all numbers in a picture.
 
         Parameters
@@ -108,6 +115,8 @@ class Recognizer:
             The page of a PDF or TIFF, from 1; `imaging.count_pages` returns their number.
         options
             What numbers may be, what separates their decimals, and from which confidence they are sure.
+        is_upright
+            Whether the picture is upright for sure, such as a drawing, so that it is not read turned.
 
         Raises
         ------
@@ -117,26 +126,37 @@ class Recognizer:
         from digit_recognizer.imaging import decode_page
 
         decoded = decode_page(picture, page=page)
-        return scale_boxes(self.read_page(decoded.grey, options), decoded.scale)
+        reading = self.read_page(decoded.grey, options, is_upright=is_upright)
+        return scale_boxes(reading, decoded.scale)
 
     def read_page(
-        self, page: NDArray[np.uint8], options: ReadingOptions | None = None, *, with_images: bool = False
+        self,
+        page: NDArray[np.uint8],
+        options: ReadingOptions | None = None,
+        *,
+        is_upright: bool = False,
+        with_images: bool = False,
     ) -> Reading:
-        """Read all numbers on a page that is already decoded.
+        """Read all numbers on a page that is already decoded, turned if it lies on its side or upside down.
 
         Parameters
         ----------
         page
             uint8, shape (height, width), as `imaging.decode` returns it: 0 black to 255 white.
-        options
+        options, is_upright
             As for `read`.
         with_images
             Whether each digit gets its `image`.
         """
         from digit_recognizer.recognition.page_reader import read_page
+        from digit_recognizer.recognition.rotation import read_upright
 
         predict = None if self.path == BUNDLED_MODEL else self.predict
-        reading = read_page(page, self._finder.find, predict, self._calibration, with_images=with_images)
+
+        def read(page: NDArray[np.uint8]) -> Reading:
+            return read_page(page, self._finder.find, predict, self._calibration, with_images=with_images)
+
+        reading = read(page) if is_upright else read_upright(page, read)
         return reading if options is None else interpret(reading, options)
 
     def read_single(self, picture: Picture, threshold: float = THRESHOLD, *, page: int = 1) -> SingleDigit:

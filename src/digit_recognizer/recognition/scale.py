@@ -5,13 +5,18 @@ from __future__ import annotations
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar
 
-from digit_recognizer.reading import Box
+from digit_recognizer.reading import Box, Reading
 
 Value = TypeVar("Value")
 
 
 def scale_boxes(value: Value, scale: tuple[float, float]) -> Value:
-    """Return a reading, or any part of one, with every box stretched by `scale`, across and down."""
+    """Return a reading, or any part of one, with every box stretched by `scale`, across and down.
+
+    The page of a reading that is turned by 90 or 270 degrees is stretched the other way round.
+    """
+    if isinstance(value, Reading) and value.rotation % 180:
+        scale = scale[::-1]
     return value if scale == (1.0, 1.0) else _scale(value, scale)
 
 

@@ -110,8 +110,8 @@ class Model:
         reading = scale_boxes(self._recognizer.read_page(page.grey, with_images=images), page.scale)
         return {
             **reading.as_dict(),
-            "width": page.width,
-            "height": page.height,
+            "width": page.height if reading.rotation % 180 else page.width,
+            "height": page.width if reading.rotation % 180 else page.height,
             "lines": [_line(line, images) for line in reading.lines],
             "rejected": list(_rejected(reading, images)),
             "blank": not reading.lines and not reading.rejected_marks,

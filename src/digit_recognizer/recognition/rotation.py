@@ -1,0 +1,47 @@
+"""Find out whether a page lies on its side or upside down, and read it upright."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from math import log
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digit_recognizer.reading import Reading
+
+MIN_SURE_FRACTION = 2 / 3  # of what may be digits; with fewer, a page may be turned
+SURE = 0.9  # confidence of a digit
+MAYBE = 0.25  # confidence of a rejected mark that may be a digit
+MIN_SURE_DIGITS = 2  # of a turned page: a single digit does not tell, a 6 may be a 9
+ROTATIONS = (90, 180, 270)  # degrees clockwise
+MAX_CONFIDENCE = 1 - 1e-6
+
+
+def read_upright(page: NDArray[np.uint8], read: Callable[[NDArray[np.uint8]], Reading]) -> Reading:
+    """Read a page, (H, W), as it is; if few digits are sure, also turned, and return the surest reading."""
+    upright = read(page)
+    if not _is_doubtful(upright):
+        return upright
+    turned = [
+        replace(read(np.ascontiguousarray(np.rot90(page, -degrees // 90))), rotation=degrees)
+        for degrees in ROTATIONS
+    ]
+    likely = [each for each in turned if len(_sure(each)) >= MIN_SURE_DIGITS]
+    return max([upright, *likely], key=_log_odds)
+
+
+def _is_doubtful(reading: Reading) -> bool:
+    maybe = sum(guess is not None and guess.confidence >= MAYBE for guess in reading.guesses)
+    return len(_sure(reading)) <= MIN_SURE_FRACTION * (len(reading.digits) + maybe)
+
+
+def _sure(reading: Reading) -> list[float]:
+    return [each.confidence for each in reading.digits if each.confidence >= SURE]
+
+
+def _log_odds(reading: Reading) -> float:
+    """Return the sum of the logarithms of the odds of all digits."""
+    confidences = [min(each.confidence, MAX_CONFIDENCE) for each in reading.digits]
+    return sum(max(0.0, log(each / (1 - each))) for each in confidences if each > 0)
