@@ -21,10 +21,6 @@ FASTAPI_ERRORS = (
     "ValidationError",
 )  # the service answers with `schemas.Error` instead
 
-IMAGES = (
-    "Return the 28x28 pixels of each digit in base64. "
-    "Also return the first 100 rejected marks as the digits they resemble most."
-)
 SALIENCY = "Return for each pixel how much the answer depends on it."
 
 ERRORS = {
@@ -35,7 +31,7 @@ ERRORS = {
     413: "The request is too large.",
     415: "The request has an unsupported Content-Type or is compressed.",
     421: "The request names an unknown host.",
-    422: "The picture is damaged, too large, or in an unsupported format.",
+    422: "The picture is damaged, too large, in an unsupported format, or has no such page.",
     500: "Internal error.",
     503: "Too many requests, or the service is shutting down; retry later.",
     504: "The answer took too long.",
@@ -73,10 +69,15 @@ MAP_SIZE = {"height": 1, "width": 2, "channels": 1}
 KERNEL_SIZE = {"height": 1, "width": 2, "inputs": 1, "outputs": 1}
 LABELS = {"name": "labels", "datatype": "INT64"}
 
+IMAGE_TYPES = (
+    *("png", "jpeg", "webp", "bmp", "gif", "tiff", "jp2", "avif", "heic"),
+    *("x-portable-bitmap", "x-portable-graymap", "x-portable-pixmap"),
+)
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 FORM = {"type": "object", "properties": {"picture": BINARY["schema"]}, "required": ["picture"]}
 PICTURE = {
-    **{f"image/{name}": BINARY for name in ("png", "jpeg", "webp", "bmp", "gif")},
+    **{f"image/{name}": BINARY for name in IMAGE_TYPES},
+    "application/pdf": BINARY,
     "multipart/form-data": {"schema": FORM},
 }
 
@@ -114,6 +115,7 @@ READ = _route(
         "text": "1",
         "width": 64,
         "height": 64,
+        "pages": 1,
         "lines": [{"numbers": [NUMBER]}],
         "rejected": [],
         "notes": [],
@@ -152,7 +154,7 @@ MODEL = _route(
         "source": "shipped",
         "knows_no_digit": True,
         "corrections": False,
-        "limits": {"body_bytes": 5_000_000, "pixels": 25_000_000, "images": 1024},
+        "limits": {"body_bytes": 20_000_000, "pixels": 150_000_000, "images": 1024},
     },
 )
 LIVE = _route(schemas.Live, {"live": True})
