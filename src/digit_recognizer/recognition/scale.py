@@ -5,21 +5,22 @@ from __future__ import annotations
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar
 
-from digit_recognizer.reading import Box
+from digit_recognizer.reading import Box, Reading
 
 Value = TypeVar("Value")
 
 
 def scale_boxes(value: Value, scale: tuple[float, float]) -> Value:
     """Return a reading, or any part of one, with every box stretched by `scale`, across and down."""
-    return value if scale == (1.0, 1.0) else _scale(value, scale)
+    if scale == (1.0, 1.0):
+        return value
+    scaled: Value = _scale(value, scale)
+    return replace(scaled, page_scale=scale) if isinstance(scaled, Reading) else scaled
 
 
 def _scale(value: Any, scale: tuple[float, float]) -> Any:
     if isinstance(value, Box):
-        left, right = (round(each * scale[0]) for each in (value.x, value.right))
-        top, bottom = (round(each * scale[1]) for each in (value.y, value.bottom))
-        return Box(left, top, right - left, bottom - top)
+        return value.scaled(*scale)
     if isinstance(value, tuple):
         return tuple(_scale(each, scale) for each in value)
     if is_dataclass(value) and not isinstance(value, type):
