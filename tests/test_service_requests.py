@@ -15,6 +15,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from digit_recognizer import Recognizer, load_digits
+from digit_recognizer.corrections import CorrectionStore
 from digit_recognizer.explain.activations import open_activations
 from digit_recognizer.service import create_app, make_settings
 from digit_recognizer.service.observability import configure_logging
@@ -481,6 +482,8 @@ def correction(**changes) -> dict:
 def test_corrections_are_off_by_default(client):
     for method, path in (("GET", ""), ("POST", ""), ("DELETE", "/1")):
         assert "--corrections" in error(client.request(method, f"/v1/corrections{path}"), 404)
+    for method, path in (("POST", ""), ("DELETE", "/1")):
+        assert "--corrections" in error(client.request(method, f"/v1/number-corrections{path}"), 404)
 
 
 def test_corrections_are_stored_counted_and_deleted(keeping):
@@ -498,6 +501,56 @@ def test_corrections_are_stored_counted_and_deleted(keeping):
 def test_a_correction_that_another_site_could_send_is_415(keeping):
     answer = keeping.post("/v1/corrections", content=b"{}", headers={"Content-Type": "text/plain"})
     assert says(error(answer, 415), "application/json", "text/plain")
+
+
+def number_correction(**changes) -> dict:
+    picture = base64.b64encode(png(written("18"))).decode()
+    images = [correction()["image"], base64.b64encode(BLANK).decode()]
+    return {"picture": picture, "text": "13", "read_as": "18", "images": images, **changes}
+
+
+def test_corrections_of_numbers_are_stored_counted_and_deleted(keeping, tmp_path):
+    keeping.post("/v1/corrections", json=correction())
+    answer = keeping.post("/v1/number-corrections", json=number_correction())
+    assert (answer.status_code, answer.json()) == (201, {"id": 1})
+    assert keeping.post("/v1/number-corrections", json=number_correction(images=None)).json() == {"id": 2}
+    assert keeping.get("/v1/corrections").json() == {"count": 3}
+    kept, without = CorrectionStore(tmp_path / "c.sqlite").numbers()
+    np.testing.assert_array_equal(kept.picture, written("18"))
+    assert (kept.text, kept.read_as, [digit for _, digit in kept.digits]) == ("13", "18", [1, 3])
+    assert (without.images, without.digits) == (None, [])
+    assert keeping.delete("/v1/number-corrections/1").status_code == 204
+    assert keeping.get("/v1/corrections").json() == {"count": 2}
+    error(keeping.delete("/v1/number-corrections/1"), 404)
+
+
+def test_of_a_coloured_picture_of_a_number_only_the_grey_channel_is_stored(keeping, tmp_path):
+    colours = Image.fromarray(written("18")).convert("RGB")
+    picture = base64.b64encode(encoded(colours, "JPEG")).decode()
+    assert keeping.post("/v1/number-corrections", json=number_correction(picture=picture)).status_code == 201
+    (kept,) = CorrectionStore(tmp_path / "c.sqlite").numbers()
+    assert (kept.picture.dtype, kept.picture.shape) == (np.uint8, written("18").shape)
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "fact"),
+    [
+        ({"text": "13 €"}, 400, "text"),
+        ({"text": ""}, 400, "text"),
+        ({"text": None}, 400, "text"),
+        ({"read_as": "l8"}, 400, "read_as"),
+        ({"images": []}, 400, "images"),
+        ({"images": ["AAAA", "AAAA"]}, 400, "784"),
+        ({"picture": "?"}, 400, "picture"),
+        ({"picture": "AAAA"}, 422, "the picture"),
+        ({"picture": base64.b64encode(encoded(Image.new("L", (1001, 1000)), "PNG")).decode()}, 422, "1 mega"),
+        ({"label": 7}, 400, "label"),
+    ],
+)
+def test_an_invalid_correction_of_a_number_is_refused(changes, status, fact, keeping):
+    answer = keeping.post("/v1/number-corrections", json=number_correction(**changes))
+    assert fact in error(answer, status)
+    assert keeping.get("/v1/corrections").json() == {"count": 0}
 
 
 @pytest.mark.parametrize(

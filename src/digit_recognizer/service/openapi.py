@@ -15,7 +15,10 @@ from digit_recognizer.service import reading_schemas, schemas
 from digit_recognizer.service.schemas import JsonObject
 
 SCHEMAS = "#/components/schemas/"
-BODIES = (schemas.Images, schemas.OneImage, schemas.InferRequest, schemas.Correction)
+BODIES = (
+    *(schemas.Images, schemas.OneImage, schemas.InferRequest, schemas.Correction),
+    schemas.NumberCorrection,
+)
 FASTAPI_ERRORS = (
     "HTTPValidationError",
     "ValidationError",
@@ -43,6 +46,7 @@ ONE = [
     for row in range(SIDE)
 ]
 ONE_BASE64 = b64encode(bytes(pixel for row in ONE for pixel in row)).decode()
+ONE_PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAsTj2FAAAAABJRU5ErkJggg=="
 PROBABILITIES = [0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
 BOX = {"x": 20, "y": 12, "width": 9, "height": 40}
 DIGIT = {"digit": 1, "box": BOX, "probabilities": PROBABILITIES, "is_digit": 0.99, "confidence": 0.99}
@@ -191,6 +195,17 @@ ADD_CORRECTION = _route(
     404,
     415,
     body=_json(schemas.Correction, {"image": ONE_BASE64, "label": 1, "read_as": 7}),
+    status=201,
+)
+ADD_NUMBER = _route(
+    schemas.Kept,
+    {"id": 17},
+    404,
+    415,
+    body=_json(
+        schemas.NumberCorrection,
+        {"picture": ONE_PIXEL, "text": "1.5", "read_as": "1", "images": [ONE_BASE64]},
+    ),
     status=201,
 )
 COUNT_CORRECTIONS = _route(schemas.Corrections, {"count": 17}, 404)
