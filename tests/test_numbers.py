@@ -156,6 +156,28 @@ def test_another_pattern_is_one_sentence(pattern):
     assert says(refusal(lambda: Pattern(pattern)), repr(pattern))
 
 
+@pytest.mark.parametrize(
+    ("values", "text", "confidence"),
+    [
+        (["203", "208"], "203", 0.99),
+        (["23"], "23", 1),  # a character is left out
+        (["23", "203"], "203", 0.99),
+        (["2031"], "203", 0),  # no character is added
+        (["2031", "203"], "203", 1),
+        (["86"], "86", 1),  # the only one that is possible, however improbable
+        (["2031", "86"], "86", 1),
+    ],
+)
+def test_a_number_is_one_of_the_values_unless_all_are_longer(values, text, confidence):
+    others = dict.fromkeys(CHARACTERS, 0.002)
+    read = [character({**others, each: 0.968}, 10 * place, 0.99) for place, each in enumerate("203")]
+    whole = Reading((Line((number_of(read),)),))
+    (found,) = interpret(whole, ReadingOptions(allowed=Values(values), threshold=0.5)).numbers
+    assert (found.text, found.sure) == (text, confidence > 0)
+    assert found.confidence == pytest.approx(confidence, abs=0.011)
+    assert text in values or not found.sure
+
+
 def test_rows_and_columns_are_found_on_sloping_paper_and_with_empty_cells():
     cells = [("12", 0, 0), ("5", 110, 0), ("1234", 200, 0), ("7", 10, 60), ("88", 210, 60), ("3", 112, 120)]
     lines = [
