@@ -102,6 +102,7 @@ SCENES = {
     "crossed-out": Scene("2051 63", crossed_out=True),
     "letters": Scene("Tel 205"),
 }
+TABLE = ["17  42", "203 86", "5   90"]  # the rows of table.jpg, which is shown without its reading
 
 
 def main() -> None:
@@ -113,6 +114,8 @@ def main() -> None:
         reading = recognizer.read(page)
         reading.draw().save(OUTPUT_FOLDER / f"{name}.jpg", quality=85)
         print(f"{name}: {scene.text} read as {' / '.join(reading.text.splitlines())}")
+    rows = [photograph(Scene(text), np.random.default_rng(row)) for row, text in enumerate(TABLE, start=100)]
+    Image.fromarray(np.vstack(rows)).save(OUTPUT_FOLDER / "table.jpg", quality=85)
 
 
 def photograph(scene: Scene, generator: np.random.Generator) -> NDArray[np.uint8]:

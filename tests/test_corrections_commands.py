@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from digit_recognizer.cli.app import app
@@ -38,8 +39,8 @@ def test_list_shows_a_row_for_each(run_command):
     assert status == 0
     rows = [line.split() for line in output.splitlines() if line.split()[:1] and line.split()[0].isdecimal()]
     assert [row[0] for row in rows] == ["1", "2", "3", "4", "5", "6", "7"]
-    assert rows[0][2:] == ["9", "0", "shipped"]
-    assert rows[6][2:] == ["3", "no", "digit", "[red]odd[/red]"]
+    assert rows[0][2:] == ["digit", "9", "0", "shipped"]
+    assert rows[6][2:] == ["digit", "3", "no", "digit", "[red]odd[/red]"]
 
 
 def test_list_gives_an_object_for_each_as_json(folder, run_command):
@@ -73,6 +74,52 @@ def test_what_is_exported_is_a_source_of_digits(folder, run_command, name):
             assert arrays["others"].shape == (1, 28, 28)
 
 
+@pytest.fixture
+def with_numbers(folder) -> CorrectionStore:
+    """Two numbers besides the digits; of one, the digits are known."""
+    store = CorrectionStore(folder / "runs/corrections.sqlite")
+    store.add_number(np.full((20, 50), 200, np.uint8), "1,5", "7.5", DIGITS.images[:3] ^ 1, "shipped")
+    store.add_number(np.full((20, 30), 100, np.uint8), "42", "", None, "shipped")
+    return store
+
+
+@pytest.mark.usefixtures("with_numbers")
+def test_numbers_are_listed_with_the_digits(run_command):
+    _, output, _ = run_command("corrections list")
+    rows = [line.split() for line in output.splitlines() if line.split()[:1] and line.split()[0].isdecimal()]
+    assert [row[2:] for row in rows[7:]] == [
+        ["number", "7.5", "1,5", "shipped"],
+        ["number", "no", "digit", "42", "shipped"],
+    ]
+    found = [json.loads(line) for line in run_command("corrections list --json")[1].splitlines()]
+    kept = [
+        (each["id"], each["read_as"], each["number"], each["width"], each["height"]) for each in found[7:]
+    ]
+    assert kept == [(1, "7.5", "1,5", 50, 20), (2, "", "42", 30, 20)]
+
+
+def test_whole_numbers_are_exported_to_a_folder_and_their_digits_to_a_file(with_numbers, folder, run_command):
+    status, output, _ = run_command("corrections export cells")
+    assert (status, "2 numbers" in output) == (0, True)
+    assert list(csv.reader((folder / "cells/labels.csv").read_text().splitlines())) == [
+        ["file", "label"],
+        ["number-1.png", "1,5"],
+        ["number-2.png", "42"],
+    ]
+    for each in with_numbers.numbers():
+        with Image.open(folder / f"cells/number-{each.id}.png") as picture:
+            np.testing.assert_array_equal(np.asarray(picture), each.picture)
+    assert_refused(run_command("corrections export cells"), "cells", "exists already")
+    assert run_command("corrections export mine.npz")[0] == 0
+    assert load_digits(folder / "mine.npz").labels.tolist() == [*DIGITS.labels, 1, 5]
+
+
+@pytest.mark.usefixtures("folder")
+def test_without_numbers_no_folder_is_written(run_command):
+    assert_refused(run_command("corrections export cells"), "cells", "numbers")
+    assert not Path("cells").exists()
+
+
 @pytest.mark.usefixtures("folder")
 def test_nothing_is_written_where_there_is_nothing(run_command):
     assert_refused(run_command("corrections export mine.txt"), "mine.txt", ".npz", ".csv")
@@ -97,7 +144,7 @@ def test_clear_asks_and_says_how_many(answer, status, left, folder):
 
 
 def test_clear_gives_up_where_the_file_stays_locked(folder, run_command, monkeypatch):
-    monkeypatch.setattr("digit_recognizer.corrections.BUSY_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr("digit_recognizer.corrections.database.BUSY_TIMEOUT_SECONDS", 0.05)
     path = folder / "runs/corrections.sqlite"
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")

@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from digit_recognizer import corrections as module
 from digit_recognizer.corrections import CorrectionStore, load_corrections, save_corrections
+from digit_recognizer.corrections import database as module
 from digit_recognizer.digits import NON_DIGIT
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.sources import load_digits
@@ -260,3 +260,124 @@ def test_if_the_log_cannot_be_written_nothing_is_changed(filled):
 def test_a_copy_of_the_file_alone_is_complete(filled, tmp_path):
     copy = shutil.copy(filled.path, tmp_path / "copy.sqlite")
     assert CorrectionStore(copy).count() == 3
+
+
+# Numbers
+
+
+PICTURE = np.arange(40 * 90, dtype=np.uint32).reshape(40, 90).astype(np.uint8)
+
+
+def images(count: int) -> np.ndarray:
+    return np.array([image(100 + place) for place in range(count)], np.uint8).reshape(-1, 28, 28)
+
+
+def test_a_number_that_was_added_comes_back(filled):
+    number = filled.add_number(PICTURE, "13.50", "18.50", images(5), "shipped")
+    (kept,) = CorrectionStore(filled.path).numbers()
+    assert (kept.id, kept.text, kept.read_as, kept.model) == (number, "13.50", "18.50", "shipped")
+    np.testing.assert_array_equal(kept.picture, PICTURE)
+    np.testing.assert_array_equal(kept.images, images(5))
+    assert datetime.fromisoformat(kept.time).tzinfo is not None
+    assert (filled.count(), len(filled.all())) == (4, 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "read_as", "pairs"),
+    [
+        ("47", "97", [(0, 4), (1, 7)]),
+        ("13.50", "18.50", [(0, 1), (1, 3), (3, 5), (4, 0)]),
+        ("13.50", "18150", [(0, 1), (1, 3), (3, 5), (4, 0)]),
+        ("13.50", "1350", [(0, 1), (1, 3), (2, 5), (3, 0)]),
+        ("1350", "13.50", [(0, 1), (1, 3), (3, 5), (4, 0)]),
+        ("-5", "15", [(1, 5)]),
+        ("47", "4", []),
+        ("4", "47", []),
+        ("47", "", []),
+    ],
+)
+def test_single_digits_are_learned_from_a_number_if_it_says_which_is_which(file, text, read_as, pairs):
+    store = CorrectionStore(file)
+    store.add_number(PICTURE, text, read_as, images(len(read_as)))
+    samples = store.samples()
+    assert samples.classes.tolist() == [digit for _, digit in pairs]
+    assert samples.images[:, 0, 0].tolist() == [100 + place for place, _ in pairs]
+    store.clear()
+    store.add_number(PICTURE, text, read_as)
+    assert len(store.samples()) == 0
+
+
+def test_digits_of_numbers_and_single_ones_are_samples_together(filled):
+    filled.add_number(PICTURE, "47", "41", np.stack([image(9), image(1)]))
+    samples = filled.samples()
+    assert samples.classes.tolist() == [0, 4, 7, NON_DIGIT]
+    assert samples.images[:, 0, 0].tolist() == [3, 9, 1, 2]
+
+
+def test_a_number_is_deleted_once_and_never_its_namesake_among_the_digits(filled):
+    assert not filled.delete_number(1)
+    number = filled.add_number(PICTURE, "47")
+    assert number == 1
+    assert filled.delete_number(number)
+    assert not filled.delete_number(number)
+    assert [each.id for each in filled.all()] == [1, 2, 3]
+    assert filled.add_number(PICTURE, "47") == 2
+
+
+def test_clearing_leaves_nothing_of_numbers_on_the_disk(filled):
+    marks = np.frombuffer(b"handwriting!" * 66, np.uint8)[:784].reshape(1, 28, 28)
+    for _ in range(20):
+        filled.add_number(PICTURE, "7", "1", marks)
+    assert filled.clear() == 23
+    assert (filled.count(), filled.numbers()) == (0, [])
+    left = b"".join(path.read_bytes() for path in filled.path.parent.iterdir())
+    assert b"handwriting!" not in left
+    assert b"IHDR" not in left
+
+
+def test_a_file_without_numbers_stays_readable_by_older_versions(filled):
+    def version() -> int:
+        with closing(sqlite3.connect(filled.path)) as database:
+            return int(database.execute("PRAGMA user_version").fetchone()[0])
+
+    assert (version(), filled.numbers()) == (1, [])
+    filled.add_number(PICTURE, "47")
+    assert version() == 2
+    assert [each.label for each in filled.all()] == [7, None, 0]
+
+
+@pytest.mark.parametrize(
+    ("given", "facts"),
+    [
+        ((PICTURE, ""), ["text", "1 to 100"]),
+        ((PICTURE, "7" * 101), ["text", "1 to 100"]),
+        ((PICTURE, "13.50 €"), ["text", "€"]),
+        ((PICTURE, None), ["text", "None"]),
+        ((PICTURE, "47", "4l"), ["read_as", "4l"]),
+        ((PICTURE, "47", "97", images(1)), ["images", "2", "1"]),
+        ((PICTURE, "47", "97", images(2)[:, :27]), ["(N, 28, 28)"]),
+        ((PICTURE.astype(float), "47"), ["uint8", "float64"]),
+        ((PICTURE[0], "47"), ["(height, width)", "(90,)"]),
+        ((PICTURE[:0], "47"), ["(0, 90)"]),
+        ((np.zeros((1001, 1000), np.uint8), "47"), ["1,000,000", "(1001, 1000)"]),
+    ],
+)
+def test_a_wrong_number_is_not_added(filled, given, facts):
+    assert says(refusal(lambda: filled.add_number(*given)), *facts)
+    assert filled.count() == 3
+
+
+@pytest.mark.parametrize(
+    ("statement", "facts"),
+    [
+        ("UPDATE numbers SET picture = x'00'", ["number 1"]),
+        ("UPDATE numbers SET text = 'seven'", ["number 1", "seven"]),
+        ("UPDATE numbers SET text = 47, read_as = x'0001'", ["number 1"]),
+    ],
+)
+def test_a_damaged_number_is_named(filled, statement, facts):
+    filled.add_number(PICTURE, "47", "97", images(2))
+    with closing(sqlite3.connect(filled.path)) as database, database:
+        database.execute(statement)
+    assert says(refusal(filled.numbers), filled.path, "damaged", *facts)
+    assert says(refusal(filled.samples), filled.path, "damaged", *facts)

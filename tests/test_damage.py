@@ -415,7 +415,7 @@ CONTENT: dict[tuple[str, str], list[tuple[Damage, list[object]]]] = {
     ("list corrections", "corrections.sqlite"): [
         (change_database("UPDATE corrections SET image = x'00' WHERE id = 2"), ["784", "correction 2"]),
         (change_database("UPDATE corrections SET label = 12 WHERE id = 3"), ["correction 3", "12"]),
-        (change_database("PRAGMA user_version = 2"), ["format 2", UPGRADE]),
+        (change_database("PRAGMA user_version = 3"), ["format 3", UPGRADE]),
         (foreign_database, ["corrections"]),
     ],
     ("add a correction", "corrections.sqlite"): [

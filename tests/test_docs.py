@@ -79,6 +79,25 @@ def test_every_command_shown_works_in_the_order_shown(page, monkeypatch, capsys)
         run(command, monkeypatch, capsys)
 
 
+def examples(page):
+    """Return the commands of blocks `console` that read a picture of docs/, with the output shown."""
+    parts = (
+        part for block in blocks(page, "console") for part in re.split(r"^\$ ", block, flags=re.MULTILINE)
+    )
+    shown = [part.partition("\n")[::2] for part in parts]
+    return [(command, output) for command, output in shown if command.startswith("digits read docs/")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("command", "output"), examples(ROOT / "docs/reading.md"))
+def test_the_output_shown_is_that_of_the_command(command, output, run_command, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    status, printed, errors = run_command(command.removeprefix("digits "))
+    if "--threshold" in command:  # which numbers are sure changes with each model
+        printed, output = printed.replace("?", ""), output.replace("?", "")
+    assert (status, printed, errors) == (0, output, "")
+
+
 @pytest.mark.slow
 def test_every_request_shown_is_answered_by_the_service_shown(tmp_path):
     """Each block starts a service and sends it requests."""

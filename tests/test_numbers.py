@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from decimal import Decimal
-from itertools import product
+from itertools import combinations, product
 from math import prod
 from pathlib import Path
 
@@ -27,6 +27,8 @@ from digit_recognizer.reading import (
     load_calibration,
     number_of,
 )
+from digit_recognizer.reading.overlay import place_labels
+from digit_recognizer.recognition.scale import scale_boxes
 from digit_recognizer.service.reading_schemas import PrintedLine, reading_schema
 from helpers import refusal, says
 
@@ -154,6 +156,28 @@ def test_another_pattern_is_one_sentence(pattern):
     assert says(refusal(lambda: Pattern(pattern)), repr(pattern))
 
 
+@pytest.mark.parametrize(
+    ("values", "text", "confidence"),
+    [
+        (["203", "208"], "203", 0.99),
+        (["23"], "23", 1),  # a character is left out
+        (["23", "203"], "203", 0.99),
+        (["2031"], "203", 0),  # no character is added
+        (["2031", "203"], "203", 1),
+        (["86"], "86", 1),  # the only one that is possible, however improbable
+        (["2031", "86"], "86", 1),
+    ],
+)
+def test_a_number_is_one_of_the_values_unless_all_are_longer(values, text, confidence):
+    others = dict.fromkeys(CHARACTERS, 0.002)
+    read = [character({**others, each: 0.968}, 10 * place, 0.99) for place, each in enumerate("203")]
+    whole = Reading((Line((number_of(read),)),))
+    (found,) = interpret(whole, ReadingOptions(allowed=Values(values), threshold=0.5)).numbers
+    assert (found.text, found.sure) == (text, confidence > 0)
+    assert found.confidence == pytest.approx(confidence, abs=0.011)
+    assert text in values or not found.sure
+
+
 def test_rows_and_columns_are_found_on_sloping_paper_and_with_empty_cells():
     cells = [("12", 0, 0), ("5", 110, 0), ("1234", 200, 0), ("7", 10, 60), ("88", 210, 60), ("3", 112, 120)]
     lines = [
@@ -186,6 +210,61 @@ def test_the_published_schema_describes_what_is_printed():
         {"picture": "a.png", "digit": None, "confidence": 0.4, "probabilities": [0.1] * 10},
     ):
         PrintedLine.model_validate_json(json.dumps(line))
+
+
+CROWDS = {
+    "one": ((60, 40), [(20, 15, 10, 20)], [(16, 12)]),
+    "at the edges": (
+        (100, 60),
+        [(0, 0, 10, 20), (90, 0, 10, 20), (0, 40, 10, 20), (90, 40, 10, 20)],
+        [(30, 12)] * 4,
+    ),
+    "a picture as large as the number": ((20, 28), [(0, 0, 20, 28)], [(18, 10)]),
+    "close together": ((200, 120), [(10 + 9 * each, 50, 8, 20) for each in range(20)], [(24, 12)] * 20),
+    "on top of each other": ((200, 120), [(90, 50, 20, 20)] * 15, [(24, 12)] * 15),
+    "a page of numbers": (
+        (400, 400),
+        [(20 + 40 * (each % 9), 20 + 30 * (each // 9), 30, 20) for each in range(100)],
+        [(28, 12)] * 100,
+    ),
+}  # size of the page; boxes; sizes of the labels
+
+
+@pytest.mark.parametrize("name", CROWDS)
+def test_labels_overlap_neither_each_other_nor_the_edge(name):
+    page, boxes, sizes = CROWDS[name]
+    corners = [(x, y, x + width, y + height) for x, y, width, height in boxes]
+    places = place_labels([Box(*each) for each in boxes], sizes, corners, page, 1)
+    assert None not in places
+    for (left, top, right, bottom), (width, height) in zip(places, sizes, strict=True):
+        assert (right - left, bottom - top) == pytest.approx((width, height))
+        assert 0 <= left < right <= page[0]
+        assert 0 <= top < bottom <= page[1]
+    for one, other in combinations(places, 2):
+        common = [min(one[end], other[end]) - max(one[end - 2], other[end - 2]) for end in (2, 3)]
+        assert min(common) <= 0, (one, other)
+
+
+def test_a_label_for_which_there_is_no_room_is_left_out():
+    boxes, covered = [Box(10, 10, 10, 10)] * 3, [(10, 10, 20, 20)]
+    assert place_labels(boxes, [(31, 8)] * 3, covered, (30, 30), 1) == [None] * 3
+    assert place_labels(boxes, [(30, 14)] * 3, covered, (30, 30), 1).count(None) == 1
+
+
+@pytest.mark.parametrize("size", [(28, 28), (60, 20), (400, 90)])
+def test_numbers_are_drawn_in_pictures_of_any_size(size):
+    page = np.full(size[::-1], 250, np.uint8)
+    found = interpret(Reading((Line((number("12345"), number("67", 50))),), page=page))
+    assert found.draw().size == size
+
+
+def test_a_picture_that_was_reduced_is_drawn_with_its_boxes():
+    page = np.full((60, 150), 250, np.uint8)
+    found = interpret(Reading((Line((number("47", 40, 50),)),), page=page))
+    scaled = scale_boxes(found, (4.0, 3.0))
+    assert scaled.numbers[0].box == Box(160, 150, 72, 60)
+    assert np.array_equal(scaled.draw(), found.draw())
+    assert scaled.draw(np.full((180, 600), 250, np.uint8)).size == (600, 180)
 
 
 def test_labels_are_beside_their_numbers_and_a_notebook_shows_them():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import pty
@@ -30,7 +31,7 @@ from digit_recognizer.reading import (
     number_of,
 )
 from helpers import assert_refused, says
-from pictures import NO_PICTURES, pdf_of, raw_pdf, written
+from pictures import NO_PICTURES, encoded, pdf_of, raw_pdf, written
 
 COLUMNS = ["picture", "page", "line", "text", "confidence", "x", "y", "width", "height"]
 NEW_COLUMNS = ["value", "sure", "row", "column"]
@@ -157,7 +158,6 @@ def closed(folder: Path) -> None:
         ("empty", ["empty", ".bmp, .gif, .heic"]),
         ("closed", ["closed", "Permission denied"]),
         ("none.png", ["none.png", "No such file or directory"]),
-        ("-", [" -:", "No such file or directory"]),
         ("/dev/zero", ["/dev/zero", "device"]),
         (f"{'x' * 300}.png", ["xxx.png", "File name too long"]),
     ],
@@ -235,7 +235,12 @@ def test_a_single_digit_is_given_from_the_threshold_on(option, text, digits, her
         ("scans/a.png --pattern dx", ["'x' at place 2", "?, *, {n} or {n,m}"]),
         ("scans/a.png --pattern 'd{3,2}'", ["3 to 2 times"]),
         ("scans/a.png --values none.txt", ["none.txt", "No such file"]),
-        ("scans/a.png --json --csv", ["--json", "--csv"]),
+        ("scans/a.png --json --csv", ["--json", "--csv", "name a file"]),
+        ("scans/a.png --json --show -", ["--json", "--show", "name a file"]),
+        ("scans/a.png --csv - --show -", ["--csv", "--show", "name a file"]),
+        ("scans/a.png --table --csv - --show -", ["--csv", "--show", "name a file"]),
+        ("scans/a.png --table --show -", ["--table", "--show", "name a file"]),
+        ("scans --show -", ["--show", "5"]),
         ("scans/a.png --single --show out.png", ["--show", "--single"]),
         ("scans --show out.png", ["--show", "5"]),
         ("scans/d.pdf --show out.png", ["--show", "2", "--page"]),
@@ -362,6 +367,96 @@ def test_rejected_marks_do_not_disappear_silently(option, status, digits, here, 
     monkeypatch.setitem(READINGS, 50, Reading((), (RejectedMark(Box(1, 2, 3, 4), "too small"),) * 22))
     ended = digits(f"read a.png {option}")
     assert ended == (status, "no digits\n", "no digits; 22 marks were rejected, see --show\n")
+
+
+# Standard input and output
+
+
+class Input(io.TextIOWrapper):
+    """Standard input with some content, perhaps of a terminal."""
+
+    def __init__(self, content: bytes, is_terminal: bool = False) -> None:
+        super().__init__(io.BytesIO(content))
+        self.isatty = lambda: is_terminal  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize(
+    ("content", "words", "output"),
+    [
+        (encoded(Image.new("L", (16, 16), 20), "PNG"), "-", "2026 17\n42\n"),
+        (encoded(Image.new("L", (16, 16), 20), "PNG"), "- -", "2026 17\n42\n"),
+        (encoded(Image.new("L", (16, 16), 20), "PNG"), "- --csv -", "2026,17\n42,\n"),
+        (encoded(Image.new("L", (16, 16), 30), "PNG"), "- --single", "7\n"),
+        (encoded(Image.new("L", (16, 16), 30), "PNG"), "- a.png", "-: 7\na.png: 2026 17 / 42\n"),
+        (
+            pdf_of(np.full((16, 16), 30, np.uint8), np.full((16, 16), 20, np.uint8)),
+            "-",
+            "-, page 1: 7\n-, page 2: 2026 17 / 42\n",
+        ),
+        (pdf_of(np.full((16, 16), 30, np.uint8), np.full((16, 16), 20, np.uint8)), "- --page 1", "7\n"),
+    ],
+)
+def test_standard_input_is_read_once(content, words, output, digits, here, monkeypatch):
+    draw(here / "a.png", 20)
+    monkeypatch.setattr(sys, "stdin", Input(content))
+    assert digits(f"read {words}") == (0, output, "")
+
+
+def test_standard_input_has_a_name_in_json(digits, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", Input(encoded(Image.new("L", (16, 16), 30), "PNG")))
+    found = json.loads(digits("read - --json")[1])
+    assert (found["picture"], found["text"]) == ("-", "7")
+
+
+@pytest.mark.parametrize(
+    ("stdin", "facts"),
+    [
+        ((b"", False), ["standard input", "expected PNG"]),
+        ((b"%PDF-1.7", False), ["standard input", "damaged"]),
+        ((b"", True), ["standard input", "terminal", "digits read - <"]),
+        (None, ["standard input", "closed"]),
+    ],
+)
+@pytest.mark.parametrize("option", ["", "--single", "--show out.png"])
+def test_what_standard_input_lacks_is_one_sentence(stdin, facts, option, digits, here, monkeypatch):
+    draw(here / "a.png", 30)
+    monkeypatch.setattr(sys, "stdin", stdin and Input(*stdin))
+    assert_refused(digits(f"read - {option}"), *facts)
+    if not option:
+        assert digits("read - a.png")[:2] == (2, "a.png: 7\n")
+
+
+def test_a_drawing_on_standard_output_is_alone_there(tmp_path):
+    picture = encoded(written("472"), "PNG")
+    (tmp_path / "a.png").write_bytes(picture)
+    for words in ("a.png --show -", "a.png --show /dev/stdout", "- --show - --csv rows.csv"):
+        ended = spawn_bytes(f"read {words}", tmp_path, picture)
+        assert (ended.returncode, ended.stderr) == (0, b"")
+        with Image.open(io.BytesIO(ended.stdout)) as drawn:
+            assert (drawn.format, drawn.mode, drawn.size) == ("PNG", "RGB", written("472").shape[::-1])
+    assert rows(tmp_path / "rows.csv")[1][:4] == ["-", "", "1", "472"]
+
+
+def test_a_picture_is_not_written_to_a_terminal(digits, here, monkeypatch):
+    draw(here / "a.png", 30)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert_refused(digits("read a.png --show -"), "--show", "terminal", "> out.png")
+
+
+def test_a_table_that_goes_elsewhere_leaves_the_text_alone(tmp_path):
+    (tmp_path / "a.png").write_bytes(encoded(written("472"), "PNG"))
+    ended = spawn("read a.png --csv /dev/stderr", tmp_path, capture_output=True)
+    assert (ended.returncode, ended.stdout) == (0, "472\n")
+    with (tmp_path / "out.csv").open("w") as stream:  # the same file, by redirection
+        ended = spawn("read a.png --csv out.csv", tmp_path, stdout=stream)
+    assert ended.returncode == 0
+    assert [row[3] for row in rows(tmp_path / "out.csv")] == ["text", "472"]
+
+
+def spawn_bytes(words: str, folder: Path, stdin: bytes) -> subprocess.CompletedProcess:
+    """Run a command in a process of its own, with bytes as standard input and output."""
+    arguments = [sys.executable, "-m", "digit_recognizer", *shlex.split(words)]
+    return subprocess.run(arguments, cwd=folder, check=False, capture_output=True, input=stdin)
 
 
 # Drawings

@@ -25,7 +25,8 @@ PREDICT = b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: applic
 
 @pytest.fixture(scope="module")
 def service():
-    with serving("--header-seconds", "1", "--body-seconds", "1", "--in-flight", "8") as service:
+    limits = ("--header-seconds", "1", "--body-seconds", "1", "--in-flight", "8", "--body-bytes", "5000000")
+    with serving(*limits) as service:
         yield service
 
 

@@ -15,11 +15,12 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from digit_recognizer import Recognizer, load_digits
+from digit_recognizer.corrections import CorrectionStore
 from digit_recognizer.explain.activations import open_activations
 from digit_recognizer.service import create_app, make_settings
 from digit_recognizer.service.observability import configure_logging
 from helpers import refusal, says
-from pictures import written
+from pictures import encoded, pdf_of, written
 
 RAW = {"Content-Type": "application/octet-stream"}
 JSON = {"Content-Type": "application/json"}
@@ -105,7 +106,7 @@ def test_a_page_without_ink_is_blank(client):
     assert (answer["text"], answer["lines"], answer["rejected"], answer["blank"]) == ("", [], [], True)
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP", "GIF"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "JPEG2000", "PPM", "PDF"])
 def test_the_content_tells_the_format(kind, client):
     assert client.post("/v1/read", content=png(written("42"), kind), headers=RAW).json()["text"] == "42"
 
@@ -129,6 +130,83 @@ def test_a_picture_with_too_many_pixels_is_422():
         assert "0.01 megapixels" in error(
             small.post("/v1/read", content=png(np.zeros((101, 100), np.uint8))), 422
         )
+
+
+def test_a_large_picture_is_reduced_and_its_boxes_are_in_its_own_pixels(client):
+    large = Image.new("L", (8000, 4000), 235)
+    number = Image.fromarray(written("42"))
+    large.paste(number.resize((4 * number.width, 4 * number.height)), (3000, 1200))
+    answer = client.post("/v1/read", content=encoded(large, "PNG")).json()
+    assert (answer["text"], answer["width"], answer["height"]) == ("42", 8000, 4000)
+    assert answer["lines"][0]["numbers"][0]["box"]["x"] > 3000
+
+
+TWO_PAGES = [written("17"), written("52")]
+PAGED = {
+    "PDF": pdf_of(*TWO_PAGES),
+    "TIFF": encoded(
+        Image.fromarray(TWO_PAGES[0]), "TIFF", save_all=True, append_images=[Image.fromarray(TWO_PAGES[1])]
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", PAGED)
+@pytest.mark.parametrize(("page", "text"), [("", "17"), ("?page=1", "17"), ("?page=2", "52")])
+def test_a_page_is_read(kind, page, text, client):
+    answer = client.post(f"/v1/read{page}", content=PAGED[kind]).json()
+    assert (answer["text"], answer["pages"]) == (text, 2)
+
+
+@pytest.mark.parametrize("kind", PAGED)
+def test_a_page_that_a_picture_does_not_have_is_422(kind, client):
+    assert says(error(client.post("/v1/read?page=3", content=PAGED[kind]), 422), "page 3", "1 to 2")
+
+
+@pytest.mark.parametrize(
+    ("query", "text", "value", "sure"),
+    [
+        ("", "1750", "1750", True),
+        ("digits=4", "1750", "1750", True),
+        ("digits=5", "1750", "1750", False),
+        ("pattern=dd%3F", "", None, None),
+        ("pattern=d{2,6}&threshold=0.99", "1750", "1750", None),
+        ("value=1850&value=1750&decimal_mark=,", "1750", "1750", True),
+        ("value=99999", "1750", "1750", False),
+        ("threshold=1", "1750", "1750", False),
+    ],
+)
+def test_numbers_are_restricted_as_on_the_command_line(query, text, value, sure, client):
+    answer = client.post(f"/v1/read?{query}", content=png(written("1750"))).json()
+    (number,) = answer["lines"][0]["numbers"]
+    if text:
+        assert (number["text"], number["value"]) == (text, value)
+    assert len(number["text"]) <= 4
+    assert sure is None or number["sure"] is sure
+
+
+@pytest.mark.parametrize(
+    ("query", "facts"),
+    [
+        ("page=0", ["page", "1"]),
+        ("page=two", ["page", "integer"]),
+        ("pattern=dx", ["'x' at place 2"]),
+        ("pattern=", ["pattern", "empty"]),
+        ("pattern=d{2,1}", ["2 to 1 times"]),
+        (f"pattern={'d' * 101}", ["pattern", "100"]),
+        ("pattern=d{100}d{100}d", ["too long"]),
+        ("digits=0", ["digits", "1"]),
+        ("digits=101", ["digits", "100"]),
+        ("value=seven", ["'seven'"]),
+        ("value=", ["''"]),
+        ("pattern=d&digits=2", ["pattern, digits and value"]),
+        ("value=7&digits=1", ["pattern, digits and value"]),
+        ("decimal_mark=;", ["decimal_mark", "auto"]),
+        ("threshold=2", ["threshold", "1"]),
+        ("threshold=nan", ["threshold"]),
+    ],
+)
+def test_a_parameter_that_means_nothing_is_400(query, facts, client):
+    assert says(error(client.post(f"/v1/read?{query}", content=png(written("7"))), 400), *facts)
 
 
 FORM = "multipart/form-data"
@@ -223,7 +301,7 @@ def test_filters_are_those_of_the_graph(client):
 def test_the_model_card_has_the_limits(client):
     card = client.get("/v1/model").json()
     assert (card["source"], card["corrections"]) == ("shipped", False)
-    assert card["limits"] == {"body_bytes": 200_000, "pixels": 25_000_000, "images": 20}
+    assert card["limits"] == {"body_bytes": 200_000, "pixels": 150_000_000, "images": 20}
 
 
 @pytest.mark.parametrize(
@@ -404,6 +482,8 @@ def correction(**changes) -> dict:
 def test_corrections_are_off_by_default(client):
     for method, path in (("GET", ""), ("POST", ""), ("DELETE", "/1")):
         assert "--corrections" in error(client.request(method, f"/v1/corrections{path}"), 404)
+    for method, path in (("POST", ""), ("DELETE", "/1")):
+        assert "--corrections" in error(client.request(method, f"/v1/number-corrections{path}"), 404)
 
 
 def test_corrections_are_stored_counted_and_deleted(keeping):
@@ -421,6 +501,56 @@ def test_corrections_are_stored_counted_and_deleted(keeping):
 def test_a_correction_that_another_site_could_send_is_415(keeping):
     answer = keeping.post("/v1/corrections", content=b"{}", headers={"Content-Type": "text/plain"})
     assert says(error(answer, 415), "application/json", "text/plain")
+
+
+def number_correction(**changes) -> dict:
+    picture = base64.b64encode(png(written("18"))).decode()
+    images = [correction()["image"], base64.b64encode(BLANK).decode()]
+    return {"picture": picture, "text": "13", "read_as": "18", "images": images, **changes}
+
+
+def test_corrections_of_numbers_are_stored_counted_and_deleted(keeping, tmp_path):
+    keeping.post("/v1/corrections", json=correction())
+    answer = keeping.post("/v1/number-corrections", json=number_correction())
+    assert (answer.status_code, answer.json()) == (201, {"id": 1})
+    assert keeping.post("/v1/number-corrections", json=number_correction(images=None)).json() == {"id": 2}
+    assert keeping.get("/v1/corrections").json() == {"count": 3}
+    kept, without = CorrectionStore(tmp_path / "c.sqlite").numbers()
+    np.testing.assert_array_equal(kept.picture, written("18"))
+    assert (kept.text, kept.read_as, [digit for _, digit in kept.digits]) == ("13", "18", [1, 3])
+    assert (without.images, without.digits) == (None, [])
+    assert keeping.delete("/v1/number-corrections/1").status_code == 204
+    assert keeping.get("/v1/corrections").json() == {"count": 2}
+    error(keeping.delete("/v1/number-corrections/1"), 404)
+
+
+def test_of_a_coloured_picture_of_a_number_only_the_grey_channel_is_stored(keeping, tmp_path):
+    colours = Image.fromarray(written("18")).convert("RGB")
+    picture = base64.b64encode(encoded(colours, "JPEG")).decode()
+    assert keeping.post("/v1/number-corrections", json=number_correction(picture=picture)).status_code == 201
+    (kept,) = CorrectionStore(tmp_path / "c.sqlite").numbers()
+    assert (kept.picture.dtype, kept.picture.shape) == (np.uint8, written("18").shape)
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "fact"),
+    [
+        ({"text": "13 €"}, 400, "text"),
+        ({"text": ""}, 400, "text"),
+        ({"text": None}, 400, "text"),
+        ({"read_as": "l8"}, 400, "read_as"),
+        ({"images": []}, 400, "images"),
+        ({"images": ["AAAA", "AAAA"]}, 400, "784"),
+        ({"picture": "?"}, 400, "picture"),
+        ({"picture": "AAAA"}, 422, "the picture"),
+        ({"picture": base64.b64encode(encoded(Image.new("L", (1001, 1000)), "PNG")).decode()}, 422, "1 mega"),
+        ({"label": 7}, 400, "label"),
+    ],
+)
+def test_an_invalid_correction_of_a_number_is_refused(changes, status, fact, keeping):
+    answer = keeping.post("/v1/number-corrections", json=number_correction(**changes))
+    assert fact in error(answer, status)
+    assert keeping.get("/v1/corrections").json() == {"count": 0}
 
 
 @pytest.mark.parametrize(

@@ -435,7 +435,7 @@ def test_a_rejected_mark_can_be_corrected_into_a_digit(open_service, keeping, da
     draw_at_once(page, "7", 500, 200, 160)
     assert "not a digit" in {read(page) and text for text in boxes(page)}
     tap(page, 350, 280)
-    expect(page.locator("#correction-title")).to_have_text("Is it a digit after all?")
+    expect(page.locator("#correction-title")).to_contain_text("Is it a digit after all?")
     page.get_by_role("switch").check()
     page.keyboard.press("8")
     expect(page.locator("#corrected")).to_contain_text("and kept")
@@ -468,6 +468,165 @@ def test_a_service_without_corrections_offers_no_switch(page):
     write(page, "4")
     expect(page.get_by_role("switch")).to_be_hidden()
     expect(page.locator("#not-keeping")).to_be_visible()
+
+
+# Numbers
+
+
+CHARACTERS = "0123456789.,-/:+%"
+
+
+def character(text, x, y=60, certainty=0.98):
+    """Return a character as the service describes it."""
+    width, top, height = (6, y + 34, 6) if text in ".," else (20, y, 40)
+    box = {"x": x, "y": top, "width": width, "height": height}
+    probabilities = [certainty if each == text else (1 - certainty) / 16 for each in CHARACTERS]
+    image = b64encode(bytes(784)).decode()
+    answer = {"text": text, "box": box, "probabilities": probabilities, "is_character": 1.0}
+    return {**answer, "confidence": certainty, "image": image}
+
+
+def number(text, x, confidence=0.97, alternatives=(), y=60):
+    characters = [character(each, x + 26 * place, y) for place, each in enumerate(text)]
+    box = {"x": x, "y": y, "width": 26 * len(text) - 6, "height": 40}
+    return {
+        "digits": [],
+        "text": text,
+        "value": None,
+        "confidence": confidence,
+        "sure": confidence >= 0.9,
+        "box": box,
+        "row": 1,
+        "column": 1,
+        "alternatives": [{"text": each, "probability": p} for each, p in alternatives],
+        "characters": characters,
+    }
+
+
+def speck(x, reason):
+    return {"x": x, "y": 60, "width": 20, "height": 40, "reason": reason, "text": None, "confidence": None}
+
+
+GUESS = {"digit": 7, "probabilities": [0.0] * 7 + [1.0, 0.0, 0.0], "is_digit": 0.3, "confidence": 0.3}
+WORD = {
+    **speck(400, "part of a word"),
+    "guess": {
+        **GUESS,
+        "box": {"x": 400, "y": 60, "width": 20, "height": 40},
+        "image": b64encode(bytes(784)).decode(),
+    },
+}
+ANSWER = {
+    "format": 1,
+    "text": "13.50 1,234\n-5",
+    "width": 600,
+    "height": 400,
+    "pages": 1,
+    "blank": False,
+    "seconds": 0.1,
+    "rotation": 0,
+    "notes": ["1,234 may be 1234 or 1.234"],
+    "lines": [
+        {"numbers": [number("13.50", 20, 0.6, [("18.50", 0.3), ("1350", 0.001)]), number("1,234", 200)]},
+        {"numbers": [number("-5", 20, y=200)]},
+    ],
+    "rejected": [WORD, speck(450, "too small")],
+}  # of a reader that finds separators
+
+
+def read_as(page, answer):
+    """Let the page read any drawing as an answer."""
+    page.route("**/v1/read*", lambda route: route.fulfill(status=200, json=answer))
+    draw_at_once(page, "1", 600, 300, 60)
+    page.wait_for_selector("#text[aria-busy=false]")
+
+
+def test_separators_and_uncertain_numbers_are_shown_as_text(page):
+    read_as(page, ANSWER)
+    assert page.locator("#text").inner_text() == "13.50 1,234\n-5"
+    marked = "one => getComputedStyle(one, '::after').content"
+    assert page.locator("#text span").evaluate_all(f"all => all.map({marked})") == ['"?"', "none", "none"]
+    assert page.locator("#numbers b").all_inner_texts() == ["13.50?", "1,234", "-5"]
+    assert page.locator("#numbers span").all_inner_texts() == ["60 %", "97 %", "97 %"]
+    assert page.locator("#notes").inner_text() == "1,234 may be 1234 or 1.234."
+    expect(page.locator("#said")).to_contain_text("13.50, 60 %, not sure; 1,234, 97 %")
+
+
+def test_marks_that_were_not_read_are_listed_with_their_reasons(page):
+    read_as(page, ANSWER)
+    page.get_by_text("2 marks not read").click()
+    assert page.locator("#unread li").all_inner_texts() == ["part of a word, most like 7 (30 %)", "too small"]
+    page.get_by_role("button", name="part of a word").click()
+    expect(page.locator("#correction-title")).to_contain_text("Not read: part of a word.")
+    page.keyboard.press("7")
+    expect(page.locator("#unread summary")).to_have_text("1 mark not read")
+
+
+def test_alternatives_of_a_number_are_shown_and_can_be_chosen(page):
+    read_as(page, ANSWER)
+    first = page.locator("#numbers button").first
+    assert first.get_attribute("title") == "Or 18.50 (30 %)"
+    first.click()
+    page.get_by_role("button", name="18.50").click()
+    assert page.locator("#text").inner_text() == "18.50 1,234\n-5"
+    expect(first).to_have_text("18.50corrected")
+    page.get_by_role("button", name="Undo correction").click()
+    assert page.locator("#text").inner_text() == "13.50 1,234\n-5"
+
+
+def numbers_stored(database):
+    with sqlite3.connect(database) as connection:
+        return connection.execute("SELECT picture, text, read_as, length(images) FROM numbers").fetchall()
+
+
+def test_a_number_is_corrected_as_a_whole_and_kept_with_its_picture(open_service, keeping, database):
+    page = open_service(keeping)
+    write(page, "47")
+    page.get_by_role("switch").check()
+    field = page.get_by_label("Is the number 47 wrong?")
+    field.fill("4x7")
+    field.press("Enter")
+    assert page.locator("#text").inner_text() == "47", "an impossible text is taken"
+    field.fill(" 4.7 5 ")
+    page.get_by_role("button", name="Correct", exact=True).click()
+    expect(page.locator("#corrected")).to_contain_text("Corrected to 4.75 and kept")
+    assert page.locator("#text").inner_text() == "4.75"
+    [(picture, text, before, images)] = numbers_stored(database)
+    assert (text, before, images) == ("4.75", "47", 2 * 784)
+    with Image.open(io.BytesIO(picture)) as crop:
+        assert crop.mode == "L"
+        assert crop.width > crop.height / 2 > 50
+        assert np.asarray(crop).min() < 50 < 200 < np.asarray(crop).max()
+    draw_at_once(page, "1", 100, 350, 100)
+    assert read(page) == "4.75\n1", "the correction is forgotten"
+    page.locator("#numbers button").first.click()
+    page.get_by_role("button", name="Undo correction").click()
+    expect(page.locator("#text")).to_have_text("47\n1")
+    until(page, "async () => (await (await fetch('/v1/corrections')).json()).count === 0")
+    assert numbers_stored(database) == []
+
+
+def test_digits_typed_into_the_field_do_not_correct_the_selected_digit(page):
+    write(page, "47")
+    page.locator(".card").first.click()
+    page.get_by_label("Is the number 47 wrong?").press("9")
+    assert page.locator("#text").inner_text() == "47"
+
+
+@pytest.mark.parametrize(("rotation", "turned"), [(0, False), (90, True), (180, False), (270, True)])
+def test_a_picture_that_the_service_turned_is_shown_turned(page, rotation, turned):
+    lines = [{"numbers": [number("12", 20)]}]
+    answer = {**ANSWER, "lines": lines, "rotation": rotation, "width": 302, "height": 200}
+    page.route("**/v1/read*", lambda route: route.fulfill(status=200, json=answer))
+    stream = io.BytesIO()
+    Image.new("L", (302, 200), 255).save(stream, "PNG")
+    drop(page, stream.getvalue())
+    expect(page.locator("#text")).to_have_text("12")
+    size = page.locator("#picture").evaluate("one => [one.naturalWidth, one.naturalHeight]")
+    assert size == ([200, 302] if turned else [302, 200])
+    shown = page.locator("#picture").bounding_box()
+    scale = min(shown["width"] / size[0], shown["height"] / size[1])
+    assert float(page.locator("#overlay").get_attribute("data-scale")) == pytest.approx(scale)
 
 
 # Errors
@@ -570,7 +729,8 @@ def test_the_keyboard_reaches_every_control_and_shows_the_focus(open_service, se
         ), f"no outline: {element.evaluate('element => element.outerHTML')}"
     assert reached >= {"paper", "undo", "clear", "pen", "copy-text", "copy-csv", "not a digit", "See inside"}
     assert page.locator(".card").count() == 2
-    assert sum("%" in name for name in reached) == 2, "not every card is reached"
+    assert sum("%" in name for name in reached) == 3, "not the number and every card are reached"
+    assert "number-field" in reached
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -70,6 +70,12 @@ _add(
     "digits read phone-number.jpg",
     "digits read scans/ --csv numbers.csv",
     "digits read form.pdf --page 2 --show form.png",
+    "digits read form.jpg --pattern 'd{1,4}' --threshold 0.9",
+    "digits read form.jpg --digits 2",
+    "digits read form.jpg --values numbers.txt",
+    "digits read bill.jpg --decimal-mark , --csv amounts.csv",
+    "digits read table.jpg --table",
+    "digits read table.jpg --csv > table.csv",
 )
 _add(READING, serve, "digits serve --port 8080 --corrections")
 _add(MORE, recipes, "digits recipes flash > mine.toml")

@@ -56,8 +56,8 @@ def serve(
         bool | None, corrections_option("--corrections", help="Store the corrections made on the page.")
     ] = None,
     corrections_file: CorrectionsFile = None,
-    body_bytes: Annotated[int | None, _limit("The largest request.", 5_000_000)] = None,
-    pixels: Annotated[int | None, _limit("The largest picture.", 25_000_000)] = None,
+    body_bytes: Annotated[int | None, _limit("The largest request.", 20_000_000)] = None,
+    pixels: Annotated[int | None, _limit("The largest picture.", 150_000_000)] = None,
     images: Annotated[int | None, _limit("The most 28x28 images in a request.", 1024)] = None,
     in_flight: Annotated[
         int | None, _limit("The most requests in progress; more get status 503.", 64)

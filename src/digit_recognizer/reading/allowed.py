@@ -23,7 +23,7 @@ from digit_recognizer.reading.characters import CHARACTERS, DIGITS, Character
 from digit_recognizer.reading.values import Alternative
 
 MAX_REPEATS = 100  # of an element of a pattern
-MAX_ELEMENTS = 1000  # of a pattern, repeats included
+MAX_ELEMENTS = 200  # of a pattern, repeats included; the time to rank texts grows with their square
 TEXTS_PER_STATE = 8  # most probable texts that are followed further, for each state of a pattern
 INDICES = {character: index for index, character in enumerate(CHARACTERS)}
 TOKEN = re.compile(rf"([d{re.escape(CHARACTERS)}])([?*]|\{{(\d+)(?:,(\d+))?\}})?")

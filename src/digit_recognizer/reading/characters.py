@@ -31,6 +31,12 @@ class Box:
         """The first row below it."""
         return self.y + self.height
 
+    def scaled(self, across: float, down: float) -> Box:
+        """Return the box in a picture that is so many times as wide and as high."""
+        left, right = (round(each * across) for each in (self.x, self.right))
+        top, bottom = (round(each * down) for each in (self.y, self.bottom))
+        return Box(left, top, right - left, bottom - top)
+
 
 @dataclass(frozen=True, slots=True)
 class Character:

@@ -158,6 +158,8 @@ class Reading:
         in the turned picture.
     page
         uint8, shape (height, width), the picture that was read; None if it was not kept.
+    page_scale
+        The width and height of a pixel of `page` in those of the boxes; above 1 if the picture was reduced.
     calibration
         That of the model that read it.
     """
@@ -167,6 +169,7 @@ class Reading:
     notes: tuple[str, ...] = ()
     rotation: int = 0
     page: NDArray[np.uint8] | None = field(default=None, compare=False, repr=False)
+    page_scale: tuple[float, float] = field(default=(1.0, 1.0), compare=False, repr=False)
     calibration: Calibration = field(default=IDENTITY, compare=False, repr=False)
 
     @property
@@ -222,7 +225,8 @@ class Reading:
         Parameters
         ----------
         page
-            uint8, shape (height, width): the picture. Default: the reading's own.
+            uint8, shape (height, width): the picture in which the boxes are. Default: the reading's own,
+            which is smaller if the picture was reduced.
 
         Raises
         ------
@@ -231,16 +235,19 @@ class Reading:
         """
         from digit_recognizer.reading.overlay import CONFIDENT, REJECTED, UNCERTAIN, Label, draw_overlay
 
+        scale = (1.0, 1.0) if page is not None else (1 / self.page_scale[0], 1 / self.page_scale[1])
         page = self.page if page is None else page
         if page is None:
             raise DigitsError("the reading has no picture; pass the page that was read")
-        frames = [(box, REJECTED) for box in self.rejected]
+        frames = [(box.scaled(*scale), REJECTED) for box in self.rejected]
         labels = []
         for number in self.numbers:
             for each in number.characters:
-                frames.append((each.box, CONFIDENT if each.confidence >= MIN_CONFIDENCE else UNCERTAIN))
+                frames.append(
+                    (each.box.scaled(*scale), CONFIDENT if each.confidence >= MIN_CONFIDENCE else UNCERTAIN)
+                )
             is_sure = number.sure and all(each.confidence >= MIN_CONFIDENCE for each in number.characters)
-            labels.append(Label(number.shown, number.box, CONFIDENT if is_sure else UNCERTAIN))
+            labels.append(Label(number.shown, number.box.scaled(*scale), CONFIDENT if is_sure else UNCERTAIN))
         return draw_overlay(page, frames, labels)
 
     def _repr_html_(self) -> str:

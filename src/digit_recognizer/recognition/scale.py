@@ -15,16 +15,17 @@ def scale_boxes(value: Value, scale: tuple[float, float]) -> Value:
 
     The page of a reading that is turned by 90 or 270 degrees is stretched the other way round.
     """
+    if scale == (1.0, 1.0):
+        return value
     if isinstance(value, Reading) and value.rotation % 180:
         scale = scale[::-1]
-    return value if scale == (1.0, 1.0) else _scale(value, scale)
+    scaled: Value = _scale(value, scale)
+    return replace(scaled, page_scale=scale) if isinstance(scaled, Reading) else scaled
 
 
 def _scale(value: Any, scale: tuple[float, float]) -> Any:
     if isinstance(value, Box):
-        left, right = (round(each * scale[0]) for each in (value.x, value.right))
-        top, bottom = (round(each * scale[1]) for each in (value.y, value.bottom))
-        return Box(left, top, right - left, bottom - top)
+        return value.scaled(*scale)
     if isinstance(value, tuple):
         return tuple(_scale(each, scale) for each in value)
     if is_dataclass(value) and not isinstance(value, type):

@@ -24,7 +24,7 @@ from digit_recognizer.service.settings import Settings
 
 if TYPE_CHECKING:
     from digit_recognizer.explain.activations import Activations, Convolution
-    from digit_recognizer.reading import Character, Line, Number, ReadDigit, Reading
+    from digit_recognizer.reading import Character, Line, Number, ReadDigit, Reading, ReadingOptions
 
 MODEL_NAME = "digits"
 MAX_BATCHED_IMAGES = 16  # larger requests run on their own
@@ -77,9 +77,11 @@ class Model:
             return await self._batcher.submit(images)
         return await self.run(self._predict, images)
 
-    async def read(self, picture: bytes, *, images: bool) -> JsonObject:
+    async def read(
+        self, picture: bytes, page: int, options: ReadingOptions, *, images: bool, upright: bool
+    ) -> JsonObject:
         """Return the answer of ``/v1/read``; raise `DigitsError` for a picture that cannot be read."""
-        return await self.run(self._read, picture, images)
+        return await self.run(self._read, picture, page, options, images, upright)
 
     async def explain(self, image: NDArray[np.uint8], *, saliency: bool) -> JsonObject:
         """Return the answer of ``/v1/explain`` for an image (28, 28)."""
@@ -101,17 +103,21 @@ class Model:
         columns = (found.labels.tolist(), _rounded(found.probabilities), is_digit, _rounded(found.confidence))
         return list(map(Answer, *columns))
 
-    def _read(self, picture: bytes, images: bool) -> JsonObject:
+    def _read(
+        self, picture: bytes, number: int, options: ReadingOptions, images: bool, upright: bool
+    ) -> JsonObject:
         from digit_recognizer.imaging import decode_page
         from digit_recognizer.recognition.scale import scale_boxes
 
         start = time.perf_counter()
-        page = decode_page(picture, max_pixels=self._max_pixels)
-        reading = scale_boxes(self._recognizer.read_page(page.grey, with_images=images), page.scale)
+        page = decode_page(picture, "the picture", page=number, max_pixels=self._max_pixels)
+        reading = self._recognizer.read_page(page.grey, options, is_upright=upright, with_images=images)
+        reading = scale_boxes(reading, page.scale)
         return {
             **reading.as_dict(),
-            "width": page.height if reading.rotation % 180 else page.width,
-            "height": page.width if reading.rotation % 180 else page.height,
+            "width": page.width,
+            "height": page.height,
+            "pages": page.pages,
             "lines": [_line(line, images) for line in reading.lines],
             "rejected": list(_rejected(reading, images)),
             "blank": not reading.lines and not reading.rejected_marks,

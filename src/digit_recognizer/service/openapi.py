@@ -15,16 +15,15 @@ from digit_recognizer.service import reading_schemas, schemas
 from digit_recognizer.service.schemas import JsonObject
 
 SCHEMAS = "#/components/schemas/"
-BODIES = (schemas.Images, schemas.OneImage, schemas.InferRequest, schemas.Correction)
+BODIES = (
+    *(schemas.Images, schemas.OneImage, schemas.InferRequest, schemas.Correction),
+    schemas.NumberCorrection,
+)
 FASTAPI_ERRORS = (
     "HTTPValidationError",
     "ValidationError",
 )  # the service answers with `schemas.Error` instead
 
-IMAGES = (
-    "Return the 28x28 pixels of each digit in base64. "
-    "Also return the first 100 rejected marks as the digits they resemble most."
-)
 SALIENCY = "Return for each pixel how much the answer depends on it."
 
 ERRORS = {
@@ -35,7 +34,7 @@ ERRORS = {
     413: "The request is too large.",
     415: "The request has an unsupported Content-Type or is compressed.",
     421: "The request names an unknown host.",
-    422: "The picture is damaged, too large, or in an unsupported format.",
+    422: "The picture is damaged, too large, in an unsupported format, or has no such page.",
     500: "Internal error.",
     503: "Too many requests, or the service is shutting down; retry later.",
     504: "The answer took too long.",
@@ -47,6 +46,7 @@ ONE = [
     for row in range(SIDE)
 ]
 ONE_BASE64 = b64encode(bytes(pixel for row in ONE for pixel in row)).decode()
+ONE_PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAsTj2FAAAAABJRU5ErkJggg=="
 PROBABILITIES = [0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
 BOX = {"x": 20, "y": 12, "width": 9, "height": 40}
 DIGIT = {"digit": 1, "box": BOX, "probabilities": PROBABILITIES, "is_digit": 0.99, "confidence": 0.99}
@@ -73,10 +73,15 @@ MAP_SIZE = {"height": 1, "width": 2, "channels": 1}
 KERNEL_SIZE = {"height": 1, "width": 2, "inputs": 1, "outputs": 1}
 LABELS = {"name": "labels", "datatype": "INT64"}
 
+IMAGE_TYPES = (
+    *("png", "jpeg", "webp", "bmp", "gif", "tiff", "jp2", "avif", "heic"),
+    *("x-portable-bitmap", "x-portable-graymap", "x-portable-pixmap"),
+)
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 FORM = {"type": "object", "properties": {"picture": BINARY["schema"]}, "required": ["picture"]}
 PICTURE = {
-    **{f"image/{name}": BINARY for name in ("png", "jpeg", "webp", "bmp", "gif")},
+    **{f"image/{name}": BINARY for name in IMAGE_TYPES},
+    "application/pdf": BINARY,
     "multipart/form-data": {"schema": FORM},
 }
 
@@ -114,6 +119,7 @@ READ = _route(
         "text": "1",
         "width": 64,
         "height": 64,
+        "pages": 1,
         "lines": [{"numbers": [NUMBER]}],
         "rejected": [],
         "notes": [],
@@ -152,7 +158,7 @@ MODEL = _route(
         "source": "shipped",
         "knows_no_digit": True,
         "corrections": False,
-        "limits": {"body_bytes": 5_000_000, "pixels": 25_000_000, "images": 1024},
+        "limits": {"body_bytes": 20_000_000, "pixels": 150_000_000, "images": 1024},
     },
 )
 LIVE = _route(schemas.Live, {"live": True})
@@ -189,6 +195,17 @@ ADD_CORRECTION = _route(
     404,
     415,
     body=_json(schemas.Correction, {"image": ONE_BASE64, "label": 1, "read_as": 7}),
+    status=201,
+)
+ADD_NUMBER = _route(
+    schemas.Kept,
+    {"id": 17},
+    404,
+    415,
+    body=_json(
+        schemas.NumberCorrection,
+        {"picture": ONE_PIXEL, "text": "1.5", "read_as": "1", "images": [ONE_BASE64]},
+    ),
     status=201,
 )
 COUNT_CORRECTIONS = _route(schemas.Corrections, {"count": 17}, 404)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, RootModel
+from pydantic import BaseModel, Field, RootModel
 from pydantic.json_schema import GenerateJsonSchema, model_json_schema
 
 from digit_recognizer.reading import CHARACTERS
@@ -24,6 +24,36 @@ ClassProbabilities = Annotated[
     list[Probability], Field(min_length=len(CHARACTERS), max_length=len(CHARACTERS))
 ]
 Place = Annotated[int, Field(ge=1)]
+
+MAX_PATTERN = 100  # characters
+MAX_VALUES = 1000
+IMAGES = (
+    "Return the 28x28 pixels of each digit in base64. "
+    "Also return the first 100 rejected marks as the digits they resemble most."
+)
+PATTERN = (
+    "Read only numbers of this form: d is a digit; ?, *, {n} and {n,m} after a character make it optional or "
+    "repeat it. At most one of pattern, digits and value."
+)
+VALUE = "Read only this number, or any of several if the parameter is repeated."
+DECIMAL_MARK = "What separates decimals; auto finds out."
+THRESHOLD = "Numbers below this confidence are not sure."
+UPRIGHT = "The picture is upright for sure: do not find out whether it is turned."
+
+
+class ReadParameters(BaseModel):
+    """The query of ``/v1/read``; its parameters are the options of ``digits read``."""
+
+    images: Annotated[bool, Field(description=IMAGES)] = False
+    page: Annotated[int, Field(ge=1, description="The page of a PDF or TIFF, from 1.")] = 1
+    pattern: Annotated[str | None, Field(max_length=MAX_PATTERN, description=PATTERN)] = None
+    digits: Annotated[int | None, Field(ge=1, le=100, description="Read only numbers of so many digits.")] = (
+        None
+    )
+    value: Annotated[list[str] | None, Field(max_length=MAX_VALUES, description=VALUE)] = None
+    decimal_mark: Annotated[Literal["auto", ".", ","], Field(description=DECIMAL_MARK)] = "auto"
+    threshold: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, description=THRESHOLD)] = 0.0
+    upright: Annotated[bool, Field(description=UPRIGHT)] = False
 
 
 class BoxAnswer(Schema):
@@ -126,10 +156,14 @@ class ReadingAnswer(Schema):
 
 
 class ServiceReading(ReadingAnswer):
-    """What was read in a picture; `blank` means that it has no ink at all. See `ReadingAnswer`."""
+    """What was read on a page of a picture; `blank` means that it has no ink at all. See `ReadingAnswer`.
+
+    `pages` is how many pages the picture has.
+    """
 
     width: Count
     height: Count
+    pages: Place
     blank: bool
     seconds: float
 

@@ -19,6 +19,7 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 Probabilities = Annotated[list[Probability], Field(min_length=CLASSES, max_length=CLASSES)]
 Base64 = Annotated[str, Field(json_schema_extra={"contentEncoding": "base64"})]
 Count = Annotated[int, Field(ge=0)]
+NumberText = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[0-9.,/:+%-]*$")]
 
 JsonObject = dict[str, Any]
 
@@ -223,13 +224,27 @@ class Correction(Schema):
     read_as: Digit | None = None
 
 
+class NumberCorrection(Schema):
+    """What a whole number really is.
+
+    `picture` is the part of the picture with the number, at most 1 megapixel; only its grey channel is
+    stored. `images`, 784 bytes for each character of `read_as`, are those of ``/v1/read?images=true``, from
+    which single digits can be learned.
+    """
+
+    picture: Base64
+    text: NumberText
+    read_as: Annotated[str, Field(max_length=100, pattern=r"^[0-9.,/:+%-]*$")] = ""
+    images: Annotated[list[Base64], Field(max_length=100)] | None = None
+
+
 class Kept(Schema):
-    """The id of a stored correction."""
+    """The id of a stored correction, among those of digits or among those of numbers."""
 
     id: int
 
 
 class Corrections(Schema):
-    """The number of stored corrections."""
+    """The number of stored corrections, of digits and of numbers."""
 
     count: Count

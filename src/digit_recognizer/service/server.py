@@ -1,29 +1,42 @@
-"""``digits serve``: listens, answers, and shuts down without losing a request."""
+"""``digits serve``: listens, answers, and shuts down without losing a request, in one process or several."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import multiprocessing
+import os
 import signal
 import socket
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from multiprocessing.connection import wait
+from multiprocessing.context import SpawnProcess
+from multiprocessing.synchronize import Event
+from tempfile import TemporaryDirectory
 from types import FrameType
+from typing import Any
 
 import uvicorn
 
 from digit_recognizer.errors import DigitsError
+from digit_recognizer.recognition import Recognizer
 from digit_recognizer.service.app import create_app
 from digit_recognizer.service.http_limits import LimitedProtocol, make_protocol
 from digit_recognizer.service.limits import State
-from digit_recognizer.service.observability import configure_logging
-from digit_recognizer.service.process import run_workers
+from digit_recognizer.service.observability import METRICS_FOLDER_VARIABLE, configure_logging, forget_process
 from digit_recognizer.service.settings import Settings
 
+log = logging.getLogger(__name__)
+
+CONTEXT = multiprocessing.get_context("spawn")  # ONNX Runtime's threads do not survive a fork
+CHECK_SECONDS = 0.2  # between two checks of the workers
+WORKERS_SHUTDOWN_SECONDS = 9.5  # for the workers, after SIGTERM
 BACKLOG = 2048  # connections that wait to be accepted
 KEEP_ALIVE_SECONDS = 15
 SHUTDOWN_SECONDS = 7  # for open requests, after SIGTERM
@@ -53,12 +66,12 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     with _listen(settings.host, settings.port) as listener:
         url = _url(listener)
         if settings.workers == 1:
-            run_server(settings, listener, lambda: announce(url))
+            _run_server(settings, listener, lambda: announce(url))
             return
-        run_workers(run_server, settings, listener, lambda: announce(url))
+        _run_workers(settings, listener, lambda: announce(url))
 
 
-def run_server(settings: Settings, listener: socket.socket, when_ready: Callable[[], None]) -> None:
+def _run_server(settings: Settings, listener: socket.socket, when_ready: Callable[[], None]) -> None:
     """Serve in this process until a signal."""
     warnings.simplefilter("ignore")  # Pillow warns about pictures that it reads nevertheless
     sys.setswitchinterval(SWITCH_SECONDS)
@@ -167,6 +180,79 @@ class _Server(uvicorn.Server):
             if self._parent is not None and not self._parent.is_alive():
                 return True
         return await super().on_tick(counter)
+
+
+def _run_workers(settings: Settings, listener: socket.socket, when_ready: Callable[[], None]) -> None:
+    """Serve in `settings.workers` processes until a signal; a worker that dies is replaced."""
+    Recognizer(settings.model, threads=1)  # raises once, here, if the model is missing or damaged
+    configure_logging(as_json=settings.log_json)
+    listener.listen(socket.SOMAXCONN)
+    with TemporaryDirectory(prefix="digits-metrics-") as folder:
+        os.environ[METRICS_FOLDER_VARIABLE] = folder
+        _Workers(settings, listener).run(when_ready)
+
+
+class _Workers:
+    """Starts, replaces and stops the workers; each has an event that it sets when it serves."""
+
+    def __init__(self, settings: Settings, listener: socket.socket) -> None:
+        self._settings = settings
+        self._listener = listener
+        self._stopping = False
+        self._workers: dict[SpawnProcess, Event] = {}
+
+    def run(self, when_ready: Callable[[], None]) -> None:
+        for each in SIGNALS:
+            signal.signal(each, self._handle_signal)
+        try:
+            for _ in range(self._settings.workers):
+                self._start()
+            self._supervise_until(lambda: all(event.is_set() for event in self._workers.values()))
+            if not self._stopping:
+                when_ready()
+            self._supervise_until(lambda: False)
+        finally:
+            self._stop()
+
+    def _handle_signal(self, *_: Any) -> None:
+        self._stopping = True
+
+    def _start(self) -> None:
+        event = CONTEXT.Event()
+        process = CONTEXT.Process(target=_work, args=(self._settings, self._listener, event))
+        process.start()
+        self._workers[process] = event
+
+    def _supervise_until(self, done: Callable[[], bool]) -> None:
+        """Replace workers that die, until `done` or a signal."""
+        while not (self._stopping or done()):
+            wait([process.sentinel for process in self._workers], CHECK_SECONDS)
+            for process in [each for each in self._workers if not each.is_alive()]:
+                if not self._stopping:
+                    self._replace(process)
+
+    def _replace(self, process: SpawnProcess) -> None:
+        event = self._workers.pop(process)
+        forget_process(process.pid)
+        if not event.is_set():
+            raise DigitsError(f"a worker exited before it was ready, with status {process.exitcode}")
+        log.warning("a worker exited with status %s; starting another", process.exitcode)
+        self._start()
+
+    def _stop(self) -> None:
+        self._listener.close()  # the workers have their own copies
+        for process in self._workers:
+            process.terminate()
+        end = time.monotonic() + WORKERS_SHUTDOWN_SECONDS
+        for process in self._workers:
+            process.join(max(0.0, end - time.monotonic()))
+            if process.is_alive():
+                process.kill()
+
+
+def _work(settings: Settings, listener: socket.socket, ready: Event) -> None:
+    """Run in a worker process."""
+    _run_server(settings, listener, ready.set)
 
 
 def _accept_all(listener: socket.socket) -> Iterator[socket.socket]:

@@ -66,8 +66,8 @@ class Settings(BaseSettings):
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     allow_origin: str = ""
     allow_host: str = ""
-    body_bytes: Count = 5_000_000
-    pixels: Count = 25_000_000
+    body_bytes: Count = 20_000_000
+    pixels: Count = 150_000_000
     images: Count = 1024
     in_flight: Count = 64
     connections: Count = 1000

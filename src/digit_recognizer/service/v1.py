@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import numpy as np
 from fastapi import APIRouter, Query, Request
@@ -16,9 +17,11 @@ from starlette.responses import Response
 from digit_recognizer import __version__
 from digit_recognizer.digits import PIXELS, SIDE
 from digit_recognizer.errors import DigitsError
+from digit_recognizer.reading import Allowed, Pattern, ReadingOptions, Values
 from digit_recognizer.service import openapi, schemas
 from digit_recognizer.service.errors import invalid_json, json_response
 from digit_recognizer.service.model import MODEL_NAME, Model
+from digit_recognizer.service.reading_schemas import ReadParameters
 from digit_recognizer.service.settings import Settings
 
 JSON, RAW, FORM = "application/json", "application/octet-stream", "multipart/form-data"
@@ -35,11 +38,14 @@ class _InMemoryParser(MultiPartParser):
 def add_routes(router: APIRouter, model: Model, settings: Settings) -> None:
     """Add the routes; the functions' names and docstrings are in OpenAPI."""
 
-    async def read(request: Request, images: bool = Query(False, description=openapi.IMAGES)) -> Response:
+    async def read(request: Request, asked: Annotated[ReadParameters, Query()]) -> Response:
         """Read the numbers in a picture, in the formats of `digits read`."""
+        options = _reading_options(asked)
         picture = await _picture(request)
         try:
-            return json_response(await model.read(picture, images=images))
+            return json_response(
+                await model.read(picture, asked.page, options, images=asked.images, upright=asked.upright)
+            )
         except DigitsError as error:
             raise HTTPException(422, str(error)) from error
 
@@ -91,6 +97,22 @@ def add_routes(router: APIRouter, model: Model, settings: Settings) -> None:
 def content_type(request: Request) -> str:
     """Return a request's media type without parameters; empty if it names none."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _reading_options(asked: ReadParameters) -> ReadingOptions:
+    """Return what numbers may be, and when they are sure."""
+    given = [each for each in (asked.pattern, asked.digits, asked.value) if each is not None]
+    if len(given) > 1:
+        raise HTTPException(400, "pattern, digits and value say the same; send only one of them")
+    allowed: Allowed | None = None
+    try:
+        if asked.value is not None:
+            allowed = Values(asked.value)
+        elif given:
+            allowed = Pattern(asked.pattern if asked.pattern is not None else f"d{{{asked.digits}}}")
+    except DigitsError as error:
+        raise HTTPException(400, str(error)) from error
+    return ReadingOptions(asked.decimal_mark, allowed, asked.threshold)
 
 
 async def _picture(request: Request) -> bytes:

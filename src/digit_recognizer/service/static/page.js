@@ -4,15 +4,16 @@ import { Corrections } from "./corrections.js";
 import { Ink } from "./ink.js";
 import { Inside } from "./inside.js";
 import { drawWithKeys, drawWithPointers } from "./pen.js";
-import { copy, display, fitting, onPicture, placeOf } from "./picture.js";
-import { Reading, labelOf, percent } from "./reading.js";
+import { copy, cropped, display, fitting, onPicture, placeOf, turned } from "./picture.js";
+import { Reading, SURE, isDigit, labelOf, percent } from "./reading.js";
 import { NetworkError, Latest, Backoff, HttpError, ask, bytesOf, onTokenWanted } from "./service.js";
-import { remarkOn, showBoxes, showCards, showProbabilities } from "./view.js";
+import { notesOn, remarkOn, showBoxes, showCards, showNumbers, showProbabilities, showText, showUnread } from "./view.js";
 
 const MIN_REQUEST_INTERVAL_MS = 30; // while the pen moves
 const ANNOUNCE_DELAY_MS = 700; // without a change, until screen readers announce the reading
 const UNAVAILABLE = 503;
-const BLANK = { lines: [], rejected: [], blank: true, width: 1, height: 1 };
+const BLANK = { lines: [], rejected: [], notes: [], blank: true, width: 1, height: 1, pages: 1 };
+const READ = `/v1/read?images=true&threshold=${SURE}`;
 
 const at = (id) => document.getElementById(id);
 const [paper, picture, overlay, stage] = ["paper", "picture", "overlay", "stage"].map(at);
@@ -22,7 +23,7 @@ const inside = new Inside();
 const backoff = new Backoff();
 const reader = new Latest(readLatest);
 const explainer = new Latest(explainLatest);
-const corrections = new Corrections(() => show(), report);
+const corrections = new Corrections(() => show(), report, pictureOf);
 
 const state = {
   reading: new Reading(BLANK),
@@ -57,13 +58,20 @@ async function readLatest() {
   try {
     const body = opened ? await fitting(opened, picture, state.limits) : ink.png();
     const headers = { "Content-Type": body.type || "application/octet-stream" };
-    const answer = await ask("/v1/read?images=true", { method: "POST", headers, body });
+    const answer = await ask(opened ? READ : `${READ}&upright=true`, { method: "POST", headers, body });
     recovered();
+    if (opened && answer.rotation && work === state.work) await showTurned(answer);
     take(answer, work);
     if (!isDrawing && penUp !== null) measureFrom(penUp);
   } catch (error) {
     if (work === state.work) failed(error);
   }
+}
+
+/** Turn the picture as the service did before it read it: all boxes are in the turned picture. */
+async function showTurned(answer) {
+  if (picture.naturalWidth > 0) await display(picture, await turned(picture, answer.rotation));
+  if (answer.rotation !== 180) [answer.width, answer.height] = [answer.height, answer.width];
 }
 
 /** Measure the time from pen-up until the answer is on the screen. */
@@ -77,7 +85,7 @@ function measureFrom(penUp) {
 function take(answer, work) {
   if (work !== state.work) return;
   const before = state.reading;
-  state.reading = new Reading(answer, before.corrections);
+  state.reading = new Reading(answer, before);
   state.chosen = (state.picked && state.reading.sameAs(state.picked)) ?? defaultMark(state.reading);
   if (state.picked) state.picked = state.chosen;
   show();
@@ -134,17 +142,34 @@ function show() {
   const { reading, chosen } = state;
   const text = at("text");
   text.dataset.state = reading.state;
-  text.textContent = { blank: "Blank", rejected: "Not a digit" }[reading.state] ?? (reading.text || "No digit");
+  if (reading.text) showText(text, reading);
+  else text.textContent = { blank: "Blank", rejected: "Not a digit" }[reading.state] ?? "No digit";
   text.tabIndex = text.scrollHeight > text.clientHeight + 4 ? 0 : -1; // so that the keyboard can scroll it
   at("remark").textContent = ink.isBlank && !state.opened ? "The paper is empty." : remarkOn(reading);
+  at("notes").textContent = notesOn(reading);
   at("copies").hidden = reading.state !== "digits";
   at("copied").textContent = "";
   place();
+  showNumbers(at("numbers"), reading, chosen, choose);
+  showUnread(at("unread"), reading, chosen, choose);
   showCards(at("cards"), reading, chosen, choose);
-  corrections.show(chosen);
+  corrections.show(chosen, chosen && reading.groupOf(chosen));
   at("undo").disabled = ink.past.length === 0 || Boolean(state.opened);
   at("clear").disabled = ink.isBlank || Boolean(state.opened);
   at("invitation").hidden = !ink.isBlank || Boolean(state.opened);
+}
+
+/** Where a box of the reading is: the canvas or picture, and the box in its pixels; null if it is not shown. */
+function sourceOf({ x, y, width, height }) {
+  const source = state.opened ? picture : ink.sent.canvas;
+  const stretch = (state.opened ? picture.naturalWidth : source.width) / state.reading.answer.width;
+  return stretch > 0 ? { source, box: { x: x * stretch, y: y * stretch, width: width * stretch, height: height * stretch } } : null;
+}
+
+/** Return the part of the drawing or picture with a number, a PNG in base64; null if the browser does not show it. */
+function pictureOf(box) {
+  const found = sourceOf(box);
+  return found && cropped(found.source, found.box);
 }
 
 /** Lay the boxes over the drawing or the picture. */
@@ -186,12 +211,15 @@ function announceSoon() {
 
 function explain() {
   const { chosen } = state;
-  if (chosen === null) {
+  if (chosen === null || !chosen.image || !isDigit(chosen.text)) {
     explainer.drop();
     inside.empty();
     showProbabilities(at("probabilities"), new Array(10).fill(0));
     at("is-digit").textContent = "The probability of each digit.";
-    at("inside-lead").textContent = "Write a digit to see, step by step, how the network reads it.";
+    at("inside-lead").textContent =
+      chosen === null
+        ? "Write a digit to see, step by step, how the network reads it."
+        : "Choose a digit to see, step by step, how the network for single digits reads it.";
     return;
   }
   explainer.offer({ digit: chosen, work: state.work, hasSaliency: !state.isDrawing });
@@ -211,10 +239,7 @@ async function explainLatest({ digit, work, hasSaliency }) {
 function showInside(digit, pixels, explained) {
   inside.showImage(pixels);
   inside.showLayers(explained);
-  const source = state.opened ? picture : ink.sent.canvas;
-  const stretch = state.opened ? picture.naturalWidth / state.reading.answer.width : 1;
-  const { x, y, width, height } = digit.box;
-  const box = { x: x * stretch, y: y * stretch, width: width * stretch, height: height * stretch };
+  const { source, box } = sourceOf(digit.box) ?? { source: null, box: null };
   inside.showStrokes(source, box, pixels, explained.saliency && bytesOf(explained.saliency));
   at("saliency").classList.toggle("drawn", !state.opened);
   showProbabilities(at("probabilities"), explained.probabilities);
@@ -223,7 +248,7 @@ function showInside(digit, pixels, explained) {
     is === null
       ? "The probability of each digit, for this image alone."
       : `Probability that it is a digit at all: ${percent(is)}. These values are for this image alone; the reading above also considers its neighbours.`;
-  const name = digit.isRejected && labelOf(digit) === null ? "rejected mark" : (labelOf(digit) ?? digit.digit);
+  const name = digit.isRejected && labelOf(digit) === null ? "rejected mark" : (labelOf(digit) ?? digit.text);
   at("inside-lead").textContent = `How the network reads the ${name}, step by step. Point at a map to enlarge it.`;
   performance.clearMarks("maps");
   performance.mark("maps");
@@ -330,7 +355,7 @@ for (const [id, what] of [["copy-text", "text"], ["copy-csv", "csv"]]) {
 
 document.addEventListener("keydown", (event) => {
   if (event.defaultPrevented || document.querySelector("dialog[open]")) return;
-  if (event.target.matches("input[type=password]")) return;
+  if (event.target.matches("input:not([type=checkbox], [type=radio], [type=file])")) return;
   if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z") {
     event.preventDefault();
     undo();
@@ -341,7 +366,7 @@ document.addEventListener("keydown", (event) => {
     if (state.opened) close();
     else clear();
   } else if (/^[0-9]$/.test(event.key) && state.picked) {
-    corrections.correct(Number(event.key));
+    corrections.correct(event.key);
   }
 });
 

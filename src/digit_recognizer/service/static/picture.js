@@ -2,6 +2,8 @@
 
 const MAX_SIDE_PX = 2400; // longer side of a picture that had to be reduced
 const MIN_SIDE_PX = 300; // likewise; nothing smaller can be read
+const CROP_MARGIN = 0.25; // of a number's height, around the part of a picture that is kept
+const MAX_CROP_PIXELS = 1_000_000; // of this part; the service takes no more
 const JPEG_QUALITY = 0.9; // of a reduced picture
 
 /** Call `open(file)` for each picture that the user chooses, pastes or drops. */
@@ -61,6 +63,36 @@ function redrawn(image, scale) {
   context.fillRect(0, 0, canvas.width, canvas.height);
   context.drawImage(image, 0, 0, canvas.width, canvas.height);
   return new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", JPEG_QUALITY));
+}
+
+/** Return a picture turned clockwise by 90, 180 or 270 degrees, as PNG. */
+export function turned(image, degrees) {
+  const { naturalWidth: width, naturalHeight: height } = image;
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = degrees === 180 ? [width, height] : [height, width];
+  const context = canvas.getContext("2d");
+  context.translate(canvas.width / 2, canvas.height / 2);
+  context.rotate((degrees * Math.PI) / 180);
+  context.drawImage(image, -width / 2, -height / 2);
+  return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
+}
+
+/** Return a part of a picture or canvas with a margin, as PNG in base64, reduced if it is large. */
+export function cropped(source, box) {
+  const margin = CROP_MARGIN * box.height;
+  const [left, top] = [Math.max(0, box.x - margin), Math.max(0, box.y - margin)];
+  const right = Math.min(source.naturalWidth ?? source.width, box.x + box.width + margin);
+  const bottom = Math.min(source.naturalHeight ?? source.height, box.y + box.height + margin);
+  const scale = Math.min(1, Math.sqrt(MAX_CROP_PIXELS / ((right - left) * (bottom - top))));
+  const canvas = document.createElement("canvas");
+  canvas.width = Math.max(1, Math.floor((right - left) * scale));
+  canvas.height = Math.max(1, Math.floor((bottom - top) * scale));
+  const context = canvas.getContext("2d");
+  context.fillStyle = "#fff";
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  context.drawImage(source, left, top, right - left, bottom - top, 0, 0, canvas.width, canvas.height);
+  const address = canvas.toDataURL("image/png");
+  return address.slice(address.indexOf(",") + 1);
 }
 
 /** Show a file in an `img`; wait until it is decoded or turns out not to be a picture. */

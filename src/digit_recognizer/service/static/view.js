@@ -1,9 +1,14 @@
-// Shows a reading: boxes over the paper, cards and a remark beside it.
+// Shows a reading: boxes over the paper; numbers, cards, unread marks and a remark beside it.
 
-import { SURE, ranked, confidenceOf, count, labelOf, percent } from "./reading.js";
+import { SURE, ranked, confidenceOf, count, isDigit, labelOf, percent } from "./reading.js";
 
-const CARD_DIGITS = 3; // the most likely ones
-const LABEL_PX = 26; // height of the label above a box
+const CARD_ANSWERS = 3; // the most likely ones
+const LABEL_PX = 26; // height of the label above a box, with its distance
+const LETTER_PX = 9; // width of a letter of a label
+const LABEL_PADDING_PX = 14;
+const MARGIN_PX = 5; // around a box
+const MIN_ALTERNATIVE = 0.005; // probability of another text that is shown
+const MAX_UNREAD = 50; // unread marks that are listed
 
 /** Give `parent` exactly `number` children, made by `make`. */
 function match(parent, number, make) {
@@ -15,6 +20,12 @@ export function element(name, className = "", text = "") {
   const made = document.createElement(name);
   if (className) made.className = className;
   if (text !== "") made.textContent = text;
+  return made;
+}
+
+export function button(className, text = "") {
+  const made = element("button", className, text);
+  made.type = "button";
   return made;
 }
 
@@ -33,55 +44,148 @@ function fillBar(made, name, fraction) {
   figure.textContent = percent(fraction);
 }
 
-/** Draw a box over each digit and each rejected mark; `scale` is CSS pixels per pixel of the picture. */
+/** Show the text of a reading; numbers that are not sure get a question mark, which is not copied. */
+export function showText(output, reading) {
+  const lines = reading.lines.map((line) =>
+    line.flatMap((number, place) => [...(place ? [" "] : []), element("span", number.isSure ? "" : "unsure", number.text)]),
+  );
+  output.replaceChildren(...lines.flatMap((line, place) => [...(place ? ["\n"] : []), ...line]));
+}
+
+/** Draw a box over each character and each rejected mark; `scale` is CSS pixels per pixel of the picture. */
 export function showBoxes(overlay, reading, chosen, scale) {
   const marks = [
-    ...reading.digits.map((digit) => ({ box: digit.box, text: labelOf(digit) ?? "not a digit", kind: kindOf(digit, chosen) })),
-    ...reading.rejected.map((mark) => ({ box: mark.box, text: "not a digit", kind: kindOf(mark, chosen) })),
+    ...reading.lines.flat().flatMap((number) => labelled(number, scale)),
+    ...reading.characters.filter((mark) => labelOf(mark) === null && !mark.number?.correction).map((mark) => ({ mark, text: "not a digit" })),
+    ...reading.rejected.map((mark) => ({ mark, text: mark.reason })),
   ];
   match(overlay, marks.length, () => {
     const made = element("div", "box");
     made.append(element("b"));
     return made;
   });
-  marks.forEach(({ box, text, kind }, index) => {
+  const shown = visibleLabels(marks, chosen, scale);
+  marks.forEach(({ mark, text }, index) => {
     const made = overlay.children[index];
-    made.className = `box ${kind}${box.y * scale < LABEL_PX ? " low" : ""}`;
+    const { box } = mark;
+    made.className = `box ${kindOf(mark, chosen)}${isLow(box, scale) ? " low" : ""}${shown.has(index) ? "" : " mute"}`;
     made.firstElementChild.textContent = text;
-    const margin = 5;
-    made.style.transform = `translate(${box.x * scale - margin}px, ${box.y * scale - margin}px)`;
-    made.style.width = `${box.width * scale + 2 * margin}px`;
-    made.style.height = `${box.height * scale + 2 * margin}px`;
+    made.style.transform = `translate(${box.x * scale - MARGIN_PX}px, ${box.y * scale - MARGIN_PX}px)`;
+    made.style.width = `${box.width * scale + 2 * MARGIN_PX}px`;
+    made.style.height = `${box.height * scale + 2 * MARGIN_PX}px`;
   });
 }
 
-function kindOf(digit, chosen) {
-  const sure = digit.correction ? "corrected" : digit.isRejected ? "rejected" : digit.confidence >= SURE ? "sure" : "unsure";
-  return digit === chosen ? `${sure} chosen` : sure;
+/** Return the marks of a number with their labels: each its own, or only the first one, where they are narrow. */
+function labelled({ marks, text, isSure, number }, scale) {
+  const isNarrow = marks.length > 1 && marks.some(({ box }, place) => (marks[place + 1]?.box.x - box.x) * scale < widthOf("0"));
+  if (!isNarrow && !number?.correction) return marks.map((mark) => ({ mark, text: labelOf(mark) }));
+  return marks.map((mark, place) => ({ mark, text: place ? "" : `${text}${isSure ? "" : "?"}` }));
 }
 
-/** Show a card with the most likely answers for each digit, and for a rejected mark if it is selected. */
-export function showCards(cards, reading, chosen, choose) {
-  const { digits } = reading;
-  const shown = chosen === null || digits.includes(chosen) ? digits : [...digits, chosen];
-  match(cards, shown.length, () => {
-    const [item, button, bars] = [element("li"), element("button"), element("span", "bars")];
-    button.type = "button";
-    button.addEventListener("click", () => choose(item.mark));
-    for (let i = 0; i < CARD_DIGITS; i++) bars.append(bar());
-    button.append(element("b"), bars);
-    item.append(button);
+function widthOf(text) {
+  return text.length * LETTER_PX + LABEL_PADDING_PX;
+}
+
+function isLow(box, scale) {
+  return box.y * scale < LABEL_PX;
+}
+
+/** Return the indices of the labels that are shown: that of the chosen mark, and those that cover none before them. */
+function visibleLabels(marks, chosen, scale) {
+  const places = marks.map(({ mark: { box }, text }) => {
+    const top = isLow(box, scale) ? (box.y + box.height) * scale : box.y * scale - LABEL_PX;
+    return { left: box.x * scale, right: box.x * scale + widthOf(text), top, bottom: top + LABEL_PX };
+  });
+  const isFree = (place, others) =>
+    others.every((other) => place.left >= other.right || place.right <= other.left || place.top >= other.bottom || place.bottom <= other.top);
+  const order = [...marks.keys()].sort((one, other) => (marks[other].mark === chosen) - (marks[one].mark === chosen));
+  const shown = new Set();
+  for (const index of order) {
+    if (marks[index].text && isFree(places[index], [...shown].map((each) => places[each]))) shown.add(index);
+  }
+  return shown;
+}
+
+function kindOf(mark, chosen) {
+  const isCorrected = mark.correction || mark.number?.correction;
+  const sure = isCorrected ? "corrected" : mark.isRejected ? "rejected" : mark.confidence >= SURE ? "sure" : "unsure";
+  return mark === chosen ? `${sure} chosen` : sure;
+}
+
+/** Return the other texts that a number may be, as far as they are not hopeless. */
+export function alternativesOf(number) {
+  return (number?.alternatives ?? []).filter(({ probability }) => probability >= MIN_ALTERNATIVE);
+}
+
+/** Show each number with its confidence; its alternatives appear when it is pointed at. */
+export function showNumbers(list, reading, chosen, choose) {
+  const numbers = reading.lines.flat();
+  match(list, numbers.length, () => {
+    const [item, made] = [element("li"), button("")];
+    made.addEventListener("click", () => choose(item.mark));
+    made.append(element("b"), element("span"));
+    item.append(made);
     return item;
   });
-  shown.forEach((digit, index) => {
-    cards.children[index].mark = digit;
-    const button = cards.children[index].firstElementChild;
-    const [name, bars] = button.children;
-    button.className = `card ${kindOf(digit, chosen)}`;
-    button.setAttribute("aria-pressed", digit === chosen);
-    name.textContent = labelOf(digit) ?? "–";
-    ranked(digit).slice(0, CARD_DIGITS).forEach(({ digit: value, probability }, place) => fillBar(bars.children[place], value, probability));
+  numbers.forEach(({ marks, number, text, confidence, isSure }, index) => {
+    const item = list.children[index];
+    item.mark = marks.includes(chosen) ? chosen : marks.find((mark) => isDigit(mark.text)) ?? marks[0];
+    const made = item.firstElementChild;
+    const isCorrected = number?.correction || marks.some(({ correction }) => correction);
+    made.className = `number ${isCorrected ? "corrected" : isSure ? "sure" : "unsure"}`;
+    made.setAttribute("aria-pressed", marks.includes(chosen));
+    const [name, figure] = made.children;
+    name.textContent = isSure ? text : `${text}?`;
+    figure.textContent = isCorrected ? "corrected" : percent(confidence);
+    const others = isCorrected ? [] : alternativesOf(number);
+    made.title = others.length ? `Or ${others.map((each) => `${each.text} (${percent(each.probability)})`).join(", ")}` : "";
   });
+}
+
+/** Show a card with the most likely answers for each digit of the selected number, and for the selected mark. */
+export function showCards(cards, reading, chosen, choose) {
+  const number = chosen && reading.groupOf(chosen);
+  const shown = number === null ? (chosen === null ? [] : [chosen]) : number.marks.filter((mark) => mark === chosen || isDigit(mark.text));
+  match(cards, shown.length, () => {
+    const [item, made, bars] = [element("li"), button(""), element("span", "bars")];
+    made.addEventListener("click", () => choose(item.mark));
+    for (let i = 0; i < CARD_ANSWERS; i++) bars.append(bar());
+    made.append(element("b"), bars);
+    item.append(made);
+    return item;
+  });
+  shown.forEach((mark, index) => {
+    cards.children[index].mark = mark;
+    const made = cards.children[index].firstElementChild;
+    const [name, bars] = made.children;
+    made.className = `card ${kindOf(mark, chosen)}`;
+    made.setAttribute("aria-pressed", mark === chosen);
+    name.textContent = labelOf(mark) ?? "–";
+    ranked(mark).slice(0, CARD_ANSWERS).forEach(({ text, probability }, place) => fillBar(bars.children[place], text, probability));
+  });
+}
+
+/** List the marks that were not read, with the reasons; those that can be selected are buttons. */
+export function showUnread(details, reading, chosen, choose) {
+  const { rejected } = reading;
+  details.hidden = rejected.length === 0;
+  const [summary, list] = details.children;
+  summary.textContent = `${count(rejected.length, "mark")} not read`;
+  const shown = rejected.slice(0, MAX_UNREAD).map((mark) => {
+    const item = element("li");
+    const isKnown = mark.probabilities !== undefined;
+    const guess = isKnown ? `, most like ${mark.text} (${percent(mark.confidence)})` : "";
+    const made = isKnown ? button("quiet", mark.reason + guess) : element("span", "", mark.reason);
+    if (isKnown) {
+      made.setAttribute("aria-pressed", mark === chosen);
+      made.addEventListener("click", () => choose(mark));
+    }
+    item.append(made);
+    return item;
+  });
+  const more = rejected.length - shown.length;
+  list.replaceChildren(...shown, ...(more > 0 ? [element("li", "", `and ${more} more`)] : []));
 }
 
 /** Show the ten probabilities of one digit as bars. */
@@ -99,22 +203,29 @@ export function showProbabilities(list, probabilities) {
   });
 }
 
-/** Say how confident the reading is, and what was rejected. */
+/** Say how confident the reading is, and what could not be decided. */
 export function remarkOn(reading) {
   const rejected = reading.rejected.length;
   if (reading.state === "blank") return "The picture is empty.";
   if (reading.state === "rejected") return `The network recognises ${rejected === 1 ? "no digit in this mark" : `no digits in these ${rejected} marks`}.`;
-  const unsure = reading.digits.filter((digit) => confidenceOf(digit) < SURE);
+  const unsure = reading.characters.filter((mark) => confidenceOf(mark) < SURE);
+  const numbers = reading.lines.flat().filter(({ isSure }) => !isSure);
   const parts = [];
   if (unsure.length === 1) parts.push(doubt(unsure[0]));
-  else if (unsure.length) parts.push(`Not sure about ${count(unsure.length, "digit")}, shown in orange.`);
-  else parts.push(reading.marks.some(({ correction }) => correction) ? "Includes your corrections." : "Sure about every digit.");
-  if (rejected) parts.push(`${count(rejected, "mark")} ${rejected === 1 ? "is" : "are"} not a digit.`);
+  else if (unsure.length) parts.push(`Not sure about ${count(unsure.length, "character")}, shown in orange.`);
+  else if (numbers.length) parts.push(`Not sure about ${count(numbers.length, "number")}, marked with a question mark.`);
+  else if (reading.corrections.length || reading.numberCorrections.length) parts.push("Includes your corrections.");
+  else parts.push("Sure about every digit.");
   return parts.join(" ");
 }
 
-function doubt(digit) {
-  const [first, second] = ranked(digit);
-  const other = second.probability > 0.02 ? ` it may be a ${second.digit}.` : " it may not be a digit.";
-  return `Not sure about the ${first.digit}:${other}`;
+/** Say what could not be decided, and that there are more pages. */
+export function notesOn({ answer: { notes, pages } }) {
+  return [...(notes ?? []).map((note) => `${note}.`), ...(pages > 1 ? [`This is the first of ${pages} pages.`] : [])].join(" ");
+}
+
+function doubt(mark) {
+  const [first, second] = ranked(mark);
+  const other = second.probability > 0.02 ? ` it may be a ${second.text}.` : " it may not be a digit.";
+  return `Not sure about the ${first.text}:${other}`;
 }

@@ -4,48 +4,34 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from digit_recognizer.cli.options import ModelOption, output_option, refuse
-from digit_recognizer.cli.read_output import STANDARD_OUTPUT, Entry, Page, Printer, open_table
+from digit_recognizer.cli.read.output import (
+    DRAWING_FORMATS,
+    STANDARD_OUTPUT,
+    Entry,
+    Printer,
+    is_standard_output,
+    open_table,
+    write_drawing,
+)
+from digit_recognizer.cli.read.pages import INPUT_NAME, Page, find_pages
 from digit_recognizer.cli.terminal import USER_ERROR
 from digit_recognizer.errors import DigitsError
-from digit_recognizer.files import check_can_write, replacing
+from digit_recognizer.files import check_can_write
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from digit_recognizer.reading import Allowed, Reading, ReadingOptions
+    from digit_recognizer.reading import Allowed, ReadingOptions
     from digit_recognizer.recognition import Recognizer
 
-SUFFIXES = (
-    *(
-        ".avif",
-        ".bmp",
-        ".gif",
-        ".heic",
-        ".heif",
-        ".jp2",
-        ".jpeg",
-        ".jpg",
-        ".pbm",
-        ".pdf",
-        ".pgm",
-        ".png",
-        ".ppm",
-    ),
-    *(".tif", ".tiff", ".webp"),
-)  # read in folders
-DRAWING_FORMATS = {".jpeg": "JPEG", ".jpg": "JPEG", ".png": "PNG"}
 NOTHING_READ = 1  # exit status with --strict
 
 numbers_option = partial(typer.Option, rich_help_panel="What numbers may be")
@@ -64,7 +50,8 @@ def read(
         list[str],
         typer.Argument(
             metavar="PICTURE",
-            help="Photos, scans or drawings (PNG, JPEG, HEIC, TIFF, PDF, …), or folders of them.",
+            help="Photos, scans or drawings (PNG, JPEG, HEIC, TIFF, PDF, …), or folders of them; - is "
+            "standard input.",
             show_default=False,
         ),
     ],
@@ -106,7 +93,8 @@ def read(
     show: Annotated[
         Path | None,
         output_option(
-            metavar="FILE", help="Write the picture as .png or .jpg, with boxes and digits drawn over it."
+            metavar="FILE",
+            help="Write the picture as .png or .jpg, with boxes and numbers drawn over it; - prints a PNG.",
         ),
     ] = None,
     table: Annotated[
@@ -138,27 +126,23 @@ def read(
         (grid and single, "--table prints all numbers in a picture; remove --single"),
         (grid and json, "--json has the row and the column of each number; remove --table"),
         (
-            json and table == STANDARD_OUTPUT,
-            "--json and --csv would both be printed; name a file after --csv",
-        ),
-        (
             single and (pattern or digits or values or decimal_mark is not DecimalMark.AUTO),
             "--single reads one digit; remove the options about numbers",
         ),
     )
+    _check_printed(json=json, grid=grid, table=table, show=show)
     options = _options(decimal_mark, _allowed(pattern, digits, values), 0.0 if single else threshold)
-    names = [Path(each) for each in pictures]
-    pages = _find_pages(names, page)
+    pages = find_pages(pictures, page)
     _check_targets(pages, show, table)
     for target in (show, table):
-        if target not in (None, STANDARD_OUTPUT):
+        if target is not None and not is_standard_output(target):
             check_can_write(target)
     recognizer = Recognizer(model)
     single_threshold = (THRESHOLD if threshold is None else threshold) if single else None
-    is_only = len(pages) == 1 and pages[0].path in names
+    is_only = len(pages) == 1 and pages[0].path in map(Path, pictures)
     printer = Printer(as_json=json, as_grid=grid, is_only_picture=is_only)
     as_grid = grid or table == STANDARD_OUTPUT
-    is_printed = table is None or not _is_pipe(table)  # in a pipe, only the rows
+    is_printed = not is_standard_output(table) and not is_standard_output(show)  # else, only rows or drawing
     failed = nothing_read = False
     with (
         open_table(table, as_grid=as_grid, is_only_picture=is_only) as add_rows,
@@ -203,53 +187,27 @@ def _allowed(pattern: str | None, digits: int | None, values: Path | None) -> Al
     return None if pattern is None else Pattern(pattern)
 
 
-def _is_pipe(target: Path) -> bool:
-    return target == STANDARD_OUTPUT or (target.exists() and not target.is_file())
-
-
-def _find_pages(names: Sequence[Path], number: int | None) -> list[Page]:
-    """Return the pages of all files and folders, each once; of PDFs only page `number`, if there is one."""
-    found = list(dict.fromkeys(page for name in names for page in _pages_of(name)))
-    chosen = [page for page in found if number is None or (page.number or 1) == number]
-    if not chosen:
-        last = max(page.number or 1 for page in found)
-        raise DigitsError(f"there is no page {number}; expected 1 to {last}")
-    return chosen
-
-
-def _pages_of(name: Path) -> Iterable[Page]:
-    """Return the pages of a file, or of the pictures in a folder."""
-    try:
-        if not name.is_dir():
-            return _pages_of_file(name)
-        found = sorted(
-            path
-            for path in name.iterdir()
-            if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+def _check_printed(*, json: bool, grid: bool, table: Path | None, show: Path | None) -> None:
+    """Raise `DigitsError` if standard output would have to hold several things, or a terminal a picture."""
+    has_rows, has_drawing = is_standard_output(table), is_standard_output(show)
+    options = {"--json": json, "--table": grid and not has_rows, "--csv": has_rows, "--show": has_drawing}
+    printed = [option for option, is_given in options.items() if is_given]
+    if len(printed) > 1:
+        first, *_, last = printed
+        raise DigitsError(f"{first} and {last} would both be printed; name a file after {last}")
+    refuse(
+        (
+            has_drawing and sys.stdout.isatty(),
+            "--show would write a picture to the terminal; name a file, or redirect it, such as > out.png",
         )
-    except OSError as error:
-        return [Page(name, problem=f"cannot read {name}: {error.strerror or error}")]
-    if not found:
-        expected = f"expected files that end in {', '.join(SUFFIXES)}"
-        return [Page(name, problem=f"{name} has no pictures; {expected}")]
-    return chain.from_iterable(map(_pages_of_file, found))
-
-
-def _pages_of_file(path: Path) -> list[Page]:
-    from digit_recognizer.imaging import count_pages
-
-    try:
-        count = count_pages(path)
-    except DigitsError:  # reading it gives the error again
-        count = None
-    return [Page(path)] if count is None else [Page(path, number + 1) for number in range(count)]
+    )
 
 
 def _check_targets(pages: Sequence[Page], show: Path | None, table: Path | None) -> None:
     """Raise `DigitsError` if the drawing or the table cannot be written as asked."""
-    read = {page.path.resolve() for page in pages}
+    read = {page.path.resolve() for page in pages if page.content is None}
     for target in (show, table):
-        if target is not None and target.resolve() in read:
+        if target is not None and not is_standard_output(target) and target.resolve() in read:
             raise DigitsError(f"{target} is one of the pictures to read; name another file to write")
     if show is None:
         return
@@ -261,7 +219,7 @@ def _check_targets(pages: Sequence[Page], show: Path | None, table: Path | None)
         ),
         (len(pages) != 1, f"--show draws over one page, but there are {len(pages):,}; {hint}"),
         (
-            show.suffix.lower() not in DRAWING_FORMATS,
+            not is_standard_output(show) and show.suffix.lower() not in DRAWING_FORMATS,
             f"cannot write {show}; name a file that ends in {', '.join(DRAWING_FORMATS)}",
         ),
     )
@@ -302,18 +260,24 @@ def _read_page(
     try:
         with warnings.catch_warnings(action="ignore"):  # Pillow's, about small damage
             if threshold is not None:
-                return Entry(page, recognizer.read_single(page.path, threshold, page=number))
+                return Entry(page, recognizer.read_single(page.picture, threshold, page=number))
             if show is None:
-                return Entry(page, interpret(recognizer.read(page.path, page=number), options))
-            picture = decode(page.path, page=number)
+                return Entry(page, interpret(recognizer.read(page.picture, page=number), options))
+            picture = decode(page.picture, page=number)
             reading = interpret(recognizer.read_page(picture), options)
     except DigitsError as error:
-        return Entry(page, None, str(error))
-    _draw(picture, reading, show)
+        return Entry(page, None, _problem(page, error))
+    write_drawing(reading.draw(picture), show)
     return Entry(page, reading)
 
 
-def _draw(picture: NDArray[np.uint8], reading: Reading, target: Path) -> None:
-    image = reading.draw(picture)
-    with replacing(target) as partial:
-        image.save(partial, format=DRAWING_FORMATS[target.suffix.lower()])
+def _problem(page: Page, error: DigitsError) -> str:
+    """Return why a page cannot be read; of standard input, with a name that users know."""
+    from digit_recognizer.imaging import decode
+
+    if page.content is not None:
+        try:
+            decode(page.content, INPUT_NAME, page=page.number or 1)
+        except DigitsError as named:
+            return str(named)
+    return str(error)

@@ -1,8 +1,9 @@
-"""What `digits read` writes: text, JSON, grids and CSV tables."""
+"""What `digits read` writes: text, JSON, grids, CSV tables and drawings."""
 
 from __future__ import annotations
 
 import csv
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,30 +11,20 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from digit_recognizer.cli.read.pages import Page
 from digit_recognizer.cli.terminal import print_json, printable
 from digit_recognizer.files import replacing
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from digit_recognizer.reading import Number, Reading, SingleDigit
 
 STANDARD_OUTPUT = Path("-")
 COLUMNS = ("picture", "page", "line", "text", "confidence", "x", "y", "width", "height")
 NEW_COLUMNS = ("value", "sure", "row", "column")  # after those that have always been there
 GAP = "  "  # between the columns of a grid
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A picture, or page `number` of a PDF, from 1; `problem`, if known, is why it cannot be read."""
-
-    path: Path
-    number: int | None = None
-    problem: str | None = None
-
-    @property
-    def name(self) -> str:
-        """What the output calls it."""
-        return str(self.path) if self.number is None else f"{self.path}, page {self.number}"
+DRAWING_FORMATS = {".jpeg": "JPEG", ".jpg": "JPEG", ".png": "PNG"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +116,26 @@ def _aligned(grid: list[list[str]]) -> Iterator[str]:
         yield GAP.join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
+def is_standard_output(target: Path | None) -> bool:
+    """Return whether a file to write is ``-``, or is where standard output goes, such as ``/dev/stdout``."""
+    if target is None or target == STANDARD_OUTPUT:
+        return target is not None
+    try:
+        return os.path.samestat(target.stat(), os.fstat(sys.stdout.fileno()))
+    except (OSError, ValueError):  # it does not exist, or standard output is no file
+        return False
+
+
+def write_drawing(image: Image, target: Path) -> None:
+    """Write a drawing to a file, in the format that its name says, or to standard output as a PNG."""
+    if is_standard_output(target):
+        image.save(sys.stdout.buffer, format="PNG")
+        sys.stdout.buffer.flush()
+        return
+    with replacing(target) as partial:
+        image.save(partial, format=DRAWING_FORMATS[target.suffix.lower()])
+
+
 @contextmanager
 def open_table(
     target: Path | None, *, as_grid: bool, is_only_picture: bool
@@ -136,7 +147,7 @@ def open_table(
     """
     if target is None:
         yield lambda _entry: None
-    elif target == STANDARD_OUTPUT:
+    elif is_standard_output(target):
         yield _adder(sys.stdout, as_grid=as_grid, is_only_picture=is_only_picture)
     else:
         with (
