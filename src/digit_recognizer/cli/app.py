@@ -75,7 +75,7 @@ _add(
     "digits read form.jpg --values numbers.txt",
     "digits read bill.jpg --decimal-mark , --csv amounts.csv",
     "digits read table.jpg --table",
-    "digits read table.jpg --csv > table.csv",
+    "digits read table.jpg --csv -",
 )
 _add(READING, serve, "digits serve --port 8080 --corrections")
 _add(MORE, recipes, "digits recipes flash > mine.toml")

@@ -61,7 +61,7 @@ export class Corrections {
   showNumber(number, group, isAnother) {
     this.form.hidden = number === null;
     if (number === null) return;
-    this.numberTitle.textContent = `Is the number ${group.text} wrong?`;
+    this.numberTitle.textContent = number.correction ? `The number was read as ${number.text}` : `Is the number ${group.text} wrong?`;
     if (isAnother || document.activeElement !== this.field) {
       this.field.value = group.text;
       this.field.setCustomValidity("");

@@ -3,10 +3,11 @@
 import { SURE, ranked, confidenceOf, count, isDigit, labelOf, percent } from "./reading.js";
 
 const CARD_ANSWERS = 3; // the most likely ones
-const LABEL_PX = 26; // height of the label above a box, with its distance
+const LABEL_PX = 30; // height of the label above a box, with its distance
 const LETTER_PX = 9; // width of a letter of a label
 const LABEL_PADDING_PX = 14;
 const MARGIN_PX = 5; // around a box
+const TOLERANCE_PX = 3; // of a mark, which a label may cover
 const MIN_ALTERNATIVE = 0.005; // probability of another text that is shown
 const MAX_UNREAD = 50; // unread marks that are listed
 
@@ -79,8 +80,9 @@ export function showBoxes(overlay, reading, chosen, scale) {
 /** Return the marks of a number with their labels: each its own, or only the first one, where they are narrow. */
 function labelled({ marks, text, isSure, number }, scale) {
   const isNarrow = marks.length > 1 && marks.some(({ box }, place) => (marks[place + 1]?.box.x - box.x) * scale < widthOf("0"));
-  if (!isNarrow && !number?.correction) return marks.map((mark) => ({ mark, text: labelOf(mark) }));
-  return marks.map((mark, place) => ({ mark, text: place ? "" : `${text}${isSure ? "" : "?"}` }));
+  const whole = `${text}${isSure ? "" : "?"}`;
+  const asWhole = isNarrow || Boolean(number?.correction);
+  return marks.map((mark, place) => ({ mark, owner: marks[0], text: !asWhole ? labelOf(mark) : place ? "" : whole }));
 }
 
 function widthOf(text) {
@@ -91,20 +93,34 @@ function isLow(box, scale) {
   return box.y * scale < LABEL_PX;
 }
 
-/** Return the indices of the labels that are shown: that of the chosen mark, and those that cover none before them. */
+/**
+ * Return the indices of the labels that are shown: those of the selected number, and those of numbers whose
+ * labels cover no label before them and no mark.
+ */
 function visibleLabels(marks, chosen, scale) {
   const places = marks.map(({ mark: { box }, text }) => {
     const top = isLow(box, scale) ? (box.y + box.height) * scale : box.y * scale - LABEL_PX;
     return { left: box.x * scale, right: box.x * scale + widthOf(text), top, bottom: top + LABEL_PX };
   });
+  const boxes = marks.map(({ mark: { box } }) => ({
+    left: box.x * scale + TOLERANCE_PX,
+    right: (box.x + box.width) * scale - TOLERANCE_PX,
+    top: box.y * scale + TOLERANCE_PX,
+    bottom: (box.y + box.height) * scale - TOLERANCE_PX,
+  }));
   const isFree = (place, others) =>
     others.every((other) => place.left >= other.right || place.right <= other.left || place.top >= other.bottom || place.bottom <= other.top);
-  const order = [...marks.keys()].sort((one, other) => (marks[other].mark === chosen) - (marks[one].mark === chosen));
-  const shown = new Set();
-  for (const index of order) {
-    if (marks[index].text && isFree(places[index], [...shown].map((each) => places[each]))) shown.add(index);
+  const labels = new Map(); // the indices of the labels of each number, and of each other mark
+  marks.forEach(({ mark, owner = mark, text }, index) => {
+    if (text) labels.set(owner, [...(labels.get(owner) ?? []), index]);
+  });
+  const selected = marks.find(({ mark }) => mark === chosen)?.owner ?? chosen;
+  const shown = [];
+  for (const [owner, indices] of [...labels].sort(([one], [other]) => (other === selected) - (one === selected))) {
+    const taken = [...boxes, ...shown.map((index) => places[index])];
+    if (owner === selected || indices.every((index) => isFree(places[index], taken))) shown.push(...indices);
   }
-  return shown;
+  return new Set(shown);
 }
 
 function kindOf(mark, chosen) {
