@@ -103,7 +103,7 @@ mnist: $(TRAIN_READY)
 	$(BIN)/digits evaluate $$run mnist --part test
 
 model: $(TRAIN_READY)
-	$(BIN)/python tools/build_reader.py $(or $(SOURCE),data/digit-recognizer.zip)
+	$(BIN)/python tools/build_reader.py $(or $(SOURCE),data/digit-recognizer.zip) $(if $(HANDS),--hands $(HANDS))
 
 bench-service: $(READY)
 	$(BIN)/python benchmarks/service.py -o benchmarks/service.json

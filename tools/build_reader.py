@@ -12,9 +12,10 @@ reused if they are finished, and resumed if not.
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean
 
@@ -30,17 +31,20 @@ from digit_recognizer import train as train_run
 from digit_recognizer.evaluation import wilson_interval
 from digit_recognizer.files import replacing, write_text
 from digit_recognizer.networks.character_network import CharacterNetwork, export_reader
-from digit_recognizer.recognition.character_finder import READER_MODEL
-from digit_recognizer.recognition.recognizer import BUNDLED_MODEL
+from digit_recognizer.recognition.character_finder import READER_MODEL, CharacterFinder
+from digit_recognizer.recognition.page_reader import read_page
+from digit_recognizer.recognition.recognizer import BUNDLED_MODEL, CALIBRATION
 from digit_recognizer.runs.environment import read_environment
 from digit_recognizer.runs.run_folder import MODEL, is_finished
 from digit_recognizer.runs.split import held_out_rows
 from digit_recognizer.synthetic.pages import compose_page, make_glyphs
+from reader_calibration import calibrate_centres, calibrate_numbers
 
 STUDENT_SEEDS = (0, 1, 2)
 HOLD_OUT_A_FIFTH = "split.validation=0.2"
 PAGE_FILES = 1_000  # of 128 composed pages each
 READER_STEPS = 15_000
+CALIBRATION_PAGES = 900
 CARD_TEMPLATE = Path(__file__).with_name("model_card.md")
 
 
@@ -95,7 +99,7 @@ def build(source: str, hands: Path | None, work: Path) -> None:
     characters = train_reader(work / "characters.safetensors", seen, hands, work / "pages")
     teacher = train(work / "best", digits, source, "best", [])
     reader = train(work / "reader", digits, source, "reader", taught_by(teacher))
-    export_reader(characters, READER_MODEL, probe_page())
+    make_reader(characters, digits[held_out])
     errors, teacher_errors = count_errors(students, digits), count_errors([evaluated_teacher], digits)
     with replacing(BUNDLED_MODEL) as partial:
         shutil.copyfile(reader / MODEL, partial)
@@ -141,10 +145,18 @@ def train_reader(target: Path, digits: Digits, hands: Path | None, pages: Path) 
     return network.eval()
 
 
-def probe_page() -> NDArray[np.uint8]:
-    """Return a page with characters on which the exported network is compared."""
-    glyphs = make_glyphs(load_digits("bundled"))
-    return compose_page(glyphs, np.random.default_rng(1), height=192, width=256, kind="numbers").image
+def make_reader(network: CharacterNetwork, unseen: Digits) -> None:
+    """Calibrate a network on pages of digits that it has not seen, and write its files."""
+    glyphs, rng = make_glyphs(unseen), np.random.default_rng(1)
+    pages = [compose_page(glyphs, rng, height=192, width=256) for _ in range(CALIBRATION_PAGES)]
+    calibrate_centres(network, pages)
+    probe = next(page.image for page in pages if len(page.classes))
+    export_reader(network, READER_MODEL, probe)
+    finder = CharacterFinder(READER_MODEL)
+    sides = rng.integers((40, 60), (500, 600), (CALIBRATION_PAGES, 2)).tolist()
+    pages = [compose_page(glyphs, rng, height=height, width=width) for height, width in sides]
+    calibration = calibrate_numbers((read_page(page.image, finder.find), page) for page in pages)
+    write_text(READER_MODEL.with_name(CALIBRATION), f"{json.dumps(asdict(calibration))}\n")
 
 
 def rows_held_out(run: Path, digits: Digits) -> NDArray[np.int64]:

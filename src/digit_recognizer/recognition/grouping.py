@@ -9,7 +9,8 @@ import numpy as np
 
 from digit_recognizer.recognition.character_finder import FoundCharacter
 
-MIN_P_START = 0.5  # from it, a character starts a new number
+MIN_P_START = 0.5  # from it, a character starts a new number, if there is a space before it
+MIN_SPACE_EM = 0.8  # between the boxes of two numbers
 MAX_GAP_EM = 1.5  # between the boxes of two characters of a number
 MAX_RISE_EM = 0.6  # between the middles of neighbours in a line, once the page is level
 MIN_DIGIT_EM = 0.5  # lower characters are separators, whose middles are not those of digits
@@ -69,9 +70,13 @@ def _split(row: Sequence[FoundCharacter]) -> list[list[FoundCharacter]]:
     """Split a row where a number starts, and at wide gaps."""
     numbers: list[list[FoundCharacter]] = []
     for each in row:
-        is_near = bool(numbers) and each.box[0] - numbers[-1][-1].box[2] < MAX_GAP_EM * each.em
-        if is_near and each.starts < MIN_P_START:
-            numbers[-1].append(each)
-        else:
-            numbers.append([each])
+        if not numbers or _is_apart(numbers[-1][-1], each):
+            numbers.append([])
+        numbers[-1].append(each)
     return numbers
+
+
+def _is_apart(first: FoundCharacter, second: FoundCharacter) -> bool:
+    """Return whether two neighbours belong to different numbers."""
+    gap = (second.box[0] - first.box[2]) / second.em
+    return bool(gap >= MAX_GAP_EM or (gap >= MIN_SPACE_EM and second.starts >= MIN_P_START))

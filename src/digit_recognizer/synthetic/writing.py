@@ -14,10 +14,10 @@ from digit_recognizer.synthetic.sheet import Run
 Rng = np.random.Generator
 
 P_TOUCHING = (0.0, 0.15, 0.7)  # neighbours that touch, one of these in each run
-TOUCHING_WEIGHTS = (0.55, 0.25, 0.2)
-OVERLAP_RANGE = (-0.02, 0.13)  # of the height, between neighbours that touch
-MAX_GAPS = (0.18, 0.35, 0.9)  # of the height, between neighbours that do not touch
-GAP_WEIGHTS = (0.5, 0.38, 0.12)
+TOUCHING_WEIGHTS = (0.4, 0.35, 0.25)
+OVERLAP_RANGE = (-0.02, 0.25)  # of the height, between neighbours that touch
+MAX_GAPS = (0.18, 0.45, 0.9)  # of the height, between neighbours that do not touch
+GAP_WEIGHTS = (0.45, 0.35, 0.2)
 MIN_GAP = 0.05
 SPACE_RANGE = (0.7, 1.8)  # of the height, between numbers
 BASELINE_SIGMA = 0.04  # of the height
