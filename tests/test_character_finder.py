@@ -26,7 +26,7 @@ from digit_recognizer.recognition.character_finder import (
 )
 from digit_recognizer.recognition.grouping import group
 from digit_recognizer.recognition.page_reader import NO_DIGITS, UNLIKELY, read_page
-from digit_recognizer.recognition.unread import Area, UnreadParts
+from digit_recognizer.recognition.unread import Area, UnreadParts, is_blank
 from pictures import written
 
 DOCUMENT = Path(__file__).parent.parent / "docs/reader.md"
@@ -118,10 +118,11 @@ def test_a_level_gets_a_margin_and_sides_that_suit_the_network(shape):
 
 def test_blank_parts_and_read_parts_are_not_looked_at():
     page = np.full((300, 400), 240, np.uint8)
-    assert UnreadParts(page).area() is None
+    assert is_blank(page)
     page[100:140, 40:60] = 30
     page[200:220, 300:310] = 30
     unread = UnreadParts(page)
+    assert not is_blank(page)
     whole = unread.area()
     assert whole is not None
     assert whole.left <= 40 < 310 <= whole.right

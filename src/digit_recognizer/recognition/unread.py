@@ -84,3 +84,8 @@ class UnreadParts:
                 for start, stop in ((top, bottom), (left, right))
             )
             self._unread[rows, columns] = False
+
+
+def is_blank(page: NDArray[np.uint8]) -> bool:
+    """Return whether a page, (H, W), shows nothing."""
+    return UnreadParts(page).area() is None

@@ -108,6 +108,7 @@ class Model:
     ) -> JsonObject:
         from digit_recognizer.imaging import decode_page
         from digit_recognizer.recognition.scale import scale_boxes
+        from digit_recognizer.recognition.unread import is_blank
 
         start = time.perf_counter()
         page = decode_page(picture, "the picture", page=number, max_pixels=self._max_pixels)
@@ -120,7 +121,7 @@ class Model:
             "pages": page.pages,
             "lines": [_line(line, images) for line in reading.lines],
             "rejected": list(_rejected(reading, images)),
-            "blank": not reading.lines and not reading.rejected_marks,
+            "blank": not reading.lines and is_blank(page.grey),
             "seconds": _seconds_since(start),
         }
 

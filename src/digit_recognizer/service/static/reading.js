@@ -116,7 +116,7 @@ export class Reading {
 
   get state() {
     if (this.characters.length) return "digits";
-    return this.rejected.length ? "rejected" : "blank";
+    return this.answer.blank ? "blank" : "rejected";
   }
 
   /** The reading as a sentence for screen readers. */

@@ -223,7 +223,10 @@ export function showProbabilities(list, probabilities) {
 export function remarkOn(reading) {
   const rejected = reading.rejected.length;
   if (reading.state === "blank") return "The picture is empty.";
-  if (reading.state === "rejected") return `The network recognises ${rejected === 1 ? "no digit in this mark" : `no digits in these ${rejected} marks`}.`;
+  if (reading.state === "rejected") {
+    if (!rejected) return "The network recognises no digit.";
+    return `The network recognises ${rejected === 1 ? "no digit in this mark" : `no digits in these ${rejected} marks`}.`;
+  }
   const unsure = reading.characters.filter((mark) => confidenceOf(mark) < SURE);
   const numbers = reading.lines.flat().filter(({ isSure }) => !isSure);
   const parts = [];
