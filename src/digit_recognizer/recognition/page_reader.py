@@ -43,7 +43,8 @@ def read_page(
 ) -> Reading:
     """Read all numbers on a page, (H, W), 0 black to 255 white.
 
-    `predict`, if given, decides which digit each of the digits is; `with_images` keeps their images.
+    `predict`, if given, decides which digit each of the digits is; `with_images` keeps the images of all
+    characters.
     """
     found = find_characters(page)
     characters = [_character(each, page) for each in found]
@@ -87,10 +88,8 @@ def _box(found: FoundCharacter, page: NDArray[np.uint8]) -> Box:
 
 
 def _with_images(characters: Sequence[Character], page: NDArray[np.uint8]) -> list[Character]:
-    """Add an image in the style of MNIST to each digit."""
-    return [
-        replace(each, image=_image(each.box, page)) if each.text.isdecimal() else each for each in characters
-    ]
+    """Add an image in the style of MNIST to each character."""
+    return [replace(each, image=_image(each.box, page)) for each in characters]
 
 
 def _image(box: Box, page: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -101,11 +100,12 @@ def _image(box: Box, page: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _with_predictions(characters: Sequence[Character], predict: Predict) -> list[Character]:
     """Let a model of single digits decide which digit each of the digits is."""
-    images = [each.image for each in characters if each.image is not None]
-    if not images:
+    digits = [each for each in characters if each.text.isdecimal()]
+    if not digits:
         return list(characters)
-    predictions = iter(predict(np.array(images, np.uint8).reshape(-1, SIDE, SIDE)).probabilities)
-    return [each if each.image is None else _predicted(each, next(predictions)) for each in characters]
+    images = np.array([each.image for each in digits], np.uint8).reshape(-1, SIDE, SIDE)
+    predictions = iter(predict(images).probabilities)
+    return [_predicted(each, next(predictions)) if each.text.isdecimal() else each for each in characters]
 
 
 def _predicted(character: Character, digits: NDArray[np.float32]) -> Character:

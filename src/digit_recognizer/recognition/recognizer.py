@@ -146,7 +146,7 @@ class Recognizer:
         options, is_upright
             As for `read`.
         with_images
-            Whether each digit gets its `image`.
+            Whether each character gets its `image`.
         """
         from digit_recognizer.recognition.page_reader import read_page
         from digit_recognizer.recognition.rotation import read_upright
