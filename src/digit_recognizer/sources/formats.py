@@ -8,13 +8,13 @@ from itertools import islice
 from digit_recognizer.digits import Digits
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.sources import arrays, idx, kaggle
-from digit_recognizer.sources.columns import first_names
 from digit_recognizer.sources.common import Loaded, Options, Part, note, part_of
-from digit_recognizer.sources.csv_table import read_csv
-from digit_recognizer.sources.csv_text import is_wide_table
 from digit_recognizer.sources.folders import File, Folder, open_archive
 from digit_recognizer.sources.kaggle import SubmissionForm
 from digit_recognizer.sources.streams import ZIP_MAGIC
+from digit_recognizer.sources.tables.columns import first_names
+from digit_recognizer.sources.tables.csv_table import read_csv
+from digit_recognizer.sources.tables.csv_text import is_wide_table
 from digit_recognizer.sources.unreadable import HEAD_BYTES, kind_of_bytes, kind_of_zip
 
 BUNDLED, MNIST = "bundled", "mnist"  # words that name a source; a folder of that name is ./mnist

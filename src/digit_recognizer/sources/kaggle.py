@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from digit_recognizer.digits import CLASSES, PIXELS, Digits, Predictions
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.files import replacing, write_text
-from digit_recognizer.sources.columns import LABEL, PIXEL_COLUMNS
 from digit_recognizer.sources.common import Loaded, Part, part_of
-from digit_recognizer.sources.csv_text import is_wide_table
 from digit_recognizer.sources.folders import File, Folder
+from digit_recognizer.sources.tables.columns import LABEL, PIXEL_COLUMNS
+from digit_recognizer.sources.tables.csv_text import is_wide_table
 
 ARCHIVE = "digit-recognizer.zip"  # the name of Kaggle's download
 TABLE_SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".csv.bz2", ".csv.xz", ".csv.zip")

@@ -11,7 +11,6 @@ from digit_recognizer.errors import DigitsError
 from digit_recognizer.progress import following
 from digit_recognizer.sources import idx, kaggle
 from digit_recognizer.sources.common import Loaded, Options, Part, note, part_of
-from digit_recognizer.sources.csv_text import is_wide_table
 from digit_recognizer.sources.folders import Folder, file_at, folder_at, open_archive
 from digit_recognizer.sources.formats import (
     BUNDLED,
@@ -25,6 +24,7 @@ from digit_recognizer.sources.formats import (
 )
 from digit_recognizer.sources.kaggle import SubmissionForm
 from digit_recognizer.sources.streams import OnProgress
+from digit_recognizer.sources.tables.csv_text import is_wide_table
 
 SOURCE_VARIABLE = "DIGITS_DATA"  # environment variable: the default source
 DEFAULT_FOLDER = "data"  # the default source if the variable is not set, in the current folder

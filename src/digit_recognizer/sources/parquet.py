@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from digit_recognizer.digits import PIXELS, SIDE
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.imaging import decode, is_dark_on_light, single_image
-from digit_recognizer.sources.columns import LABEL_NAMES, find_layout
 from digit_recognizer.sources.common import (
     Loaded,
     Options,
@@ -22,6 +21,7 @@ from digit_recognizer.sources.common import (
     to_labels,
 )
 from digit_recognizer.sources.folders import File, Folder
+from digit_recognizer.sources.tables.columns import LABEL_NAMES, find_layout
 
 MAGIC = b"PAR1"
 SUFFIXES = (".parquet", ".pq")

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from digit_recognizer.digits import CLASSES, INK, PIXELS
 from digit_recognizer.errors import DigitsError
-from digit_recognizer.sources.columns import KAGGLE_HEADER, Layout, is_header
 from digit_recognizer.sources.folders import File
 from digit_recognizer.sources.streams import OnProgress
+from digit_recognizer.sources.tables.columns import KAGGLE_HEADER, Layout, is_header
 from digit_recognizer.sources.unreadable import HEAD_BYTES, kind_of_bytes
 
 SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "vertical bars", ",": "commas"}

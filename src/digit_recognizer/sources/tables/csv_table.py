@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 
 from digit_recognizer.digits import CLASSES, INK, PIXELS, SIDE, Digits
 from digit_recognizer.errors import DigitsError
-from digit_recognizer.sources.columns import LABEL, UNNAMED, Layout, find_layout
 from digit_recognizer.sources.common import Loaded, Options, how_to_scale, is_transposed, make_digits, note
-from digit_recognizer.sources.csv_text import (
+from digit_recognizer.sources.folders import File
+from digit_recognizer.sources.streams import OnProgress
+from digit_recognizer.sources.tables.columns import LABEL, UNNAMED, Layout, find_layout
+from digit_recognizer.sources.tables.csv_text import (
     BLANK,
     MAX_LINE_CHARACTERS,
     SEPARATORS,
@@ -33,8 +35,6 @@ from digit_recognizer.sources.csv_text import (
     parse_plain,
     parse_scientific,
 )
-from digit_recognizer.sources.folders import File
-from digit_recognizer.sources.streams import OnProgress
 
 SAMPLE_ROWS = 20  # that show the columns and how numbers are written
 ROWS_AT_ONCE = 2048  # of floats, so that they need little memory
