@@ -725,10 +725,10 @@ def test_plain_notations_are_parsed_from_bytes_as_numpy_parses_them(
     source = tmp_path / "digits.csv"
     source.write_bytes(table(cells_of(bundled), ["label", *PIXELS], form=form, end=end))
     with monkeypatch.context() as patched:
-        patched.setattr("digit_recognizer.sources.tables.csv_table._read_bytes", lambda *_: None)
+        patched.setattr("digit_recognizer.sources.tables.rows._read_bytes", lambda *_: None)
         expected = load_digits(source).sha256()
     for name in ("_read_integers", "_read_floats"):
-        monkeypatch.setattr(f"digit_recognizer.sources.tables.csv_table.{name}", None)
+        monkeypatch.setattr(f"digit_recognizer.sources.tables.rows.{name}", None)
     assert load_digits(source).sha256() == expected == bundled.sha256()
 
 

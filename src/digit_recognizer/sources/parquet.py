@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,8 @@ from digit_recognizer.sources.common import (
     to_labels,
 )
 from digit_recognizer.sources.folders import File, Folder
-from digit_recognizer.sources.tables.columns import LABEL_NAMES, find_layout
+from digit_recognizer.sources.tables.columns import find_layout
+from digit_recognizer.sources.tables.headers import LABEL_NAME
 
 MAGIC = b"PAR1"
 SUFFIXES = (".parquet", ".pq")
@@ -62,7 +64,7 @@ def _load(file: File, options: Options) -> tuple[NDArray[np.uint8], NDArray[np.i
     if len(pictures) > 1:
         raise DigitsError(f"{file}: the columns {', '.join(pictures)} can all be the images: keep one")
     images = _to_images(f"{file}, column {pictures[0]}", table[pictures[0]].to_pylist(), options)
-    found = [name for name in names if name.lower() in LABEL_NAMES]
+    found = [name for name in names if LABEL_NAME.fullmatch(name)]
     if not found and len(names) == 2:
         found = [name for name in names if name != pictures[0]]
         note(f"{file}: the label is the column {found[0]}")
@@ -109,13 +111,16 @@ def _load_pixels(
     layout = find_layout(str(file), names, [[str(row[name]) for name in names] for row in rows], options.part)
     for text in layout.notes:
         note(f"{file}: {text}")
-    pixels = layout.pixels
-    label = layout.label
+    labels, pixels = layout.labels, layout.pixels
     if layout.label_is_open:
-        label, pixels = pixels[0], pixels[1:]
-        note(f"{file}: the label is the first column, {names[label]}")
-    images = np.stack([table[names[at]].to_numpy() for at in pixels], axis=1)
-    labels = (
-        None if label is None else to_labels(f"{file}, column {names[label]}", table[names[label]].to_numpy())
-    )
-    return to_images(str(file), images), labels
+        labels, pixels = pixels[:1], pixels[1:]
+        note(f"{file}: the label is the first column, {names[labels[0]]}")
+    images = to_images(str(file), _stack(table, pixels))
+    if not labels:
+        return images, None
+    where = f"{file}, column {names[labels[0]]}"
+    return images, to_labels(where, _stack(table, labels))
+
+
+def _stack(table: Any, columns: Sequence[int]) -> NDArray[Any]:
+    return np.stack([table.column(at).to_numpy() for at in columns], axis=1)

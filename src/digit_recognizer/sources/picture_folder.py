@@ -16,15 +16,22 @@ from numpy.typing import NDArray
 from digit_recognizer.digits import CLASSES, INK, SIDE
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.formatting import count
-from digit_recognizer.sources.common import Loaded, Options, Part, make_digits, note, part_of, warn
+from digit_recognizer.sources.common import (
+    DIGIT,
+    Loaded,
+    Options,
+    Part,
+    class_of,
+    make_digits,
+    note,
+    part_of,
+    warn,
+)
 from digit_recognizer.sources.folders import File, Folder
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*")
-WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-CLASS_NAME = re.compile(
-    r"(?:digits?|class|label|number|num|no|n|d|c)?[ _.-]*0?([0-9])(?:[ _.-]*(?:[a-z]+))?", re.I
-)
+WITH_SUFFIX = re.compile(rf"{DIGIT}[ _.-]+[a-z]+", re.IGNORECASE)  # 3_images
 NUMBERS = re.compile(r"(\d+)")
 MAX_NESTED = 4  # folders inside the folder of a class
 
@@ -134,12 +141,9 @@ def _class_folders(root: Folder) -> list[tuple[str, int]]:
 
 
 def _class_of(name: str) -> int | None:
-    """Return the digit that the name of a folder says: 3, 03, three, digit_3, class3, 3-three."""
-    lower = name.lower()
-    if lower in WORDS:
-        return WORDS.index(lower)
-    match = CLASS_NAME.fullmatch(name)
-    return int(match[1]) if match else None
+    """Return the digit that the name of a folder says, as in `class_of`; also 3_images."""
+    match = WITH_SUFFIX.fullmatch(name)
+    return int(match[1]) if match else class_of(name)
 
 
 def _part_folders(folder: Folder) -> Iterator[tuple[Folder, Part]]:

@@ -15,14 +15,17 @@ from numpy.typing import NDArray
 
 from digit_recognizer.digits import CLASSES, INK, PIXELS
 from digit_recognizer.errors import DigitsError
+from digit_recognizer.sources.common import class_of
 from digit_recognizer.sources.folders import File
 from digit_recognizer.sources.streams import OnProgress
-from digit_recognizer.sources.tables.columns import KAGGLE_HEADER, Layout, is_header
+from digit_recognizer.sources.tables.columns import KAGGLE_HEADER, TRUTH, Layout
+from digit_recognizer.sources.tables.headers import is_header
 from digit_recognizer.sources.unreadable import HEAD_BYTES, kind_of_bytes
 
 SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "vertical bars", ",": "commas"}
 MAX_LINE_CHARACTERS = 1 << 17  # 785 numbers as numpy.savetxt writes them have 20,000
 MAX_CELL_CHARACTERS_SHOWN = 40
+CORRECT = ": correct it, or download the file again"
 BLANK = ' \t\r\n\f\v,;|"'  # characters of lines without a value, as spreadsheets leave them at the end
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 UTF8 = "utf-8-sig"  # with a byte order mark or without
@@ -99,7 +102,7 @@ def is_wide_table(file: File) -> bool:
         return False
 
 
-def find_bad_row(table: Table, layout: Layout) -> str | None:
+def find_bad_row(table: Table, layout: Layout, advice: str = CORRECT) -> str | None:
     """Read the rows again and return what is wrong with the first bad one.
 
     This is slow but needed only for the message: `numpy.loadtxt` counts neither the header nor blank lines,
@@ -114,7 +117,7 @@ def find_bad_row(table: Table, layout: Layout) -> str | None:
             except csv.Error as error:
                 return f"{table.file}, line {number}: {error}"
             if problem:
-                return f"{table.file}, line {number}{problem}: correct it, or download the file again"
+                return f"{table.file}, line {number}{problem}{advice}"
     return None
 
 
@@ -193,16 +196,28 @@ def _find_bad_cell(row: Sequence[str], layout: Layout, separator: str | None) ->
     if len(row) != len(layout.names):
         expected = len(layout.names)
         return f": expected {expected} cells, one for each column, found {len(row)}"
-    columns = ([] if layout.label is None else [layout.label]) + list(layout.pixels)
-    for column in columns:
-        highest = CLASSES - 1 if column == layout.label else INK
-        cell = row[column] if separator == "," else row[column].replace(",", ".")
+    for column in (*layout.labels, *layout.pixels):
+        highest = INK if column not in layout.labels else CLASSES - 1 if len(layout.labels) == 1 else 1
+        cell = label_digits([row[column]])[0] if column in layout.labels else row[column]
+        cell = cell if separator == "," else cell.replace(",", ".")
         whole = NUMBER.fullmatch(cell) and float(cell).is_integer() and 0 <= float(cell) <= highest
         if not whole:
-            found = f"{cell[:MAX_CELL_CHARACTERS_SHOWN]!r}" if cell.strip() else "an empty cell"
+            found = f"{row[column][:MAX_CELL_CHARACTERS_SHOWN]!r}" if cell.strip() else "an empty cell"
             name = layout.names[column]
             return f", column {name}: expected an integer 0 to {highest}, found {found}"
+    ones = sum(float(label_digits([row[column]])[0]) for column in layout.labels)
+    if len(layout.labels) == CLASSES and ones != 1:
+        return f": expected one 1 in the ten columns of the one-hot label, found {ones:g}"
     return None
+
+
+def label_digits(cells: Sequence[str]) -> list[str]:
+    """Return cells of labels with digits for their names and for truth values; others as they are."""
+    digits = [class_of(cell) for cell in cells]
+    return [
+        TRUTH.get(cell.strip().lower(), cell) if digit is None else str(digit)
+        for cell, digit in zip(cells, digits, strict=True)
+    ]
 
 
 def _encoding(head: bytes) -> str:
