@@ -515,11 +515,6 @@ REFUSED: dict[str, tuple[str, Callable[[Digits], Files], tuple[str, ...]]] = {
         ("download",),
     ),
     "PyTorch in a folder": (".", lambda _: {"MNIST/processed/a.pt": zipped({"a/data.pkl": b"x"})}, ("a.pt",)),
-    "a list of files": (
-        "train.csv",
-        lambda _: {"train.csv": b"filename,label\n1.png,3\n"},
-        ("'filename'", "folders"),
-    ),
     "a web page for IDX": (
         ".",
         lambda _: {"train-images-idx3-ubyte.gz": WEB_PAGE},

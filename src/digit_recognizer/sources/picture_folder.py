@@ -41,10 +41,16 @@ def has_pictures(folder: Folder, part: Part | None = None) -> bool:
     if _class_folders(folder):
         return True
     return any(
-        _class_folders(inner) or (of == "test" and _has_pictures(inner))
+        _class_folders(inner) or (of == "test" and _has_pictures(inner) and not _has_table(inner))
         for inner, of in _part_folders(folder)
         if part in (None, of)
     )
+
+
+def has_classes(folder: Folder, part: Part) -> bool:
+    """Return whether a folder contains the class folders of a part."""
+    inside = [inner for inner, of in _part_folders(folder) if of == part]
+    return bool(_class_folders(folder)) or any(map(_class_folders, inside))
 
 
 def has_class_folders(folder: Folder) -> bool:
@@ -78,14 +84,14 @@ def load_folder(folder: Folder, options: Options) -> Loaded:
         raise DigitsError(f"{root}: expected pictures (PNG, JPEG, …) in folders named 0 to 9, found {found}")
     if skipped:
         note(f"{root}: {_count_files(skipped)}")
-    images, good = _load_images(files, options)
+    images, good = load_images(files, options)
     if not classes:
         ids = tuple(files[at].name for at in good)
         return Loaded(make_digits(str(root), images, None), "", ids)
     return Loaded(make_digits(str(root), images, np.array(labels, np.int64)[good]))
 
 
-def _load_images(files: list[File], options: Options) -> tuple[NDArray[np.uint8], list[int]]:
+def load_images(files: list[File], options: Options) -> tuple[NDArray[np.uint8], list[int]]:
     """Decode pictures; return the images and the positions of those that could be decoded."""
     images, good, bad = [], [], []
     for at, file in enumerate(files):
@@ -172,6 +178,10 @@ def _is_picture(file: File) -> bool:
 
 def _has_pictures(folder: Folder) -> bool:
     return any(_is_picture(folder.file(name)) for name in folder.files())
+
+
+def _has_table(folder: Folder) -> bool:
+    return any(name.lower().endswith((".csv", ".tsv")) for name in folder.files())  # which may be a list
 
 
 def _in_natural_order(name: str) -> list[str | tuple[int, str]]:

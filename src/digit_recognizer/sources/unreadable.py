@@ -13,7 +13,10 @@ AGAIN = "download the file again, logged in if the site asks for it"
 R_FILE, R_ADVICE = "a file of R", "write the table with write.csv"
 PICKLE = "a Python pickle, which may run code when it is opened"
 IF_TRUSTED = f"if you trust it, {AS_CSV_OR_NPZ}"
-IN_FOLDERS = "put pictures into folders named 0 to 9, one for each digit, or use 'digits read' for a photo"
+IN_FOLDERS = (
+    "put pictures into folders named 0 to 9, one for each digit, or list them in a CSV of file,label; "
+    "for a photo, use 'digits read'"
+)
 KINDS: tuple[
     tuple[bytes, str, str], ...
 ] = (  # first bytes, what it is, what to do with a source of that kind

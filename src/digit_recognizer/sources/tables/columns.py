@@ -288,10 +288,8 @@ def _refuse_count(where: str, count: int, names: Sequence[str] | None) -> None:
     elif size:
         advice = f": resize the images to {SIDE}×{SIDE}, or save them as pictures in folders 0 to 9"
     elif count <= MAX_NAMES_SHOWN and names is not None:
-        advice = (
-            f" ({first_names([repr(name) for name in names])}): a list of files is not read; "
-            "put the pictures into folders named 0 to 9"
-        )
+        found_names = first_names([repr(name) for name in names])
+        advice = f" ({found_names}): for a list of pictures, name the columns file and {LABEL}"
     elif count < MAX_NAMES_SHOWN:
         advice = ": is this the file of the digits, and are its columns separated by commas?"
     else:

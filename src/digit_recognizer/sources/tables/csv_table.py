@@ -22,14 +22,12 @@ from digit_recognizer.sources.common import (
     note,
     other_labels,
 )
-from digit_recognizer.sources.folders import File
 from digit_recognizer.sources.tables.columns import LABEL, Layout, find_layout
 from digit_recognizer.sources.tables.csv_text import (
     BLANK,
     SEPARATORS,
     Table,
     find_bad_row,
-    find_table,
 )
 from digit_recognizer.sources.tables.rows import read_rows
 
@@ -38,9 +36,8 @@ UNNAMED = re.compile("unnamed:", re.IGNORECASE)  # what pandas calls an index wi
 MOSTLY = 0.5  # of the labels are not 0; of the pixels in a corner nearly all are
 
 
-def read_csv(file: File, options: Options) -> Loaded:
+def read_csv(table: Table, options: Options) -> Loaded:
     """Read the digits of a table, with labels and ids if it has them."""
-    table = find_table(file)
     with table.open() as text:
         sample = list(islice((line for line in text if line.strip(BLANK)), SAMPLE_ROWS))
     layout = _find_layout(table, sample, options)

@@ -52,6 +52,8 @@ class Table:
         The number of the line with the names of the columns, from 1.
     header
         These names; None without.
+    width
+        The number of columns: of names or of cells in the first row, whichever are more.
     """
 
     file: File
@@ -60,6 +62,12 @@ class Table:
     lines_before: int
     header_line: int
     header: tuple[str, ...] | None
+    width: int
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether a row has cells for all pixels of an image."""
+        return self.width >= PIXELS
 
     @contextmanager
     def open(self, on_progress: OnProgress | None = None) -> Iterator[TextIO]:
@@ -95,9 +103,7 @@ def find_table(file: File) -> Table:
 def is_wide_table(file: File) -> bool:
     """Return whether a file is text with at least 784 columns in a line, without reading further."""
     try:
-        table = find_table(file)
-        with table.open() as text:
-            return len(table.cells(text.readline(MAX_LINE_CHARACTERS))) >= PIXELS
+        return find_table(file).is_wide
     except DigitsError:
         return False
 
@@ -248,12 +254,14 @@ def _find_table(file: File, encoding: str) -> Table:
         separator = None
         if line.lower().startswith("sep="):  # what Excel reads as the separator
             separator, number, line = line[4:5], number + 1, text.readline(MAX_LINE_CHARACTERS)
+        next_line = text.readline(MAX_LINE_CHARACTERS)
     separator = separator or _find_separator(line)
     cells = _cells(line.removeprefix("#").removeprefix(" "), separator)  # numpy.savetxt marks a header with #
+    width = max(len(cells), len(_cells(next_line, separator)))
     points = cells if separator == "," else [cell.replace(",", ".") for cell in cells]
     if is_header(points) or line.startswith("#"):
-        return Table(file, encoding, separator, number, number, tuple(cells))
-    return Table(file, encoding, separator, number - 1, number, None)
+        return Table(file, encoding, separator, number, number, tuple(cells), width)
+    return Table(file, encoding, separator, number - 1, number, None, width)
 
 
 def _find_arff(file: File, encoding: str, text: TextIO, number: int) -> Table:
@@ -264,7 +272,7 @@ def _find_arff(file: File, encoding: str, text: TextIO, number: int) -> Table:
         if match := ARFF_ATTRIBUTE.match(line.strip()):
             names.append(match[1].strip("'\""))
         if line.strip().lower() == "@data":
-            return Table(file, encoding, ",", number, number, tuple(names))
+            return Table(file, encoding, ",", number, number, tuple(names), len(names))
     raise DigitsError(f"{file} is an ARFF file without a line @data: download it again")
 
 
