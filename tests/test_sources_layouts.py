@@ -1,12 +1,17 @@
-"""Further layouts of public data: labels in words and one-hot."""
+"""Further layouts of public data: labels in words, one-hot, or in another file; sparse text; Arrow."""
 
 from __future__ import annotations
 
+import bz2
+import io
 import logging
 from collections.abc import Callable
 
 import numpy as np
+import pyarrow
+import pyarrow.feather
 import pytest
+from PIL import Image
 
 from digit_recognizer.digits import Digits
 from digit_recognizer.sources import load_digits
@@ -65,6 +70,48 @@ def a_word_late(digits: Digits) -> bytes:
     cells = cells_of(digits).astype(str)
     cells[40, 0] = WORDS[digits.labels[40]]
     return table(cells, ["label", *PIXELS])
+
+
+def libsvm(digits: Digits, base: int = 1, scale: float = 1) -> bytes:
+    """Return digits as LIBSVM has them, without the pixels that are 0."""
+    rows = []
+    for label, *pixels in cells_of(digits).tolist():
+        pairs = [f"{at + base}:{value * scale:.6g}" for at, value in enumerate(pixels) if value]
+        rows.append(f"{label} {' '.join(pairs)} \n")
+    return "".join(rows).encode()
+
+
+def arrow(digits: Digits) -> bytes:
+    """Return digits as `Dataset.save_to_disk` writes them."""
+    pictures = []
+    for image in digits.images:
+        content = io.BytesIO()
+        Image.fromarray(image).save(content, "PNG")
+        pictures.append({"bytes": content.getvalue(), "path": None})
+    whole = pyarrow.table({"image": pictures, "label": digits.labels})
+    with io.BytesIO() as file, pyarrow.ipc.new_stream(file, whole.schema) as writer:
+        writer.write_table(whole)
+        writer.close()
+        return file.getvalue()
+
+
+def saved_to_disk(digits: Digits, parts: tuple[str, ...] = ("train", "test")) -> Files:
+    """Return the files of a saved dataset in two shards, and what maps left behind."""
+    halves = {0: digits[:30], 1: digits[30:]}
+    files = {f"data-0000{at}-of-00002.arrow": arrow(half) for at, half in halves.items()}
+    files |= {"state.json": b"{}", "dataset_info.json": b"{}", "cache-abc.arrow": b"x"}
+    return {f"{part}/{name}": content for part in parts for name, content in files.items()}
+
+
+def feather(digits: Digits) -> bytes:
+    file = io.BytesIO()
+    columns = dict(zip(["label", *PIXELS], cells_of(digits).T, strict=True))
+    pyarrow.feather.write_feather(pyarrow.table(columns), file)
+    return file.getvalue()
+
+
+def pixels_of(digits: Digits) -> np.ndarray:
+    return cells_of(digits)[:, 1:]
 
 
 READ: dict[str, tuple[str, Make, str]] = {  # the source, its files, and what is said
@@ -163,6 +210,43 @@ READ: dict[str, tuple[str, Make, str]] = {  # the source, its files, and what is
         lambda d: {"a.npz": npz(x_train=d.images[..., None], y_train=np.eye(10, dtype="float32")[d.labels])},
         "one-hot",
     ),
+    "X_train.csv and y_train.csv": (
+        ".",
+        lambda d: {
+            "X_train.csv": table(pixels_of(d), PIXELS),
+            "y_train.csv": table(d.labels[:, None], ["label"]),
+            "X_test.csv": table(pixels_of(d)[:3], PIXELS),
+            "y_test.csv": table(d.labels[:3, None], ["label"]),
+        },
+        "the labels are in y_train.csv",
+    ),
+    "ARDIS: numbers without a header, labels one-hot": (
+        "ARDIS_train_2828.csv",
+        lambda d: {
+            "ARDIS_train_2828.csv": table(pixels_of(d), separator=" ", form="{:.1f}"),
+            "ARDIS_train_labels.csv": table(np.eye(10)[d.labels], separator=" "),
+            "ARDIS_test_labels.csv": b"1\n",
+        },
+        "the labels are in ARDIS_train_labels.csv",
+    ),
+    "labels after an index, in words": (
+        "images.csv",
+        lambda d: {
+            "images.csv": table(pixels_of(d), PIXELS),
+            "labels.csv": table(np.column_stack([range(60), in_words(d)[:, 0]]), ["", "label"]),
+        },
+        "the labels are in labels.csv",
+    ),
+    "LIBSVM's MNIST": ("mnist.bz2", lambda d: {"mnist.bz2": bz2.compress(libsvm(d))}, "index 1"),
+    "scikit-learn's dump, from 0": (
+        "a.svm",
+        lambda d: {"a.svm": libsvm(d, 0).replace(b" ", b" 0:0 ", 1)},
+        "index 0",
+    ),
+    "datasets, saved to disk": (".", saved_to_disk, "train"),
+    "a dataset of one part": ("train", saved_to_disk, ""),
+    "a shard": ("a.arrow", lambda d: {"a.arrow": arrow(d)}, ""),
+    "Feather": ("a.feather", lambda d: {"a.feather": feather(d)}, ""),
 }
 
 
@@ -213,6 +297,54 @@ REFUSED: dict[str, tuple[str, Make, tuple[object, ...]]] = {
         lambda d: {"a.csv": table(np.column_stack([["A"] * 60, cells_of(d)[:, 1:]]), ["label", *PIXELS])},
         ("line 2, column label", "0 to 9", "'A'"),
     ),
+    "labels of other images": (
+        "X.csv",
+        lambda d: {"X.csv": table(pixels_of(d), PIXELS), "y.csv": table(d.labels[:9, None], ["label"])},
+        ("60 images", "9 labels", "y.csv"),
+    ),
+    "labels in two columns": (
+        "X.csv",
+        lambda d: {"X.csv": table(pixels_of(d), PIXELS), "y.csv": table(np.eye(2, dtype=int), ["a", "b"])},
+        ("y.csv", "column of labels", "found 2"),
+    ),
+    "LIBSVM's USPS": (
+        "usps",
+        lambda _: {"usps": b"7 " + b" ".join(b"%d:-0.5" % at for at in range(1, 257)) + b"\n"},
+        ("1 to 256", "16×16", "resize"),
+    ),
+    "LIBSVM's mnist.scale": (
+        "mnist.scale",
+        lambda d: {"mnist.scale": libsvm(d, scale=1 / 255)},
+        ("0 to 1", "multiply"),
+    ),
+    "LIBSVM, damaged": ("a", lambda d: {"a": libsvm(d) + b"3 153:1 x\n"}, ("line 61", "'3 153:1 x'")),
+    "LIBSVM in a folder": (".", lambda d: {"mnist": libsvm(d)}, ("LIBSVM", "name the file")),
+    "letters in folders (notMNIST)": (
+        ".",
+        lambda _: {f"notMNIST_small/{letter}/a.png": b"x" for letter in "ABCDEFGHIJ"},
+        ("notMNIST_small", "A, B, C and 7 more", "0 to 9"),
+    ),
+    "NIST's folders": (
+        ".",
+        lambda _: {f"by_class/{code}/a.png": b"x" for code in (30, 31, 41)},
+        ("30, 31, 41", "0 to 9"),
+    ),
+    "Chinese MNIST": (
+        "chinese_mnist.csv",
+        lambda _: {"chinese_mnist.csv": table(np.zeros((3, 4097)), [*numbered("p{}", 0, 4096), "label"])},
+        ("64×64", "resize"),
+    ),
+    "Sign Language MNIST": (
+        "sign_mnist_train.csv",
+        lambda d: {"sign_mnist_train.csv": relabelled(d, lambda labels: labels + (labels > 8) * 15)},
+        ("found 0 to 24", "keep the images of digits"),
+    ),
+    "EMNIST's MATLAB file": (
+        "emnist-digits.mat",
+        lambda _: {"emnist-digits.mat": b"MATLAB 5.0 MAT-file" + bytes(99)},
+        ("loadmat", "transpose"),
+    ),
+    "a damaged Arrow file": ("a.arrow", lambda _: {"a.arrow": b"\xff" * 9}, ("no Arrow file", "download")),
     "letters in an array": (
         "a.npz",
         lambda d: {"a.npz": npz(X=d.images, y=np.array(["3"] * 59 + ["A"]))},
@@ -226,6 +358,12 @@ def test_what_is_no_digit_is_refused_with_what_to_do(name, tmp_path, bundled):
     source, make, facts = REFUSED[name]
     write(tmp_path, make(bundled))
     assert says(refusal(lambda: load_digits(tmp_path / source)), tmp_path, *facts)
+
+
+def test_the_test_part_has_its_own_labels_beside_it(tmp_path, bundled):
+    make = READ["X_train.csv and y_train.csv"][1]
+    write(tmp_path, make(bundled))
+    assert load_digits(tmp_path, "test").sha256() == bundled[:3].sha256()
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -540,11 +540,6 @@ REFUSED: dict[str, tuple[str, Callable[[Digits], Files], tuple[str, ...]]] = {
     ),
     "MATLAB": ("a.mat", lambda _: {"a.mat": b"MATLAB 5.0 MAT-file" + bytes(99)}, ("MATLAB", "loadmat")),
     "Excel": ("a.xlsx", lambda _: {"a.xlsx": zipped({"[Content_Types].xml": b"x"})}, ("Excel", "CSV")),
-    "LIBSVM": (
-        "mnist.scale",
-        lambda _: {"mnist.scale": b"5 153:3 154:18 155:18 156:18\n"},
-        ("LIBSVM", "savez"),
-    ),
     "JSON": ("a.json", lambda _: {"a.json": b'{"images": []}'}, ("JSON", "CSV")),
     "7-Zip": ("a.7z", lambda _: {"a.7z": b"7z\xbc\xaf\x27\x1c" + bytes(99)}, ("7-Zip", "unpack")),
     "TFRecord": ("a.tfrecord", lambda _: {"a.tfrecord": bytes(99)}, ("TFRecord", "savez")),
@@ -553,7 +548,6 @@ REFUSED: dict[str, tuple[str, Callable[[Digits], Files], tuple[str, ...]]] = {
         lambda _: {"3.0.1/mnist-train.tfrecord-00000-of-00001": b"\0" * 9, "3.0.1/features.json": b""},
         ("TFRecord", "savez"),
     ),
-    "Arrow of datasets": (".", lambda _: {"data-00000-of-00001.arrow": b"\xff" * 9}, ("Arrow", "to_parquet")),
     "SQLite": ("a.db", lambda _: {"a.db": b"SQLite format 3\0" + bytes(99)}, ("SQLite", "CSV")),
     "a picture": ("a.jpg", lambda _: {"a.jpg": b"\xff\xd8\xff" + bytes(99)}, ("JPEG", "digits read")),
     "several sets": (

@@ -71,7 +71,7 @@ class _Array:
     @property
     def role(self) -> str | None:
         """What the array holds by its name: images, labels or unknown."""
-        return _role(self.name)
+        return role_of(self.name)
 
     @property
     def is_labels(self) -> bool:
@@ -79,7 +79,8 @@ class _Array:
         return len(self.shape) == 1 or (len(self.shape) == 2 and self.shape[1] in (1, CLASSES))
 
 
-def _role(name: str) -> str | None:
+def role_of(name: str) -> str | None:
+    """Return what an array or a file holds by its name: images, labels or unknown."""
     words = {word.lower() for word in WORDS.findall(name.replace("_", " "))}
     return next((role for role, names in ROLES.items() if words & names), None)
 
@@ -112,7 +113,7 @@ def load_file(file: File, part: Part) -> Digits:
 def has_arrays(folder: Folder, part: Part) -> bool:
     """Return whether a folder has .npy or .npz files of images of a part, by their names."""
     files = [name for name in _array_files(folder) if part_of(name) in (part, None)]
-    roles = {_role(name.rpartition(".")[0]) for name in files}
+    roles = {role_of(name.rpartition(".")[0]) for name in files}
     return "images" in roles and len(_array_files(folder)) > 1
 
 

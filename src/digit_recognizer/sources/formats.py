@@ -15,13 +15,14 @@ from digit_recognizer.sources.streams import ZIP_MAGIC
 from digit_recognizer.sources.tables.columns import first_names
 from digit_recognizer.sources.tables.csv_table import read_csv
 from digit_recognizer.sources.tables.csv_text import find_table, is_wide_table
-from digit_recognizer.sources.unreadable import HEAD_BYTES, kind_of_bytes, kind_of_zip
+from digit_recognizer.sources.unreadable import HEAD_BYTES, SPARSE, kind_of_bytes, kind_of_zip
 
 BUNDLED, MNIST = "bundled", "mnist"  # words that name a source; a folder of that name is ./mnist
 ARCHIVE_SUFFIXES = (".zip", ".npz", ".npy", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".data", ".arff", ".csv.gz", ".csv.bz2", ".csv.xz")
 LIST_SUFFIXES = (".csv", ".tsv", ".txt")
-PARQUET_MAGIC = b"PAR1"
+COLUMN_MAGIC = (b"PAR1", b"ARROW1")
+COLUMN_SUFFIXES = (".parquet", ".pq", ".arrow", ".feather")
 MAX_DEPTH = 4  # folders below the source in which digits are looked for
 MAX_FOLDERS = 200  # at each depth
 MAX_FILES_LOOKED_AT = 20  # to say what a folder without digits holds
@@ -58,12 +59,16 @@ def load_file(file: File, options: Options) -> Result:
             return _load_archive(file, archive, options)
     head = file.head(HEAD_BYTES)
     name = file.name.lower()
-    if head.startswith(PARQUET_MAGIC):
+    if head.startswith(COLUMN_MAGIC) or name.endswith(".arrow"):
         from digit_recognizer.sources import parquet
 
         return parquet.load_tables([file], options), SubmissionForm()
     if arrays.is_npy(head):
         return plain(arrays.load_file(file, options.part))
+    if SPARSE.match(head):
+        from digit_recognizer.sources.sparse import load_sparse
+
+        return plain(load_sparse(file, options))
     known = kind_of_bytes(file.name, head)
     if known:
         raise DigitsError(f"{file} is {known[0]}: {known[1]}")
@@ -112,6 +117,7 @@ def load_folder(folder: Folder, options: Options) -> Result:
     """Load a part from a folder, from the only folder with digits below it, or from a file in it."""
     found = find_digits(folder, options)
     if found is None:
+        _refuse_other_classes(folder)
         _refuse_known_kinds(folder)
         members = first_names(folder.files() + [f"{name}/" for name in folder.folders()]) or "nothing"
         expected = f"a member {options.part}.csv, or {EXPECTED}" if folder.is_archive else EXPECTED
@@ -120,6 +126,22 @@ def load_folder(folder: Folder, options: Options) -> Result:
     if str(inside) != str(folder):
         note(f"{folder}: the digits are in {inside}")
     return load()
+
+
+def _refuse_other_classes(folder: Folder) -> None:
+    """Say how folders of pictures are named that are not those of digits."""
+    from digit_recognizer.sources import picture_folder
+
+    level = [folder]
+    for _ in range(MAX_DEPTH):
+        for each in level:
+            names = [name for name in each.folders() if picture_folder.has_any(each.folder(name))]
+            if len(names) > 1 and not all(map(part_of, names)):
+                raise DigitsError(
+                    f"{each}: the folders of pictures are named {first_names(names)}: name those of digits "
+                    "0 to 9, and move the others elsewhere"
+                )
+        level = [each.folder(name) for each in level for name in each.folders()][:MAX_FOLDERS]
 
 
 def _refuse_known_kinds(folder: Folder) -> None:
@@ -170,7 +192,7 @@ def _find_here(folder: Folder, options: Options) -> Callable[[], Result] | None:
             return lambda: plain(arrays.load_folder(folder, options.part))
     if has_pictures:
         return lambda: _load_pictures(folder, options)
-    parquet_files = [name for name in folder.files() if name.lower().endswith((".parquet", ".pq"))]
+    parquet_files = [name for name in folder.files() if name.lower().endswith(COLUMN_SUFFIXES)]
     if parquet_files:
         return lambda: _load_parquet(folder, options)
     if sum(name.lower().endswith(".npy") for name in folder.files()) > 1:

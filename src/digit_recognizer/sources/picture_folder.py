@@ -41,7 +41,7 @@ def has_pictures(folder: Folder, part: Part | None = None) -> bool:
     if _class_folders(folder):
         return True
     return any(
-        _class_folders(inner) or (of == "test" and _has_pictures(inner) and not _has_table(inner))
+        _class_folders(inner) or (of == "test" and has_any(inner) and not _has_table(inner))
         for inner, of in _part_folders(folder)
         if part in (None, of)
     )
@@ -132,7 +132,7 @@ def _class_folders(root: Folder) -> list[tuple[str, int]]:
     if not found or (not plain and len(found) == 1):  # a single odd name says little
         return []
     for name in named:
-        if name not in found and part_of(name) is None and _has_pictures(root.folder(name)):
+        if name not in found and part_of(name) is None and has_any(root.folder(name)):
             raise DigitsError(
                 f"{root.folder(name)}: expected only folders named 0 to 9, one for each digit; "
                 "move its pictures elsewhere"
@@ -176,7 +176,8 @@ def _is_picture(file: File) -> bool:
     return file.name.lower().endswith(SUFFIXES)
 
 
-def _has_pictures(folder: Folder) -> bool:
+def has_any(folder: Folder) -> bool:
+    """Return whether a folder itself contains a picture."""
     return any(_is_picture(folder.file(name)) for name in folder.files())
 
 

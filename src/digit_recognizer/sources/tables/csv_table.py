@@ -29,6 +29,7 @@ from digit_recognizer.sources.tables.csv_text import (
     Table,
     find_bad_row,
 )
+from digit_recognizer.sources.tables.label_file import find_label_file, read_labels
 from digit_recognizer.sources.tables.rows import read_rows
 
 SAMPLE_ROWS = 20  # that show the columns and how numbers are written
@@ -41,12 +42,22 @@ def read_csv(table: Table, options: Options) -> Loaded:
     with table.open() as text:
         sample = list(islice((line for line in text if line.strip(BLANK)), SAMPLE_ROWS))
     layout = _find_layout(table, sample, options)
+    label_file = None if layout.labels or layout.label_is_open else find_label_file(table.file)
+    if options.part == "train" and not (layout.labels or layout.label_is_open or label_file):
+        raise DigitsError(
+            f"{table.file} has no column {LABEL!r}, so it looks like test.csv: "
+            f"give train.csv or the archive with both, or name the column of the label {LABEL!r}"
+        )
     id_name = _id_name(table, layout)
     rows, cells = read_rows(
         table, layout, sample, bool(id_name) and options.part == "test", options.on_progress
     )
     ids = tuple(rows.ids) if rows.keep_ids else None
-    return Loaded(_to_digits(table, layout, cells), id_name, ids)
+    digits = _to_digits(table, layout, cells)
+    if label_file is not None:
+        labels = read_labels(label_file, table.file, len(digits))
+        digits = make_digits(str(label_file.file), digits.images, labels)
+    return Loaded(digits, id_name, ids)
 
 
 def _id_name(table: Table, layout: Layout) -> str:
@@ -61,13 +72,7 @@ def _find_layout(table: Table, sample: list[str], options: Options) -> Layout:
     if not sample:
         raise DigitsError(f"{table.file} has a header but no rows after it")
     where = str(table.file) if table.header is None else f"{table.file}, line {table.header_line}"
-    layout = find_layout(where, table.header, [table.cells(line) for line in sample], options.part)
-    if options.part == "train" and not layout.labels and not layout.label_is_open:
-        raise DigitsError(
-            f"{table.file} has no column {LABEL!r}, so it looks like test.csv: "
-            f"give train.csv or the archive with both, or name the column of the label {LABEL!r}"
-        )
-    return layout
+    return find_layout(where, table.header, [table.cells(line) for line in sample], options.part)
 
 
 def _to_digits(table: Table, layout: Layout, cells: NDArray[np.uint8]) -> Digits:
