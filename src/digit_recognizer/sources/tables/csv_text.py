@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TextIO
 
 import numpy as np
@@ -204,26 +205,24 @@ def _find_bad_cell(row: Sequence[str], layout: Layout, separator: str | None) ->
         return f": expected {expected} cells, one for each column, found {len(row)}"
     for column in (*layout.labels, *layout.pixels):
         highest = INK if column not in layout.labels else CLASSES - 1 if len(layout.labels) == 1 else 1
-        cell = label_digits([row[column]])[0] if column in layout.labels else row[column]
+        cell = label_digit(row[column]) if column in layout.labels else row[column]
         cell = cell if separator == "," else cell.replace(",", ".")
         whole = NUMBER.fullmatch(cell) and float(cell).is_integer() and 0 <= float(cell) <= highest
         if not whole:
             found = f"{row[column][:MAX_CELL_CHARACTERS_SHOWN]!r}" if cell.strip() else "an empty cell"
             name = layout.names[column]
             return f", column {name}: expected an integer 0 to {highest}, found {found}"
-    ones = sum(float(label_digits([row[column]])[0]) for column in layout.labels)
+    ones = sum(float(label_digit(row[column])) for column in layout.labels)
     if len(layout.labels) == CLASSES and ones != 1:
         return f": expected one 1 in the ten columns of the one-hot label, found {ones:g}"
     return None
 
 
-def label_digits(cells: Sequence[str]) -> list[str]:
-    """Return cells of labels with digits for their names and for truth values; others as they are."""
-    digits = [class_of(cell) for cell in cells]
-    return [
-        TRUTH.get(cell.strip().lower(), cell) if digit is None else str(digit)
-        for cell, digit in zip(cells, digits, strict=True)
-    ]
+@lru_cache(maxsize=1024)  # a table has few different labels
+def label_digit(cell: str) -> str:
+    """Return the digit for its name in a cell of a label, 0 or 1 for a truth value, other text as it is."""
+    digit = class_of(cell)
+    return TRUTH.get(cell.strip().lower(), cell) if digit is None else str(digit)
 
 
 def _encoding(head: bytes) -> str:

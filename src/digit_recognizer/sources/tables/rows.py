@@ -6,6 +6,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
@@ -28,7 +29,7 @@ from digit_recognizer.sources.tables.csv_text import (
     Table,
     find_bad_row,
     find_cells,
-    label_digits,
+    label_digit,
     parse_plain,
     parse_scientific,
 )
@@ -55,6 +56,12 @@ class Rows:
     def used(self) -> list[int]:
         """The columns to read, in this order: the label, if it is known, and the pixels."""
         return [*self.layout.labels, *self.layout.pixels]
+
+    @cached_property
+    def label_span(self) -> tuple[int, int, bool]:
+        """Where columns of labels begin, how many there are, and whether the last column is one."""
+        first, last = min(self.layout.labels), max(self.layout.labels)
+        return first, last - first + 1, last == len(self.layout.names) - 1
 
     @property
     def has_decimal_commas(self) -> bool:
@@ -107,14 +114,13 @@ class Rows:
 
     def with_digits(self, line: str) -> str:
         """Replace the names of digits in a line by digits."""
-        first, last = min(self.layout.labels), max(self.layout.labels)
-        if last < len(self.layout.names) - 1:
-            cells, start = line.split(self.table.separator, last + 1), first
+        first, count, from_end = self.label_span
+        if from_end:
+            cells = line.rsplit(self.table.separator, count)
+            first = len(cells) - count
         else:
-            cells = line.rsplit(self.table.separator, last - first + 1)
-            start = len(cells) - (last - first + 1)
-        labels = slice(start, start + last - first + 1)
-        cells[labels] = label_digits(cells[labels])
+            cells = line.split(self.table.separator, first + count)
+        cells[first : first + count] = map(label_digit, cells[first : first + count])
         return self.separator.join(cells)
 
     def _keep_ids(self, lines: Iterator[str]) -> Iterator[str]:
