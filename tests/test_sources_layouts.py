@@ -18,7 +18,18 @@ from digit_recognizer.sources import load_digits
 from digit_recognizer.sources.common import class_of
 from helpers import refusal, says
 from test_sources_formats import Files, npz
-from test_sources_people import PIXELS, WORDS, cells_of, numbered, same, table, write
+from test_sources_people import (
+    PIXELS,
+    WORDS,
+    cells_of,
+    label_last,
+    npy,
+    numbered,
+    same,
+    table,
+    with_index,
+    write,
+)
 
 Make = Callable[[Digits], Files]
 FORMS = ("{}", "0{}", "{}.0", "{}.000e+00", "digit_{}", "Class {}", "label-{}", "'{}'", "b'{}'", '"{}"')
@@ -210,6 +221,9 @@ READ: dict[str, tuple[str, Make, str]] = {  # the source, its files, and what is
         lambda d: {"a.npz": npz(x_train=d.images[..., None], y_train=np.eye(10, dtype="float32")[d.labels])},
         "one-hot",
     ),
+    "the label last in an array": ("a.npy", lambda d: {"a.npy": npy(label_last(d))}, "the last is the label"),
+    "one-hot in an array": ("a.npy", lambda d: {"a.npy": npy(one_hot(d) / 1.0)}, "the first ten"),
+    "an index in an array": ("a.npy", lambda d: {"a.npy": npy(with_index(d))}, "counts the rows"),
     "X_train.csv and y_train.csv": (
         ".",
         lambda d: {

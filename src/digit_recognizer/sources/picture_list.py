@@ -178,7 +178,7 @@ def _labels(listed: PictureList, rows: list[Row]) -> list[int] | None:
         found = repr(cells[listed.label]) if cells[listed.label] else "an empty cell"
         raise DigitsError(
             f"{listed.file}, line {line}, column {listed.name_of(listed.label)}: expected a single digit, "
-            f"0 to {CLASSES - 1}, found {found}; {labels.count(None):,} of {len(rows):,} labels are none: "
+            f"0 to {CLASSES - 1}, found {found}; {labels.count(None):,} of {len(rows):,} labels are not: "
             "keep the rows of single digits"
         )
     return [label for label in labels if label is not None]

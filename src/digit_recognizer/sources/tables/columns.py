@@ -10,6 +10,9 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
+
+from numpy.typing import NDArray
 
 from digit_recognizer.digits import CLASSES, PIXELS, SIDE
 from digit_recognizer.errors import DigitsError
@@ -27,6 +30,7 @@ PIXEL_COLUMNS = tuple(f"pixel{i}" for i in range(PIXELS))
 KAGGLE_HEADER = f"a header line {LABEL},pixel0,…,pixel{PIXELS - 1}"
 NUMBER = re.compile(r"\d+")
 MAX_NAMES_SHOWN = 3
+MOSTLY = 0.5  # of the labels are not 0; of the pixels in a corner nearly all are
 TRUTH = {"true": "1", "false": "0"}  # as pandas.get_dummies writes them
 MIN_ROWS_OF_INDEX = 11  # ten rows can be the digits 0 to 9 in order
 
@@ -75,6 +79,24 @@ def find_layout(
     if header is None:
         return _without_header(where, sample)
     return _with_header(where, [name.strip() for name in header], sample, part)
+
+
+def find_label(where: str, cells: NDArray[Any]) -> int:
+    """Return which of 785 columns is the label, the first or the last, by their values."""
+    first, last = cells[:, 0], cells[:, -1]
+    if first.max() >= CLASSES and last.max() >= CLASSES:
+        raise DigitsError(
+            f"{where}: expected labels 0 to {CLASSES - 1} in the first or the last of {cells.shape[1]} "
+            f"columns, found up to {first.max()} and {last.max()}: name the label in a header line"
+        )
+    if first.max() >= CLASSES or last.max() >= CLASSES:
+        return 0 if last.max() >= CLASSES else cells.shape[1] - 1
+    if (first != 0).mean() > MOSTLY and (last != 0).mean() > MOSTLY:
+        raise DigitsError(
+            f"{where}: the first and the last of {cells.shape[1]} columns can both be the label: "
+            f"add a header line that names it, {LABEL},pixel0,… or pixel0,…,{LABEL}"
+        )
+    return 0 if first.any() or not last.any() else cells.shape[1] - 1
 
 
 def first_names(names: Sequence[str]) -> str:

@@ -22,7 +22,7 @@ from digit_recognizer.sources.common import (
     note,
     other_labels,
 )
-from digit_recognizer.sources.tables.columns import LABEL, Layout, find_layout
+from digit_recognizer.sources.tables.columns import LABEL, Layout, find_label, find_layout
 from digit_recognizer.sources.tables.csv_text import (
     BLANK,
     SEPARATORS,
@@ -34,7 +34,6 @@ from digit_recognizer.sources.tables.rows import read_rows
 
 SAMPLE_ROWS = 20  # that show the columns and how numbers are written
 UNNAMED = re.compile("unnamed:", re.IGNORECASE)  # what pandas calls an index without a name
-MOSTLY = 0.5  # of the labels are not 0; of the pixels in a corner nearly all are
 
 
 def read_csv(table: Table, options: Options) -> Loaded:
@@ -79,7 +78,7 @@ def _to_digits(table: Table, layout: Layout, cells: NDArray[np.uint8]) -> Digits
     """Make digits of the label, if there is one, and the pixels; say what was assumed."""
     notes, count = list(layout.notes), len(layout.labels)
     if layout.label_is_open:
-        label = _find_label(table, cells)
+        label = find_label(str(table.file), cells)
         chosen = "the first is the label" if label == 0 else "the last is the label"
         notes[-1:] = [f"{notes[-1]}: {chosen}" if notes else chosen]
         cells, count = np.roll(cells, 1, axis=1) if label else cells, 1
@@ -110,21 +109,3 @@ def _labels(table: Table, layout: Layout, cells: NDArray[np.uint8]) -> NDArray[n
     if ((cells.sum(axis=1) != 1) | (cells.max(axis=1) != 1)).any():
         raise DigitsError(find_bad_row(table, layout) or f"{table.file}: expected a one-hot label")
     return np.asarray(cells.argmax(axis=1), np.int64)
-
-
-def _find_label(table: Table, cells: NDArray[np.uint8]) -> int:
-    """Return which of 785 columns is the label, the first or the last, by their values."""
-    first, last = cells[:, 0], cells[:, -1]
-    if first.max() >= CLASSES and last.max() >= CLASSES:
-        raise DigitsError(
-            f"{table.file}: expected labels 0 to {CLASSES - 1} in the first or the last of {cells.shape[1]} "
-            f"columns, found up to {first.max()} and {last.max()}: name the label in a header line"
-        )
-    if first.max() >= CLASSES or last.max() >= CLASSES:
-        return 0 if last.max() >= CLASSES else cells.shape[1] - 1
-    if (first != 0).mean() > MOSTLY and (last != 0).mean() > MOSTLY:
-        raise DigitsError(
-            f"{table.file}: the first and the last of {cells.shape[1]} columns can both be the label: "
-            f"add a header line that names it, {LABEL},pixel0,… or pixel0,…,{LABEL}"
-        )
-    return 0 if first.any() or not last.any() else cells.shape[1] - 1
