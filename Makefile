@@ -24,7 +24,7 @@ LOWEST_READY := .venv-lowest/.ready
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: run serve test test-browser test-hostile test-lowest test-quick coverage browser-programs check lint types bench \
-bench-service bench-threads robustness mnist model clean help
+bench-service bench-threads bench-start robustness mnist model clean help
 
 help:
 	@echo "make run           train, report and evaluate on SOURCE=digit-recognizer.zip; default: data/, else the bundled digits"
@@ -42,6 +42,7 @@ help:
 	@echo "make robustness    measure corrupted digits, numbers, non-digits and speed on SOURCE, on the images that MODEL held out"
 	@echo "make bench-service measure the service: rates, endurance, overload, shutdowns; a quarter of an hour"
 	@echo "make bench-threads measure training and prediction beside busy processes and under a quota: four minutes"
+	@echo "make bench-start   measure the time from the command to the first step, for each kind of source: a few minutes"
 	@echo "make clean         remove the virtual environments and caches; runs/ and data/ stay"
 
 run: $(TRAIN_READY)
@@ -110,6 +111,9 @@ bench-service: $(READY)
 
 bench-threads: $(TRAIN_READY)
 	$(BIN)/python benchmarks/threads.py -o benchmarks/threads.json
+
+bench-start: $(READY)
+	$(BIN)/python benchmarks/first_step.py $(or $(SOURCE),data/digit-recognizer.zip)
 
 robustness: $(READY)
 	$(BIN)/python benchmarks/robustness.py $(or $(SOURCE),data/digit-recognizer.zip) --model $(MODEL) \

@@ -61,7 +61,7 @@ def test_a_cell_that_is_not_a_pixel_is_named_with_line_and_column(cell, lines, r
     refused_lines(lines, "line 7, column pixel391: expected an integer 0 to 255, found " + found)
 
 
-@pytest.mark.parametrize("cell", ["10", "-1", "300", "seven"])
+@pytest.mark.parametrize("cell", ["10", "-1", "300", "ten"])
 def test_a_label_that_is_not_a_digit_is_named_with_its_line(cell, lines, refused_lines):
     lines[1][0] = cell
     refused_lines(lines, "line 2, column label", "0 to 9", f"'{cell}'")

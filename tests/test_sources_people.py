@@ -515,11 +515,6 @@ REFUSED: dict[str, tuple[str, Callable[[Digits], Files], tuple[str, ...]]] = {
         ("download",),
     ),
     "PyTorch in a folder": (".", lambda _: {"MNIST/processed/a.pt": zipped({"a/data.pkl": b"x"})}, ("a.pt",)),
-    "a list of files": (
-        "train.csv",
-        lambda _: {"train.csv": b"filename,label\n1.png,3\n"},
-        ("'filename'", "folders"),
-    ),
     "a web page for IDX": (
         ".",
         lambda _: {"train-images-idx3-ubyte.gz": WEB_PAGE},
@@ -545,11 +540,6 @@ REFUSED: dict[str, tuple[str, Callable[[Digits], Files], tuple[str, ...]]] = {
     ),
     "MATLAB": ("a.mat", lambda _: {"a.mat": b"MATLAB 5.0 MAT-file" + bytes(99)}, ("MATLAB", "loadmat")),
     "Excel": ("a.xlsx", lambda _: {"a.xlsx": zipped({"[Content_Types].xml": b"x"})}, ("Excel", "CSV")),
-    "LIBSVM": (
-        "mnist.scale",
-        lambda _: {"mnist.scale": b"5 153:3 154:18 155:18 156:18\n"},
-        ("LIBSVM", "savez"),
-    ),
     "JSON": ("a.json", lambda _: {"a.json": b'{"images": []}'}, ("JSON", "CSV")),
     "7-Zip": ("a.7z", lambda _: {"a.7z": b"7z\xbc\xaf\x27\x1c" + bytes(99)}, ("7-Zip", "unpack")),
     "TFRecord": ("a.tfrecord", lambda _: {"a.tfrecord": bytes(99)}, ("TFRecord", "savez")),
@@ -558,7 +548,6 @@ REFUSED: dict[str, tuple[str, Callable[[Digits], Files], tuple[str, ...]]] = {
         lambda _: {"3.0.1/mnist-train.tfrecord-00000-of-00001": b"\0" * 9, "3.0.1/features.json": b""},
         ("TFRecord", "savez"),
     ),
-    "Arrow of datasets": (".", lambda _: {"data-00000-of-00001.arrow": b"\xff" * 9}, ("Arrow", "to_parquet")),
     "SQLite": ("a.db", lambda _: {"a.db": b"SQLite format 3\0" + bytes(99)}, ("SQLite", "CSV")),
     "a picture": ("a.jpg", lambda _: {"a.jpg": b"\xff\xd8\xff" + bytes(99)}, ("JPEG", "digits read")),
     "several sets": (
@@ -725,10 +714,10 @@ def test_plain_notations_are_parsed_from_bytes_as_numpy_parses_them(
     source = tmp_path / "digits.csv"
     source.write_bytes(table(cells_of(bundled), ["label", *PIXELS], form=form, end=end))
     with monkeypatch.context() as patched:
-        patched.setattr("digit_recognizer.sources.csv_table._read_bytes", lambda *_: None)
+        patched.setattr("digit_recognizer.sources.tables.rows._read_bytes", lambda *_: None)
         expected = load_digits(source).sha256()
     for name in ("_read_integers", "_read_floats"):
-        monkeypatch.setattr(f"digit_recognizer.sources.csv_table.{name}", None)
+        monkeypatch.setattr(f"digit_recognizer.sources.tables.rows.{name}", None)
     assert load_digits(source).sha256() == expected == bundled.sha256()
 
 

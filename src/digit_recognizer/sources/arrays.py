@@ -19,7 +19,9 @@ from digit_recognizer.digits import CLASSES, PIXELS, Digits
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.sources.common import Part, make_digits, note, part_of, to_images, to_labels
 from digit_recognizer.sources.folders import File, Folder, open_archive
+from digit_recognizer.sources.tables.columns import find_label, find_layout
 
+SAMPLE_ROWS = 20  # that show which columns of an array are the label
 NPY_MAGIC = b"\x93NUMPY"
 SUFFIXES = (".npy", ".npz")
 WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
@@ -71,7 +73,7 @@ class _Array:
     @property
     def role(self) -> str | None:
         """What the array holds by its name: images, labels or unknown."""
-        return _role(self.name)
+        return role_of(self.name)
 
     @property
     def is_labels(self) -> bool:
@@ -79,7 +81,8 @@ class _Array:
         return len(self.shape) == 1 or (len(self.shape) == 2 and self.shape[1] in (1, CLASSES))
 
 
-def _role(name: str) -> str | None:
+def role_of(name: str) -> str | None:
+    """Return what an array or a file holds by its name: images, labels or unknown."""
     words = {word.lower() for word in WORDS.findall(name.replace("_", " "))}
     return next((role for role, names in ROLES.items() if words & names), None)
 
@@ -112,7 +115,7 @@ def load_file(file: File, part: Part) -> Digits:
 def has_arrays(folder: Folder, part: Part) -> bool:
     """Return whether a folder has .npy or .npz files of images of a part, by their names."""
     files = [name for name in _array_files(folder) if part_of(name) in (part, None)]
-    roles = {_role(name.rpartition(".")[0]) for name in files}
+    roles = {role_of(name.rpartition(".")[0]) for name in files}
     return "images" in roles and len(_array_files(folder)) > 1
 
 
@@ -124,16 +127,27 @@ def is_npy(head: bytes) -> bool:
 def _load(where: str, arrays: list[_Array], part: Part) -> Digits:
     images, labels = _choose(where, arrays, part)
     pixels = images.read()
-    if labels is None and pixels.ndim == 2 and pixels.shape[1] == PIXELS + 1:
-        note(f"{images.where}: {PIXELS + 1} columns; the first is the label")
-        return make_digits(
-            where, to_images(images.where, pixels[:, 1:]), to_labels(images.where, pixels[:, 0])
-        )
+    if labels is None and pixels.ndim == 2 and pixels.shape[1] > PIXELS and pixels.dtype.kind in "iuf":
+        return _load_table(images.where, pixels, part)
     return make_digits(
         where,
         to_images(images.where, pixels),
         None if labels is None else to_labels(labels.where, labels.read()),
     )
+
+
+def _load_table(where: str, cells: NDArray[Any], part: Part) -> Digits:
+    """Load an array of which some columns are the label, as in a table without a header."""
+    sample = [[f"{cell:g}" for cell in row] for row in cells[:SAMPLE_ROWS].tolist()]
+    layout = find_layout(where, None, sample, part)
+    labels, pixels, said = layout.labels, layout.pixels, "; ".join(layout.notes)
+    if layout.label_is_open:
+        at = find_label(where, cells[:, pixels])
+        labels, pixels = (pixels[at],), pixels[:at] + pixels[at + 1 :]
+        said += f": the {'last' if at else 'first'} is the label"
+    note(f"{where}: {said}")
+    images = to_images(where, cells[:, pixels])
+    return make_digits(where, images, to_labels(where, cells[:, labels]) if labels else None)
 
 
 def _choose(where: str, arrays: list[_Array], part: Part) -> tuple[_Array, _Array | None]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from digit_recognizer.digits import CLASSES, INK, PIXELS, SIDE, Digits
 from digit_recognizer.errors import DigitsError
+from digit_recognizer.formatting import count
 from digit_recognizer.sources.streams import OnProgress
 
 Part = Literal["train", "test"]
@@ -29,6 +30,15 @@ DIM = INK // 8  # no pixel is brighter: probably another scale
 IMAGES_SAMPLED = 500  # that show whether the background is bright
 EMNIST_PREFIX = "emnist"
 MULTIPLY = f"multiply the pixels by {INK} and round them to integers"
+
+WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+DIGIT = r"(?:(?:digits?|class|label|target|number|num|no|n|d|c|y)[ _.-]*)?0*([0-9])"
+DIGIT_NAME = re.compile(  # digit_3, class 03, 3-three, three, Digit Three
+    rf"{DIGIT}(?:[ _.(-]+(?:{'|'.join(WORDS)})\)?)?|"
+    rf"(?:(?:digit|class|label|number)[ _.-]*)?({'|'.join(WORDS)})",
+    re.IGNORECASE,
+)
+QUOTED = re.compile(r"b?(['\"])(.*)\1")  # 'three' in ARFF; b'3' where bytes became text
 
 LOGGER = logging.getLogger(__name__.rpartition(".")[0])  # one record for each thing that was assumed
 
@@ -85,8 +95,24 @@ def is_transposed(name: str) -> bool:
     return name.lower().startswith(EMNIST_PREFIX)
 
 
+def class_of(text: str) -> int | None:
+    """Return the digit that a label or the name of a class says: 3, 03, 3.0, three, digit_3, 3-three."""
+    text = text.strip()
+    if quoted := QUOTED.fullmatch(text):
+        text = quoted[2].strip()
+    try:
+        number = float(text)
+    except ValueError:
+        match = DIGIT_NAME.fullmatch(text)
+        return None if match is None else int(match[1]) if match[1] else WORDS.index(match[2].lower())
+    return int(number) if number in range(CLASSES) else None
+
+
 def make_digits(name: str, images: NDArray[np.uint8], labels: NDArray[np.int64] | None) -> Digits:
     """Return contiguous, writable `Digits`; errors name the file that the arrays came from."""
+    others = "" if labels is None else other_labels(labels)
+    if others:
+        raise DigitsError(f"{name}: expected labels 0 to {CLASSES - 1}, {others}")
     try:
         digits = Digits(np.require(images, requirements=["C", "W"]), labels)
     except DigitsError as error:
@@ -127,16 +153,37 @@ def to_labels(name: str, array: NDArray[Any]) -> NDArray[np.int64]:
         labels: NDArray[np.int64] = array.argmax(axis=1).astype(np.int64)
         return labels
     found = f"{array.dtype} {array.shape}"
-    if array.shape[1:] not in ((), (1,)):
+    if array.shape[1:] not in ((), (1,)) or array.dtype.kind not in "iufbUSO":
         raise DigitsError(f"{name}: expected integers of shape (N,), found {found}")
-    try:
-        numbers = array.reshape(-1).astype(np.float64 if array.dtype.kind in "fUS" else np.int64)
-    except ValueError as error:
-        raise DigitsError(f"{name}: expected integers of shape (N,), found {found}: {error}") from error
+    if array.dtype.kind in "USO":
+        return _text_labels(name, array.reshape(-1).tolist())
+    numbers = array.reshape(-1)
     if not (numbers == np.rint(numbers)).all():
         wrong = numbers[numbers != np.rint(numbers)][0]
         raise DigitsError(f"{name}: expected integers of shape (N,), found {found} with {wrong:g}")
     return numbers.astype(np.int64)
+
+
+def _text_labels(name: str, cells: list[Any]) -> NDArray[np.int64]:
+    texts = [cell.decode("utf-8", "replace") if isinstance(cell, bytes) else str(cell) for cell in cells]
+    labels = [class_of(text) for text in texts]
+    if None in labels:
+        at = labels.index(None)
+        raise DigitsError(f"{name}, row {at + 1}: expected a digit 0 to {CLASSES - 1}, found {texts[at]!r}")
+    return np.array(labels, np.int64)
+
+
+def other_labels(labels: NDArray[np.int64]) -> str:
+    """Return how many labels are no digits, which these are and what to do; "" if all are digits."""
+    others = np.flatnonzero((labels < 0) | (labels >= CLASSES))
+    if not others.size:
+        return ""
+    low, high = labels.min(), labels.max()
+    first = f"{labels[others[0]]} at index {others[0]}"
+    found = f"found {low} to {high}, {count(len(others), 'label')} of no digit, first {first}"
+    if (low, high) == (1, CLASSES):
+        return f"{found}: if {CLASSES} stands for 0, as in MATLAB's sets, replace it by 0"
+    return f"{found}: keep the images of digits"
 
 
 def how_to_scale(low: float, high: float) -> str:

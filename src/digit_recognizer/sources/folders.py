@@ -86,7 +86,10 @@ class Folder:
         """Return the folder that this one is in, if that can be read."""
         if self.inside:
             return Folder(self.store, _text(PurePosixPath(self.inside).parent))
-        return Folder(_Disk(self.store.root.parent)) if isinstance(self.store, _Disk) else None
+        if not isinstance(self.store, _Disk):
+            return None
+        root = self.store.root
+        return Folder(_Disk((root if root.name.strip(".") else root.absolute()).parent))
 
     def members(self) -> list[str]:
         """Return the paths of all files in an archive, in its order; of those in a folder on the disk."""

@@ -8,19 +8,21 @@ from itertools import islice
 from digit_recognizer.digits import Digits
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.sources import arrays, idx, kaggle
-from digit_recognizer.sources.columns import first_names
 from digit_recognizer.sources.common import Loaded, Options, Part, note, part_of
-from digit_recognizer.sources.csv_table import read_csv
-from digit_recognizer.sources.csv_text import is_wide_table
 from digit_recognizer.sources.folders import File, Folder, open_archive
 from digit_recognizer.sources.kaggle import SubmissionForm
 from digit_recognizer.sources.streams import ZIP_MAGIC
-from digit_recognizer.sources.unreadable import HEAD_BYTES, kind_of_bytes, kind_of_zip
+from digit_recognizer.sources.tables.columns import first_names
+from digit_recognizer.sources.tables.csv_table import read_csv
+from digit_recognizer.sources.tables.csv_text import find_table, is_wide_table
+from digit_recognizer.sources.unreadable import HEAD_BYTES, SPARSE, kind_of_bytes, kind_of_zip
 
 BUNDLED, MNIST = "bundled", "mnist"  # words that name a source; a folder of that name is ./mnist
 ARCHIVE_SUFFIXES = (".zip", ".npz", ".npy", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".data", ".arff", ".csv.gz", ".csv.bz2", ".csv.xz")
-PARQUET_MAGIC = b"PAR1"
+LIST_SUFFIXES = (".csv", ".tsv", ".txt")
+COLUMN_MAGIC = (b"PAR1", b"ARROW1")
+COLUMN_SUFFIXES = (".parquet", ".pq", ".arrow", ".feather")
 MAX_DEPTH = 4  # folders below the source in which digits are looked for
 MAX_FOLDERS = 200  # at each depth
 MAX_FILES_LOOKED_AT = 20  # to say what a folder without digits holds
@@ -41,7 +43,7 @@ def find_test_file(file: File) -> File | None:
     """Return the file of the test part in the folder of a file of the training part."""
     suffix = file.name.lower().removesuffix(".gz").rpartition(".")[2]
     if file.name.lower().endswith(kaggle.TABLE_SUFFIXES):
-        return kaggle.find_table(file.folder, "test")
+        return kaggle.find_table(file.folder, "test") or _find_list(file.folder, "test")
     if idx.has_idx(file.folder, "test") and idx.FILE_NAME.fullmatch(file.name):
         return idx.image_files(file.folder, "test")[0]
     others = [
@@ -57,12 +59,16 @@ def load_file(file: File, options: Options) -> Result:
             return _load_archive(file, archive, options)
     head = file.head(HEAD_BYTES)
     name = file.name.lower()
-    if head.startswith(PARQUET_MAGIC):
+    if head.startswith(COLUMN_MAGIC) or name.endswith(".arrow"):
         from digit_recognizer.sources import parquet
 
         return parquet.load_tables([file], options), SubmissionForm()
     if arrays.is_npy(head):
         return plain(arrays.load_file(file, options.part))
+    if SPARSE.match(head):
+        from digit_recognizer.sources.sparse import load_sparse
+
+        return plain(load_sparse(file, options))
     known = kind_of_bytes(file.name, head)
     if known:
         raise DigitsError(f"{file} is {known[0]}: {known[1]}")
@@ -71,10 +77,29 @@ def load_file(file: File, options: Options) -> Result:
         raise DigitsError(f"{file} is not a {kind} archive, although its name says so: download it again")
     if idx.is_idx(file, head):
         return plain(idx.load_file(file))
-    if name.endswith(TEXT_SUFFIXES) or (b"\0" not in head and is_wide_table(file)):
-        loaded = read_csv(file, options)
-        return loaded, kaggle.submission_form(loaded, file.folder if options.part == "test" else None)
+    if b"\0" not in head or name.endswith(TEXT_SUFFIXES):
+        loaded = _load_text(file, options)
+        if loaded is not None:
+            return loaded, kaggle.submission_form(loaded, file.folder if options.part == "test" else None)
     raise DigitsError(f"{file} has an unknown format: expected {EXPECTED}")
+
+
+def _load_text(file: File, options: Options) -> Loaded | None:
+    """Load a table of pixels or a list of pictures; None if the file is neither by its content or name."""
+    is_named = file.name.lower().endswith(TEXT_SUFFIXES)
+    try:
+        table = find_table(file)
+    except DigitsError:
+        if is_named:
+            raise
+        return None
+    if not table.is_wide:
+        from digit_recognizer.sources import picture_list
+
+        listed = picture_list.as_list(table)
+        if listed is not None:
+            return picture_list.load_list(listed, options)
+    return read_csv(table, options) if table.is_wide or is_named else None
 
 
 def _load_archive(file: File, archive: Folder, options: Options) -> Result:
@@ -92,6 +117,7 @@ def load_folder(folder: Folder, options: Options) -> Result:
     """Load a part from a folder, from the only folder with digits below it, or from a file in it."""
     found = find_digits(folder, options)
     if found is None:
+        _refuse_other_classes(folder)
         _refuse_known_kinds(folder)
         members = first_names(folder.files() + [f"{name}/" for name in folder.folders()]) or "nothing"
         expected = f"a member {options.part}.csv, or {EXPECTED}" if folder.is_archive else EXPECTED
@@ -100,6 +126,22 @@ def load_folder(folder: Folder, options: Options) -> Result:
     if str(inside) != str(folder):
         note(f"{folder}: the digits are in {inside}")
     return load()
+
+
+def _refuse_other_classes(folder: Folder) -> None:
+    """Say how folders of pictures are named that are not those of digits."""
+    from digit_recognizer.sources import picture_folder
+
+    level = [folder]
+    for _ in range(MAX_DEPTH):
+        for each in level:
+            names = [name for name in each.folders() if picture_folder.has_any(each.folder(name))]
+            if len(names) > 1 and not all(map(part_of, names)):
+                raise DigitsError(
+                    f"{each}: the folders of pictures are named {first_names(names)}: name those of digits "
+                    "0 to 9, and move the others elsewhere"
+                )
+        level = [each.folder(name) for each in level for name in each.folders()][:MAX_FOLDERS]
 
 
 def _refuse_known_kinds(folder: Folder) -> None:
@@ -135,6 +177,10 @@ def _find_here(folder: Folder, options: Options) -> Callable[[], Result] | None:
     If only the other part is there, the error comes from the format that was found.
     """
     other: Part = "test" if options.part == "train" else "train"
+    table = kaggle.find_table(folder, options.part)
+    listed = None if table is not None and _is_sure(table) else _find_list(folder, options.part)
+    if listed is not None:
+        return lambda: load_file(listed, options)
     has_pictures = _has_pictures(folder)
     for part in (options.part, other):
         table = kaggle.find_table(folder, part)
@@ -146,7 +192,7 @@ def _find_here(folder: Folder, options: Options) -> Callable[[], Result] | None:
             return lambda: plain(arrays.load_folder(folder, options.part))
     if has_pictures:
         return lambda: _load_pictures(folder, options)
-    parquet_files = [name for name in folder.files() if name.lower().endswith((".parquet", ".pq"))]
+    parquet_files = [name for name in folder.files() if name.lower().endswith(COLUMN_SUFFIXES)]
     if parquet_files:
         return lambda: _load_parquet(folder, options)
     if sum(name.lower().endswith(".npy") for name in folder.files()) > 1:
@@ -160,6 +206,22 @@ def _load_table(folder: Folder, table: File | None, options: Options) -> Result:
         names = ", ".join(kaggle.exact_names(options.part))
         raise DigitsError(f"{folder}: expected {names} or {kaggle.ARCHIVE}")
     return load_file(table, options)
+
+
+def _is_sure(table: File) -> bool:
+    return table.name.lower().endswith(".zip") or is_wide_table(table)
+
+
+def _find_list(folder: Folder, part: Part) -> File | None:
+    """Return the list of the pictures of a part, unless they are in class folders."""
+    if not any(name.lower().endswith(LIST_SUFFIXES) for name in folder.files()):
+        return None
+    from digit_recognizer.sources import picture_folder, picture_list
+
+    if picture_folder.has_classes(folder, part):
+        return None
+    listed = picture_list.find_list(folder, part)
+    return None if listed is None else listed.file
 
 
 def _has_pictures(folder: Folder) -> bool:

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from digit_recognizer.digits import CLASSES, PIXELS, Digits, Predictions
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.files import replacing, write_text
-from digit_recognizer.sources.columns import LABEL, PIXEL_COLUMNS
 from digit_recognizer.sources.common import Loaded, Part, part_of
-from digit_recognizer.sources.csv_text import is_wide_table
 from digit_recognizer.sources.folders import File, Folder
+from digit_recognizer.sources.tables.columns import LABEL, PIXEL_COLUMNS
+from digit_recognizer.sources.tables.csv_text import is_wide_table
 
 ARCHIVE = "digit-recognizer.zip"  # the name of Kaggle's download
 TABLE_SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".csv.bz2", ".csv.xz", ".csv.zip")
@@ -58,7 +58,7 @@ def find_table(folder: Folder, part: Part) -> File | None:
     named = [
         folder.file(name)
         for name in files
-        if name.lower().endswith(TABLE_SUFFIXES) and part_of(name) == part and not _is_sample(name)
+        if name.lower().endswith(TABLE_SUFFIXES) and part_of(name) == part and not is_sample(name)
     ]
     wide = [file for file in named if file.name.lower().endswith(".zip") or is_wide_table(file)]
     if len(wide) > 1:
@@ -76,9 +76,7 @@ def exact_names(part: Part) -> tuple[str, ...]:
 
 def find_only_table(folder: Folder) -> File | None:
     """Return the only wide table in a folder, whatever its name."""
-    names = [
-        name for name in folder.files() if name.lower().endswith(TABLE_SUFFIXES) and not _is_sample(name)
-    ]
+    names = [name for name in folder.files() if name.lower().endswith(TABLE_SUFFIXES) and not is_sample(name)]
     if len(names) == 1:
         return folder.file(names[0])
     wide = [folder.file(name) for name in names if is_wide_table(folder.file(name))]
@@ -102,7 +100,7 @@ def submission_form(loaded: Loaded, folder: Folder | None) -> SubmissionForm:
 
 def _read_sample(folder: Folder) -> tuple[tuple[str, str], tuple[str, ...]] | None:
     """Return the two columns and the ids of the sample of a submission in a folder."""
-    names = [name for name in folder.files() if _is_sample(name) and name.lower().endswith(".csv")]
+    names = [name for name in folder.files() if is_sample(name) and name.lower().endswith(".csv")]
     if len(names) != 1:
         return None
     try:
@@ -115,7 +113,8 @@ def _read_sample(folder: Folder) -> tuple[tuple[str, str], tuple[str, ...]] | No
     return (rows[0][0], rows[0][1]), tuple(row[0] for row in rows[1:])
 
 
-def _is_sample(name: str) -> bool:
+def is_sample(name: str) -> bool:
+    """Return whether a file is a sample of a submission by its name, so it holds no digits."""
     return any(word in name.lower() for word in SAMPLE_WORDS)
 
 

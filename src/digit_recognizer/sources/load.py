@@ -11,7 +11,6 @@ from digit_recognizer.errors import DigitsError
 from digit_recognizer.progress import following
 from digit_recognizer.sources import idx, kaggle
 from digit_recognizer.sources.common import Loaded, Options, Part, note, part_of
-from digit_recognizer.sources.csv_text import is_wide_table
 from digit_recognizer.sources.folders import Folder, file_at, folder_at, open_archive
 from digit_recognizer.sources.formats import (
     BUNDLED,
@@ -25,6 +24,7 @@ from digit_recognizer.sources.formats import (
 )
 from digit_recognizer.sources.kaggle import SubmissionForm
 from digit_recognizer.sources.streams import OnProgress
+from digit_recognizer.sources.tables.csv_text import is_wide_table
 
 SOURCE_VARIABLE = "DIGITS_DATA"  # environment variable: the default source
 DEFAULT_FOLDER = "data"  # the default source if the variable is not set, in the current folder
@@ -62,6 +62,7 @@ def load_digits(
         - a CSV or another table of text with 784 columns of pixels, plain or packed (.gz, .bz2, .xz);
         - the archive of the Kaggle competition, or a folder with train.csv and test.csv or with the archive;
         - one file of an IDX pair (plain or packed), or the folder of MNIST, QMNIST or EMNIST;
+        - a list of pictures: a CSV of file names and labels, in their folder or above, or that folder;
         - a folder with a folder of pictures for each class, 0 to 9, optionally below train/ and test/;
         - an .npz archive, or .npy files, with images and labels, or with x_train, y_train, x_test, y_test;
         - Parquet files (extra ``parquet``) of pictures and labels;
@@ -227,8 +228,10 @@ def _contains_named_digits(folder: Folder) -> bool:
         table = kaggle.find_table(folder, "train")
         if table is not None and (table.name == kaggle.ARCHIVE or is_wide_table(table)):
             return True
-        from digit_recognizer.sources import picture_folder
+        from digit_recognizer.sources import picture_folder, picture_list
 
+        if table is not None and picture_list.open_list(table):
+            return True
         return idx.has_idx(folder, "train") or picture_folder.has_class_folders(folder)
     except DigitsError:
         return False

@@ -1,7 +1,9 @@
-"""Parquet: pictures and labels, as Hugging Face publishes MNIST, or a column for each pixel."""
+"""Parquet and Arrow: pictures and labels, as Hugging Face publishes MNIST, or a column for each pixel."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,6 @@ from numpy.typing import NDArray
 from digit_recognizer.digits import PIXELS, SIDE
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.imaging import decode, is_dark_on_light, single_image
-from digit_recognizer.sources.columns import LABEL_NAMES, find_layout
 from digit_recognizer.sources.common import (
     Loaded,
     Options,
@@ -22,22 +23,31 @@ from digit_recognizer.sources.common import (
     to_labels,
 )
 from digit_recognizer.sources.folders import File, Folder
+from digit_recognizer.sources.tables.columns import find_layout
+from digit_recognizer.sources.tables.headers import LABEL_NAME
 
-MAGIC = b"PAR1"
-SUFFIXES = (".parquet", ".pq")
+ARROW_MAGIC = b"ARROW1"  # of Arrow's file format, which is Feather's; datasets writes the stream format
+SUFFIXES = (".parquet", ".pq", ".arrow", ".feather")
+CACHE_PREFIX = "cache-"  # what datasets leaves beside its data
+NUMBERS = re.compile(r"\d+")
 SAMPLE_ROWS = 50
 EXPECTED = "a column image of pictures and a column label, or 784 columns of pixels"
 
 
 def find_tables(folder: Folder, options: Options) -> list[File]:
-    """Return the Parquet files of a part in a folder, in the order of their names."""
-    names = [name for name in folder.files() if name.lower().endswith(SUFFIXES)]
+    """Return the Parquet or Arrow files of a part in a folder, in the order of their names."""
+    names = [
+        name
+        for name in folder.files()
+        if name.lower().endswith(SUFFIXES) and not name.startswith(CACHE_PREFIX)
+    ]
     of_part = [name for name in names if part_of(name) == options.part]
-    return [folder.file(name) for name in of_part or (names if len(names) == 1 else [])]
+    are_shards = len({NUMBERS.sub("#", name) for name in names}) == 1  # data-00000-of-00002.arrow
+    return [folder.file(name) for name in of_part or (names if are_shards else [])]
 
 
 def load_tables(files: list[File], options: Options) -> Loaded:
-    """Load and join the Parquet files of one part."""
+    """Load and join the files of one part."""
     loaded = [_load(file, options) for file in files]
     images = np.concatenate([images for images, _ in loaded])
     labels = [labels for _, labels in loaded if labels is not None]
@@ -47,14 +57,18 @@ def load_tables(files: list[File], options: Options) -> Loaded:
 
 
 def _load(file: File, options: Options) -> tuple[NDArray[np.uint8], NDArray[np.int64] | None]:
-    parquet = import_optional("pyarrow.parquet", extra="parquet")
+    pyarrow = import_optional("pyarrow", extra="parquet")
+    parquet, ipc = (import_optional(f"pyarrow.{name}", extra="parquet") for name in ("parquet", "ipc"))
     with file.open() as stream:
-        try:
-            table = parquet.read_table(
-                import_optional("pyarrow", extra="parquet").BufferReader(stream.read())
-            )
-        except Exception as error:  # pyarrow has its own, which differ between versions
-            raise DigitsError(f"{file} is damaged or no Parquet file ({error}): download it again") from error
+        content = stream.read()
+    is_arrow = content.startswith(ARROW_MAGIC) or file.name.lower().endswith(".arrow")
+    read_arrow = ipc.open_file if content.startswith(ARROW_MAGIC) else ipc.open_stream
+    source = pyarrow.BufferReader(content)
+    try:
+        table = read_arrow(source).read_all() if is_arrow else parquet.read_table(source)
+    except Exception as error:  # pyarrow has its own, which differ between versions
+        kind = "Arrow" if is_arrow else "Parquet"
+        raise DigitsError(f"{file} is damaged or no {kind} file ({error}): download it again") from error
     names = list(table.column_names)
     pictures = [name for name in names if _holds_images(table, name)]
     if not pictures:
@@ -62,7 +76,7 @@ def _load(file: File, options: Options) -> tuple[NDArray[np.uint8], NDArray[np.i
     if len(pictures) > 1:
         raise DigitsError(f"{file}: the columns {', '.join(pictures)} can all be the images: keep one")
     images = _to_images(f"{file}, column {pictures[0]}", table[pictures[0]].to_pylist(), options)
-    found = [name for name in names if name.lower() in LABEL_NAMES]
+    found = [name for name in names if LABEL_NAME.fullmatch(name)]
     if not found and len(names) == 2:
         found = [name for name in names if name != pictures[0]]
         note(f"{file}: the label is the column {found[0]}")
@@ -109,13 +123,16 @@ def _load_pixels(
     layout = find_layout(str(file), names, [[str(row[name]) for name in names] for row in rows], options.part)
     for text in layout.notes:
         note(f"{file}: {text}")
-    pixels = layout.pixels
-    label = layout.label
+    labels, pixels = layout.labels, layout.pixels
     if layout.label_is_open:
-        label, pixels = pixels[0], pixels[1:]
-        note(f"{file}: the label is the first column, {names[label]}")
-    images = np.stack([table[names[at]].to_numpy() for at in pixels], axis=1)
-    labels = (
-        None if label is None else to_labels(f"{file}, column {names[label]}", table[names[label]].to_numpy())
-    )
-    return to_images(str(file), images), labels
+        labels, pixels = pixels[:1], pixels[1:]
+        note(f"{file}: the label is the first column, {names[labels[0]]}")
+    images = to_images(str(file), _stack(table, pixels))
+    if not labels:
+        return images, None
+    where = f"{file}, column {names[labels[0]]}"
+    return images, to_labels(where, _stack(table, labels))
+
+
+def _stack(table: Any, columns: Sequence[int]) -> NDArray[Any]:
+    return np.stack([table.column(at).to_numpy() for at in columns], axis=1)

@@ -16,15 +16,22 @@ from numpy.typing import NDArray
 from digit_recognizer.digits import CLASSES, INK, SIDE
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.formatting import count
-from digit_recognizer.sources.common import Loaded, Options, Part, make_digits, note, part_of, warn
+from digit_recognizer.sources.common import (
+    DIGIT,
+    Loaded,
+    Options,
+    Part,
+    class_of,
+    make_digits,
+    note,
+    part_of,
+    warn,
+)
 from digit_recognizer.sources.folders import File, Folder
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*")
-WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-CLASS_NAME = re.compile(
-    r"(?:digits?|class|label|number|num|no|n|d|c)?[ _.-]*0?([0-9])(?:[ _.-]*(?:[a-z]+))?", re.I
-)
+WITH_SUFFIX = re.compile(rf"{DIGIT}[ _.-]+[a-z]+", re.IGNORECASE)  # 3_images
 NUMBERS = re.compile(r"(\d+)")
 MAX_NESTED = 4  # folders inside the folder of a class
 
@@ -34,10 +41,16 @@ def has_pictures(folder: Folder, part: Part | None = None) -> bool:
     if _class_folders(folder):
         return True
     return any(
-        _class_folders(inner) or (of == "test" and _has_pictures(inner))
+        _class_folders(inner) or (of == "test" and has_any(inner) and not _has_table(inner))
         for inner, of in _part_folders(folder)
         if part in (None, of)
     )
+
+
+def has_classes(folder: Folder, part: Part) -> bool:
+    """Return whether a folder contains the class folders of a part."""
+    inside = [inner for inner, of in _part_folders(folder) if of == part]
+    return bool(_class_folders(folder)) or any(map(_class_folders, inside))
 
 
 def has_class_folders(folder: Folder) -> bool:
@@ -71,14 +84,14 @@ def load_folder(folder: Folder, options: Options) -> Loaded:
         raise DigitsError(f"{root}: expected pictures (PNG, JPEG, …) in folders named 0 to 9, found {found}")
     if skipped:
         note(f"{root}: {_count_files(skipped)}")
-    images, good = _load_images(files, options)
+    images, good = load_images(files, options)
     if not classes:
         ids = tuple(files[at].name for at in good)
         return Loaded(make_digits(str(root), images, None), "", ids)
     return Loaded(make_digits(str(root), images, np.array(labels, np.int64)[good]))
 
 
-def _load_images(files: list[File], options: Options) -> tuple[NDArray[np.uint8], list[int]]:
+def load_images(files: list[File], options: Options) -> tuple[NDArray[np.uint8], list[int]]:
     """Decode pictures; return the images and the positions of those that could be decoded."""
     images, good, bad = [], [], []
     for at, file in enumerate(files):
@@ -119,7 +132,7 @@ def _class_folders(root: Folder) -> list[tuple[str, int]]:
     if not found or (not plain and len(found) == 1):  # a single odd name says little
         return []
     for name in named:
-        if name not in found and part_of(name) is None and _has_pictures(root.folder(name)):
+        if name not in found and part_of(name) is None and has_any(root.folder(name)):
             raise DigitsError(
                 f"{root.folder(name)}: expected only folders named 0 to 9, one for each digit; "
                 "move its pictures elsewhere"
@@ -134,12 +147,9 @@ def _class_folders(root: Folder) -> list[tuple[str, int]]:
 
 
 def _class_of(name: str) -> int | None:
-    """Return the digit that the name of a folder says: 3, 03, three, digit_3, class3, 3-three."""
-    lower = name.lower()
-    if lower in WORDS:
-        return WORDS.index(lower)
-    match = CLASS_NAME.fullmatch(name)
-    return int(match[1]) if match else None
+    """Return the digit that the name of a folder says, as in `class_of`; also 3_images."""
+    match = WITH_SUFFIX.fullmatch(name)
+    return int(match[1]) if match else class_of(name)
 
 
 def _part_folders(folder: Folder) -> Iterator[tuple[Folder, Part]]:
@@ -166,8 +176,13 @@ def _is_picture(file: File) -> bool:
     return file.name.lower().endswith(SUFFIXES)
 
 
-def _has_pictures(folder: Folder) -> bool:
+def has_any(folder: Folder) -> bool:
+    """Return whether a folder itself contains a picture."""
     return any(_is_picture(folder.file(name)) for name in folder.files())
+
+
+def _has_table(folder: Folder) -> bool:
+    return any(name.lower().endswith((".csv", ".tsv")) for name in folder.files())  # which may be a list
 
 
 def _in_natural_order(name: str) -> list[str | tuple[int, str]]:

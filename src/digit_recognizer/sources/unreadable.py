@@ -10,15 +10,19 @@ HEAD_BYTES = 600
 MAX_TITLE_CHARACTERS = 60
 AS_CSV_OR_NPZ = "save its arrays with numpy.savez(file, images=…, labels=…)"
 AGAIN = "download the file again, logged in if the site asks for it"
+TURN_EMNIST = "EMNIST's images need images.reshape(-1, 28, 28).transpose(0, 2, 1)"
 R_FILE, R_ADVICE = "a file of R", "write the table with write.csv"
 PICKLE = "a Python pickle, which may run code when it is opened"
 IF_TRUSTED = f"if you trust it, {AS_CSV_OR_NPZ}"
-IN_FOLDERS = "put pictures into folders named 0 to 9, one for each digit, or use 'digits read' for a photo"
+IN_FOLDERS = (
+    "put pictures into folders named 0 to 9, one for each digit, or list them in a CSV of file,label; "
+    "for a photo, use 'digits read'"
+)
 KINDS: tuple[
     tuple[bytes, str, str], ...
 ] = (  # first bytes, what it is, what to do with a source of that kind
     (b"\x89HDF\r\n", "an HDF5 file, as Keras and h5py write", AS_CSV_OR_NPZ),
-    (b"MATLAB 5.0", "a MATLAB file", f"load it with scipy.io.loadmat and {AS_CSV_OR_NPZ}"),
+    (b"MATLAB 5.0", "a MATLAB file", f"load it with scipy.io.loadmat and {AS_CSV_OR_NPZ}; {TURN_EMNIST}"),
     *((bytes((0x80, version)), PICKLE, IF_TRUSTED) for version in range(2, 6)),
     (b"version https://git-lfs", "a pointer of Git LFS, not the file itself", "fetch it with 'git lfs pull'"),
     (b"SQLite format 3\0", "an SQLite database", "export the table as CSV"),
@@ -90,7 +94,7 @@ def kind_of_bytes(name: str, head: bytes) -> tuple[str, str] | None:
     if SPARSE.match(head):
         return (
             "text in LIBSVM's sparse format",
-            f"load it with sklearn.datasets.load_svmlight_file and {AS_CSV_OR_NPZ}",
+            "name the file itself as the source",
         )
     if start.startswith(b"{") and re.search(rb'"(code|error|message)"', start):
         return "an error message of a server, not data", AGAIN

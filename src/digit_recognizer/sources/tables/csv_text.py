@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TextIO
 
 import numpy as np
@@ -15,14 +16,17 @@ from numpy.typing import NDArray
 
 from digit_recognizer.digits import CLASSES, INK, PIXELS
 from digit_recognizer.errors import DigitsError
-from digit_recognizer.sources.columns import KAGGLE_HEADER, Layout, is_header
+from digit_recognizer.sources.common import class_of
 from digit_recognizer.sources.folders import File
 from digit_recognizer.sources.streams import OnProgress
+from digit_recognizer.sources.tables.columns import KAGGLE_HEADER, TRUTH, Layout
+from digit_recognizer.sources.tables.headers import is_header
 from digit_recognizer.sources.unreadable import HEAD_BYTES, kind_of_bytes
 
 SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "vertical bars", ",": "commas"}
 MAX_LINE_CHARACTERS = 1 << 17  # 785 numbers as numpy.savetxt writes them have 20,000
 MAX_CELL_CHARACTERS_SHOWN = 40
+CORRECT = ": correct it, or download the file again"
 BLANK = ' \t\r\n\f\v,;|"'  # characters of lines without a value, as spreadsheets leave them at the end
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 UTF8 = "utf-8-sig"  # with a byte order mark or without
@@ -49,6 +53,8 @@ class Table:
         The number of the line with the names of the columns, from 1.
     header
         These names; None without.
+    width
+        The number of columns: of names or of cells in the first row, whichever are more.
     """
 
     file: File
@@ -57,6 +63,12 @@ class Table:
     lines_before: int
     header_line: int
     header: tuple[str, ...] | None
+    width: int
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether a row has cells for all pixels of an image."""
+        return self.width >= PIXELS
 
     @contextmanager
     def open(self, on_progress: OnProgress | None = None) -> Iterator[TextIO]:
@@ -92,14 +104,12 @@ def find_table(file: File) -> Table:
 def is_wide_table(file: File) -> bool:
     """Return whether a file is text with at least 784 columns in a line, without reading further."""
     try:
-        table = find_table(file)
-        with table.open() as text:
-            return len(table.cells(text.readline(MAX_LINE_CHARACTERS))) >= PIXELS
+        return find_table(file).is_wide
     except DigitsError:
         return False
 
 
-def find_bad_row(table: Table, layout: Layout) -> str | None:
+def find_bad_row(table: Table, layout: Layout, advice: str = CORRECT) -> str | None:
     """Read the rows again and return what is wrong with the first bad one.
 
     This is slow but needed only for the message: `numpy.loadtxt` counts neither the header nor blank lines,
@@ -114,7 +124,7 @@ def find_bad_row(table: Table, layout: Layout) -> str | None:
             except csv.Error as error:
                 return f"{table.file}, line {number}: {error}"
             if problem:
-                return f"{table.file}, line {number}{problem}: correct it, or download the file again"
+                return f"{table.file}, line {number}{problem}{advice}"
     return None
 
 
@@ -193,16 +203,26 @@ def _find_bad_cell(row: Sequence[str], layout: Layout, separator: str | None) ->
     if len(row) != len(layout.names):
         expected = len(layout.names)
         return f": expected {expected} cells, one for each column, found {len(row)}"
-    columns = ([] if layout.label is None else [layout.label]) + list(layout.pixels)
-    for column in columns:
-        highest = CLASSES - 1 if column == layout.label else INK
-        cell = row[column] if separator == "," else row[column].replace(",", ".")
+    for column in (*layout.labels, *layout.pixels):
+        highest = INK if column not in layout.labels else CLASSES - 1 if len(layout.labels) == 1 else 1
+        cell = label_digit(row[column]) if column in layout.labels else row[column]
+        cell = cell if separator == "," else cell.replace(",", ".")
         whole = NUMBER.fullmatch(cell) and float(cell).is_integer() and 0 <= float(cell) <= highest
         if not whole:
-            found = f"{cell[:MAX_CELL_CHARACTERS_SHOWN]!r}" if cell.strip() else "an empty cell"
+            found = f"{row[column][:MAX_CELL_CHARACTERS_SHOWN]!r}" if cell.strip() else "an empty cell"
             name = layout.names[column]
             return f", column {name}: expected an integer 0 to {highest}, found {found}"
+    ones = sum(float(label_digit(row[column])) for column in layout.labels)
+    if len(layout.labels) == CLASSES and ones != 1:
+        return f": expected one 1 in the ten columns of the one-hot label, found {ones:g}"
     return None
+
+
+@lru_cache(maxsize=1024)  # a table has few different labels
+def label_digit(cell: str) -> str:
+    """Return the digit for its name in a cell of a label, 0 or 1 for a truth value, other text as it is."""
+    digit = class_of(cell)
+    return TRUTH.get(cell.strip().lower(), cell) if digit is None else str(digit)
 
 
 def _encoding(head: bytes) -> str:
@@ -233,12 +253,14 @@ def _find_table(file: File, encoding: str) -> Table:
         separator = None
         if line.lower().startswith("sep="):  # what Excel reads as the separator
             separator, number, line = line[4:5], number + 1, text.readline(MAX_LINE_CHARACTERS)
+        next_line = text.readline(MAX_LINE_CHARACTERS)
     separator = separator or _find_separator(line)
     cells = _cells(line.removeprefix("#").removeprefix(" "), separator)  # numpy.savetxt marks a header with #
+    width = max(len(cells), len(_cells(next_line, separator)))
     points = cells if separator == "," else [cell.replace(",", ".") for cell in cells]
     if is_header(points) or line.startswith("#"):
-        return Table(file, encoding, separator, number, number, tuple(cells))
-    return Table(file, encoding, separator, number - 1, number, None)
+        return Table(file, encoding, separator, number, number, tuple(cells), width)
+    return Table(file, encoding, separator, number - 1, number, None, width)
 
 
 def _find_arff(file: File, encoding: str, text: TextIO, number: int) -> Table:
@@ -249,7 +271,7 @@ def _find_arff(file: File, encoding: str, text: TextIO, number: int) -> Table:
         if match := ARFF_ATTRIBUTE.match(line.strip()):
             names.append(match[1].strip("'\""))
         if line.strip().lower() == "@data":
-            return Table(file, encoding, ",", number, number, tuple(names))
+            return Table(file, encoding, ",", number, number, tuple(names), len(names))
     raise DigitsError(f"{file} is an ARFF file without a line @data: download it again")
 
 

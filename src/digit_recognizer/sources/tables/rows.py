@@ -1,8 +1,4 @@
-"""Read tables of digits as text: the competition's CSV, and those of other names, separators and numbers.
-
-A row of train.csv is a label and 784 pixels, a row of test.csv 784 pixels; pixel 28 i + j is in row i,
-column j of the image (https://www.kaggle.com/competitions/digit-recognizer/data).
-"""
+"""Parse the rows of a table: from bytes where numbers are plain, otherwise with NumPy."""
 
 from __future__ import annotations
 
@@ -10,54 +6,62 @@ import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from digit_recognizer.digits import CLASSES, INK, PIXELS, SIDE, Digits
+from digit_recognizer.digits import INK, PIXELS
 from digit_recognizer.errors import DigitsError
-from digit_recognizer.sources.columns import LABEL, UNNAMED, Layout, find_layout
-from digit_recognizer.sources.common import Loaded, Options, how_to_scale, is_transposed, make_digits, note
-from digit_recognizer.sources.csv_text import (
+from digit_recognizer.sources.common import (
+    how_to_scale,
+)
+from digit_recognizer.sources.streams import OnProgress
+from digit_recognizer.sources.tables.columns import Layout
+from digit_recognizer.sources.tables.csv_text import (
     BLANK,
+    CORRECT,
     MAX_LINE_CHARACTERS,
-    SEPARATORS,
     UTF8,
     Cells,
     Table,
     find_bad_row,
     find_cells,
-    find_table,
+    label_digit,
     parse_plain,
     parse_scientific,
 )
-from digit_recognizer.sources.folders import File
-from digit_recognizer.sources.streams import OnProgress
+from digit_recognizer.sources.tables.headers import is_number
 
-SAMPLE_ROWS = 20  # that show the columns and how numbers are written
 ROWS_AT_ONCE = 2048  # of floats, so that they need little memory
-Parse = Callable[[bytes], "NDArray[np.uint8] | None"]  # whole rows of text to the columns used
 CHUNK_BYTES = 1 << 16  # of text; its arrays fit into the second-level cache
 SCIENTIFIC = re.compile(r"\d\.(\d{2,})(e)\+0\d", re.IGNORECASE)  # two decimals hold any number up to 255
-MOSTLY = 0.5  # of the labels are not 0; of the pixels in a corner nearly all are
+Parse = Callable[[bytes], "NDArray[np.uint8] | None"]  # whole rows of text to the columns used
 
 
 @dataclass
-class _Rows:
+class Rows:
     """The rows of a table: what they look like, which columns are read, and the ids met so far."""
 
     table: Table
     layout: Layout
     written: str  # some rows as text
     keep_ids: bool
+    text_labels: bool  # "three" or "True"
     ids: list[str] = field(default_factory=list)
 
     @property
     def used(self) -> list[int]:
         """The columns to read, in this order: the label, if it is known, and the pixels."""
-        return ([] if self.layout.label is None else [self.layout.label]) + list(self.layout.pixels)
+        return [*self.layout.labels, *self.layout.pixels]
+
+    @cached_property
+    def label_span(self) -> tuple[int, int, bool]:
+        """Where columns of labels begin, how many there are, and whether the last column is one."""
+        first, last = min(self.layout.labels), max(self.layout.labels)
+        return first, last - first + 1, last == len(self.layout.names) - 1
 
     @property
     def has_decimal_commas(self) -> bool:
@@ -104,7 +108,20 @@ class _Rows:
         self.ids.clear()
         if self.keep_ids:
             lines = self._keep_ids(lines)
+        if self.text_labels:
+            lines = map(self.with_digits, lines)
         return (line.replace(",", ".") for line in lines) if self.has_decimal_commas else lines
+
+    def with_digits(self, line: str) -> str:
+        """Replace the names of digits in a line by digits."""
+        first, count, from_end = self.label_span
+        if from_end:
+            cells = line.rsplit(self.table.separator, count)
+            first = len(cells) - count
+        else:
+            cells = line.split(self.table.separator, first + count)
+        cells[first : first + count] = map(label_digit, cells[first : first + count])
+        return self.separator.join(cells)
 
     def _keep_ids(self, lines: Iterator[str]) -> Iterator[str]:
         assert self.layout.id is not None
@@ -115,53 +132,22 @@ class _Rows:
             yield line
 
 
-def read_csv(file: File, options: Options) -> Loaded:
-    """Read the digits of a table, with labels and ids if it has them."""
-    table = find_table(file)
-    rows, cells = _read(table, options)
-    layout = rows.layout
-    if layout.label is not None and cells[:, 0].max() >= CLASSES:
-        raise DigitsError(find_bad_row(table, layout) or f"{file}: expected labels 0 to {CLASSES - 1}")
-    ids = tuple(rows.ids) if rows.keep_ids else None
-    return Loaded(_to_digits(table, layout, cells), _id_name(table, layout), ids)
+def read_rows(
+    table: Table, layout: Layout, sample: list[str], keep_ids: bool, on_progress: OnProgress | None
+) -> tuple[Rows, NDArray[np.uint8]]:
+    """Parse all rows in the fastest way that reads them: shape (N, columns used)."""
+    shown = [row[at] for row in map(table.cells, sample) for at in layout.labels if at < len(row)]
+    text_labels = not all(map(is_number, shown))
+    for has_text in (False, True)[text_labels:]:  # text may come after the sample
+        rows = Rows(table, layout, "".join(sample), keep_ids, has_text)
+        for read in (_read_bytes, _read_integers, _read_floats):
+            cells = read(rows, on_progress)
+            if cells is not None:
+                return rows, cells
+    raise DigitsError(f"{table.file}: expected rows of numbers{CORRECT}")
 
 
-def _read(table: Table, options: Options) -> tuple[_Rows, NDArray[np.uint8]]:
-    """Find the columns of a table and parse its rows, in the fastest way that reads them."""
-    with table.open() as text:
-        sample = list(islice((line for line in text if line.strip(BLANK)), SAMPLE_ROWS))
-    layout = _find_layout(table, sample, options)
-    keep_ids = options.part == "test" and bool(_id_name(table, layout))
-    rows = _Rows(table, layout, "".join(sample), keep_ids)
-    for read in (_read_bytes, _read_integers):
-        cells = read(rows, options.on_progress)
-        if cells is not None:
-            return rows, cells
-    return rows, _read_floats(rows)
-
-
-def _id_name(table: Table, layout: Layout) -> str:
-    """Return the name of the column of ids; an index without a name, as pandas writes it, is none."""
-    if layout.id is None or table.header is None or layout.id >= len(table.header):
-        return ""
-    name = table.header[layout.id].strip()
-    return "" if name.lower().startswith(UNNAMED) else name
-
-
-def _find_layout(table: Table, sample: list[str], options: Options) -> Layout:
-    if not sample:
-        raise DigitsError(f"{table.file} has a header but no rows after it")
-    where = str(table.file) if table.header is None else f"{table.file}, line {table.header_line}"
-    layout = find_layout(where, table.header, [table.cells(line) for line in sample], options.part)
-    if options.part == "train" and layout.label is None and not layout.label_is_open:
-        raise DigitsError(
-            f"{table.file} has no column {LABEL!r}, so it looks like test.csv: "
-            f"give train.csv or the archive with both, or name the column of the label {LABEL!r}"
-        )
-    return layout
-
-
-def _read_bytes(rows: _Rows, on_progress: OnProgress | None) -> NDArray[np.uint8] | None:
+def _read_bytes(rows: Rows, on_progress: OnProgress | None) -> NDArray[np.uint8] | None:
     """Parse rows of plain numbers from bytes, faster than NumPy from text; None if one is not plain."""
     table, cells = rows.table, bytearray()
     parse = _scientific_parser(rows) or _plain_parser(rows)
@@ -172,14 +158,20 @@ def _read_bytes(rows: _Rows, on_progress: OnProgress | None) -> NDArray[np.uint8
         if any(b"\r" in line[:-2] or not line.endswith(b"\n") for line in before):  # other line ends
             return None
         while chunk := stream.read(CHUNK_BYTES) + stream.readline():
-            found = parse(chunk)
+            found = parse(_with_digits(rows, chunk) if rows.text_labels else chunk)
             if found is None:
                 return None
             cells += found.data
     return np.frombuffer(cells, np.uint8).reshape(-1, len(rows.used))
 
 
-def _plain_parser(rows: _Rows) -> Parse | None:
+def _with_digits(rows: Rows, chunk: bytes) -> bytes:
+    """Replace the names of digits in rows of bytes by digits."""
+    lines = chunk.decode("latin-1").split("\n")  # any byte is a character of it
+    return "\n".join(rows.with_digits(line) if line else line for line in lines).encode("latin-1")
+
+
+def _plain_parser(rows: Rows) -> Parse | None:
     """Return what parses rows of digits, also if zeros follow a decimal point; None for others."""
     used = rows.used
     first, last = min(used), max(used) + 1
@@ -201,7 +193,7 @@ def _plain_parser(rows: _Rows) -> Parse | None:
     return parse
 
 
-def _scientific_parser(rows: _Rows) -> Parse | None:
+def _scientific_parser(rows: Rows) -> Parse | None:
     """Return what parses rows as numpy.savetxt writes them; None for others."""
     found = SCIENTIFIC.fullmatch(rows.example())
     if not found or rows.keep_ids or rows.has_decimal_commas:
@@ -218,7 +210,7 @@ def _scientific_parser(rows: _Rows) -> Parse | None:
     return parse
 
 
-def _read_integers(rows: _Rows, on_progress: OnProgress | None) -> NDArray[np.uint8] | None:
+def _read_integers(rows: Rows, on_progress: OnProgress | None) -> NDArray[np.uint8] | None:
     """Parse rows of integers as text; None for other numbers."""
     with rows.table.open(on_progress) as text:
         try:
@@ -230,16 +222,18 @@ def _read_integers(rows: _Rows, on_progress: OnProgress | None) -> NDArray[np.ui
     return cells if cells.shape[1] == len(rows.used) else None
 
 
-def _read_floats(rows: _Rows) -> NDArray[np.uint8]:
-    """Parse rows of whole numbers in any notation, some at a time."""
+def _read_floats(rows: Rows, on_progress: OnProgress | None) -> NDArray[np.uint8] | None:
+    """Parse rows of whole numbers in any notation, some at a time; None if labels are text."""
     table, parts = rows.table, []
-    with table.open() as text:
+    with table.open(on_progress) as text:
         lines = rows.prepare(line for line in text if line.strip(BLANK))
         while some := list(islice(lines, ROWS_AT_ONCE)):
             try:
                 values = rows.read(some, np.float32)
             except ValueError as error:
                 problem = find_bad_row(table, rows.layout)
+                if problem is None and rows.layout.labels and not rows.text_labels:
+                    return None
                 raise DigitsError(problem or f"{table.file}: {error}") from error
             with np.errstate(invalid="ignore"):  # NaN is refused below
                 whole = values.astype(np.uint8)
@@ -249,45 +243,6 @@ def _read_floats(rows: _Rows) -> NDArray[np.uint8]:
                 )
             parts.append(whole)
     return np.concatenate(parts)
-
-
-def _to_digits(table: Table, layout: Layout, cells: NDArray[np.uint8]) -> Digits:
-    """Make digits of the label, if there is one, and the pixels; say what was assumed."""
-    label, notes = (None if layout.label is None else 0), list(layout.notes)
-    if layout.label_is_open:
-        label = _find_label(table, cells)
-        chosen = "the first is the label" if label == 0 else "the last is the label"
-        notes[-1:] = [f"{notes[-1]}: {chosen}" if notes else chosen]
-    if table.separator != ",":
-        notes.insert(0, f"{SEPARATORS.get(table.separator or '', 'spaces')} separate the columns")
-    transposed = is_transposed(table.file.name)
-    if transposed:
-        notes.append("EMNIST's images are stored column by column")
-    if notes:
-        note(f"{table.file}: {'; '.join(notes)}")
-    start = 1 if label == 0 else 0
-    pixels = cells[:, start : start + PIXELS].reshape(-1, SIDE, SIDE)
-    if transposed:
-        pixels = pixels.transpose(0, 2, 1)
-    return make_digits(str(table.file), pixels, None if label is None else cells[:, label].astype(np.int64))
-
-
-def _find_label(table: Table, cells: NDArray[np.uint8]) -> int:
-    """Return which of 785 columns is the label, the first or the last, by their values."""
-    first, last = cells[:, 0], cells[:, -1]
-    if first.max() >= CLASSES and last.max() >= CLASSES:
-        raise DigitsError(
-            f"{table.file}: expected labels 0 to {CLASSES - 1} in the first or the last of {cells.shape[1]} "
-            f"columns, found up to {first.max()} and {last.max()}: name the label in a header line"
-        )
-    if first.max() >= CLASSES or last.max() >= CLASSES:
-        return 0 if last.max() >= CLASSES else cells.shape[1] - 1
-    if (first != 0).mean() > MOSTLY and (last != 0).mean() > MOSTLY:
-        raise DigitsError(
-            f"{table.file}: the first and the last of {cells.shape[1]} columns can both be the label: "
-            f"add a header line that names it, {LABEL},pixel0,… or pixel0,…,{LABEL}"
-        )
-    return 0 if first.any() or not last.any() else cells.shape[1] - 1
 
 
 def _wrong_scale(name: str, values: NDArray[np.float32]) -> str | None:
