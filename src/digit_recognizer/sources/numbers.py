@@ -70,6 +70,16 @@ class NumberPictures:
         )
         return NumberPictures(pictures, labels, files, parts)
 
+    def without_test(self) -> NumberPictures:
+        """Return the pictures that are not of the test part."""
+        if self.parts is None or "test" not in self.parts:
+            return self
+        return self.of_parts("train", "validation")
+
+    def of_parts(self, *names: NumberPart) -> NumberPictures:
+        """Return the pictures of some parts; there may be none."""
+        return self[[row for row, part in enumerate(self.parts or ()) if part in names]]
+
     def sha256(self) -> str:
         """Return a checksum of pictures, labels and parts."""
         digest = hashlib.sha256()
