@@ -75,6 +75,11 @@ class NumbersRecipe:
         """There is no early stopping."""
         return None
 
+    @property
+    def shifts(self) -> None:
+        """Pictures are read as they are."""
+        return None
+
 
 def load_any_recipe(name: str | Path, settings: Iterable[str] = ()) -> Recipe | NumbersRecipe:
     """Read a recipe of either kind; parameters and errors are those of `load_recipe`."""
