@@ -66,8 +66,8 @@ def note_steps(monkeypatch: pytest.MonkeyPatch, note: Callable[[Any, Any, Any], 
     """Call `note` before each training step with its state, images and labels."""
     step = fit._train_step
 
-    def noted(state: Any, data: Any, rows: Any) -> Any:
-        note(state, data.images[rows], data.labels[rows])
-        return step(state, data, rows)
+    def noted(state: Any, task: Any, rows: Any) -> Any:
+        note(state, task.data.images[rows], task.data.labels[rows])
+        return step(state, task, rows)
 
     monkeypatch.setattr(fit, "_train_step", noted)

@@ -127,11 +127,12 @@ def test_labels_count_where_the_teacher_has_not_all_the_weight(weight, teachers,
     recipe = student(teachers / "one", *LINEAR, weight=weight)
     right = weights_of(run_to_the_end(tmp_path / "right", recipe))
     step = fit._train_step
-    monkeypatch.setattr(
-        fit,
-        "_train_step",
-        lambda state, data, rows: step(state, replace(data, labels=(data.labels + 1) % 10), rows),
-    )
+
+    def with_wrong_labels(state, task, rows):
+        data = replace(task.data, labels=(task.data.labels + 1) % 10)
+        return step(state, replace(task, data=data), rows)
+
+    monkeypatch.setattr(fit, "_train_step", with_wrong_labels)
     wrong = weights_of(run_to_the_end(tmp_path / "wrong", recipe))
     assert (right == wrong) == (weight == 1)
 
@@ -151,7 +152,8 @@ def test_one_step_is_the_gradient_of_the_cross_entropy_with_the_soft_targets(tea
     expected = (logits.softmax(dim=1) - targets).T @ scale(images).flatten(1) / 32
     state.optimizer.step = lambda: None
     data = TrainingData(images, labels, DIGITS[:0], teacher=teacher)
-    loss, _ = fit._train_step(state, data, torch.arange(32))
+    task = fit.DigitTask(recipe, data, 0, torch.device("cpu"))
+    loss, _ = fit._train_step(state, task, torch.arange(32))
     np.testing.assert_allclose(layer.weight.grad.numpy(), expected.numpy(), atol=1e-6)
     assert loss == pytest.approx(torch.nn.functional.cross_entropy(logits, labels).item())  # of the labels
 

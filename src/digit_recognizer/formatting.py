@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from digit_recognizer.evaluation import Evaluation, accuracy_values
 
 if TYPE_CHECKING:
-    from digit_recognizer.recipes import Recipe
+    from digit_recognizer.recipes import NumbersRecipe, Recipe
 
 MAX_PLAIN_LOSS = 10_000  # nats; a higher loss is written with an exponent
 
@@ -93,14 +93,14 @@ def corrections_in_words(values: dict[str, Any] | None) -> list[tuple[str, str]]
     return rows
 
 
-def model_in_words(recipe: Recipe) -> str:
+def model_in_words(recipe: Recipe | NumbersRecipe) -> str:
     """Return what a model has besides one network; nothing if it is one network."""
     members = ["all members together"] if recipe.members > 1 else []
     shifts = ["with shifted images"] if recipe.shifts is not None else []
     return ", ".join(members + shifts)
 
 
-def network_in_words(recipe: Recipe) -> list[str]:
+def network_in_words(recipe: Recipe | NumbersRecipe) -> list[str]:
     """Return how the network that each epoch validates differs from the model."""
     members = ["one member"] if recipe.members > 1 else []
     return members + (["without shifted images"] if recipe.shifts is not None else [])

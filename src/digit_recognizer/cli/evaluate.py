@@ -37,13 +37,18 @@ def evaluate(
 ) -> None:
     """Compare predictions with labels.
 
-    Shows the accuracy, the errors of each digit and the confusion matrix. Of the digits that a model was
-    trained on, those count that it held out.
+    Shows the accuracy, the errors of each digit and the confusion matrix; of whole numbers, how many are
+    read exactly, by their length, and the worst. Of what a model was trained on, that counts which it held
+    out.
     """
     from digit_recognizer.cli.inputs import find_inputs, load
+    from digit_recognizer.cli.numbers.evaluate import evaluate_numbers, evaluates_numbers
     from digit_recognizer.evaluation import evaluate as compare
     from digit_recognizer.recognition import Recognizer
 
+    if evaluates_numbers(model, source):
+        evaluate_numbers(model, source, part=part.value, skip_bad=skip_bad, json=json)
+        return
     inputs = find_inputs(model, source, "evaluate")
     recognizer = Recognizer(inputs.model)
     loaded = load(inputs.source, part.value, skip_bad=skip_bad)

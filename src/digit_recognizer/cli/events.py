@@ -27,7 +27,7 @@ from digit_recognizer.formatting import (
 )
 
 if TYPE_CHECKING:
-    from digit_recognizer.recipes import Recipe
+    from digit_recognizer.recipes import NumbersRecipe, Recipe
     from digit_recognizer.runs.history import EpochRecord, Progress
     from digit_recognizer.runs.metrics import Metrics, Score
     from digit_recognizer.search.search import Trial
@@ -77,7 +77,7 @@ class Started(Event):
 
     name = "begin"
     run: Path
-    recipe: Recipe
+    recipe: Recipe | NumbersRecipe
     images: int
     fold: tuple[int, int] = (1, 1)
 
@@ -129,7 +129,7 @@ class EpochDone(Event):
 
     name = "epoch"
     record: EpochRecord
-    recipe: Recipe
+    recipe: Recipe | NumbersRecipe
 
     def _values(self) -> Json:
         return asdict(self.record)
@@ -160,7 +160,7 @@ class Finished(Event):
 
     name = "finished"
     run: Path
-    recipe: Recipe
+    recipe: Recipe | NumbersRecipe
     metrics: Metrics
     next: str
     last: EpochRecord | None = None

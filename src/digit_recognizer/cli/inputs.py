@@ -156,12 +156,12 @@ def check_folders(out: Path | None, resume: Path | None, start: Path | None, epo
 
 def _check_can_resume(run: Path, epochs: int | None) -> None:
     """Raise `DigitsError` if a run is finished and no more epochs are asked for."""
-    from digit_recognizer.recipes import load_recipe
+    from digit_recognizer.recipes import load_any_recipe
     from digit_recognizer.runs.metrics import read_metrics
 
     if not is_finished(run) or epochs is not None:
         return
-    recipe, done = load_recipe(run / RECIPE), read_metrics(run).epochs
+    recipe, done = load_any_recipe(run / RECIPE), read_metrics(run).epochs
     if recipe.members == 1 and recipe.stopping is None:
         command = command_line("train", "--resume", as_argument(run), "--epochs", str(done + 5))
         raise DigitsError(f"{run} is finished after {count(done, 'epoch')}; to train it further: {command}")

@@ -30,8 +30,10 @@ def recipes(
     from rich import box
     from rich.table import Table
 
-    from digit_recognizer.networks.summary import summarise_recipe
-    from digit_recognizer.recipes import load_recipe, recipe_names, recipe_text
+    from digit_recognizer.networks.character_network import load_character_network
+    from digit_recognizer.networks.summary import count_parameters, summarise_recipe
+    from digit_recognizer.recipes import Recipe, load_any_recipe, packaged_names, recipe_text
+    from digit_recognizer.recognition.character_finder import READER_MODEL
 
     if name is not None:
         typer.echo(recipe_text(name), nl=False)
@@ -42,9 +44,12 @@ def recipes(
     table.add_column("parameters", justify="right", no_wrap=True)
     table.add_column("epochs", justify="right")
     table.add_column("reached")
-    for recipe in map(load_recipe, recipe_names()):
-        parameters = f"{summarise_recipe(recipe).parameters:,}"
-        table.add_row(recipe.name, recipe.summary, parameters, str(recipe.epochs), recipe.reached)
+    for recipe in map(load_any_recipe, packaged_names()):
+        if isinstance(recipe, Recipe):
+            parameters = summarise_recipe(recipe).parameters
+        else:
+            parameters, _ = count_parameters(load_character_network(READER_MODEL))
+        table.add_row(recipe.name, recipe.summary, f"{parameters:,}", str(recipe.epochs), recipe.reached)
     make_console().print(table)
 
 

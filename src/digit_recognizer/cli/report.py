@@ -66,6 +66,7 @@ def report(
     Shows the data, the training, the mistakes and the inside of the network.
     """
     from digit_recognizer.cli.inputs import check_not_moved, load, source_or_default
+    from digit_recognizer.cli.numbers.source import is_numbers_run
     from digit_recognizer.runs.environment import read_environment
     from digit_recognizer.runs.run_folder import check_finished
 
@@ -79,6 +80,13 @@ def report(
     first, *_ = [read_environment(run) for run in runs]
     for run in runs:
         check_finished(run)
+        refuse(
+            (
+                is_numbers_run(run),
+                f"{run} was trained on pictures of whole numbers, for which there is no report; use "
+                f"{command_line('evaluate', as_argument(run))}",
+            )
+        )
     check_can_create(out or (runs[0] if len(runs) == 1 else RUNS))
     if source is None:
         check_not_moved(first.data.source, command_line("report", *map(as_argument, runs), "SOURCE"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sized
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from digit_recognizer.cli.numbers.train import learns_numbers, refuse_for_numbers, train_on_numbers
 from digit_recognizer.cli.options import (
     DEFAULT_RECIPE,
     BatchSize,
@@ -38,9 +39,9 @@ from digit_recognizer.runs.run_folder import is_cross_validation
 if TYPE_CHECKING:
     from threading import Event as Flag
 
-    from digit_recognizer.cli.events import Show
+    from digit_recognizer.cli.events import Finished, Show
     from digit_recognizer.digits import Digits
-    from digit_recognizer.recipes import Recipe
+    from digit_recognizer.recipes import NumbersRecipe, Recipe
     from digit_recognizer.runs.environment import Environment
     from digit_recognizer.runs.history import EpochRecord
     from digit_recognizer.runs.metrics import Metrics
@@ -105,7 +106,6 @@ def train(
     changes = all_settings(settings, epochs, batch_size, learning_rate)
     typed = as_typed(settings, epochs, batch_size, learning_rate)
     resumes_folds = resume is not None and is_cross_validation(resume)
-    sets_corrections = "corrections.file" in map(setting_key, changes)
     refuse(
         (
             report and (folds or resumes_folds),
@@ -116,7 +116,7 @@ def train(
         (with_corrections and folds, "--with-corrections trains a single run; remove --folds"),
         (with_corrections and resume, "--with-corrections starts a new run; remove --resume"),
         (
-            with_corrections and sets_corrections,
+            with_corrections and "corrections.file" in map(setting_key, changes),
             "--with-corrections reads the file named by --corrections-file; remove --set corrections.file",
         ),
         (
@@ -142,12 +142,27 @@ def train(
 
     check_folders(out, resume, start, new_epochs)
 
-    from digit_recognizer.cli.events import Finished, Step
+    if learns_numbers(recipe, resume):
+        refuse_for_numbers(folds=folds, with_corrections=with_corrections, report=report)
+        train_on_numbers(
+            source,
+            recipe,
+            changes=changes,
+            out=out,
+            resume=resume,
+            epochs=new_epochs,
+            seed=seed or 0,
+            device=device,
+            skip_bad=skip_bad,
+            json=json,
+        )
+        return
+
+    from digit_recognizer.cli.events import Step
     from digit_recognizer.cli.render import showing
     from digit_recognizer.cli.report import report_run
     from digit_recognizer.corrections import corrections_path
     from digit_recognizer.runs.environment import record_source
-    from digit_recognizer.runs.metrics import read_metrics
     from digit_recognizer.runs.run_folder import free_folder
 
     if resume is None:
@@ -183,11 +198,10 @@ def train(
                 record_source(folder, new["source"])
             else:
                 records = training.train(digits, loaded, folder, **new, **control)
-            used, environment, last = _show_run(
+            used, environment, last = show_run(
                 records, folder, digits, show, stop, resume=folder, shows_corrections=not resume
             )
-            metrics = read_metrics(folder)
-            show(Finished(folder, used, metrics, _next_command(folder, environment, metrics), last))
+            show(_finished(folder, used, environment, last))
     if report:
         report_run(folder, digits, named, as_json=json)
 
@@ -202,7 +216,7 @@ def _show_folds(runs: Generator[FoldRun], folder: Path, digits: Digits, show: Sh
     with closing(runs):
         for run in runs:
             part = (run.number, folds)
-            _show_run(run.records, run.folder, digits, show, stop, resume=folder, part=part)
+            show_run(run.records, run.folder, digits, show, stop, resume=folder, part=part)
             metrics = read_metrics(run.folder)
             assert metrics.fold is not None
             show(FoldDone(run.number, metrics.seconds, metrics.fold))
@@ -260,29 +274,29 @@ def _choose_source(
     return source_or_default(source, recorded)
 
 
-def _show_run(
+def show_run(
     records: Generator[EpochRecord],
     run: Path,
-    digits: Digits,
+    digits: Sized,
     show: Show,
     stop: Flag,
     *,
     resume: Path,
     part: tuple[int, int] = (1, 1),
     shows_corrections: bool = False,
-) -> tuple[Recipe, Environment, EpochRecord | None]:
+) -> tuple[Recipe | NumbersRecipe, Environment, EpochRecord | None]:
     """Show a run until it is finished; if it is stopped, say how to `resume` it, and exit.
 
     Returns its recipe, its environment, and its last epoch, if that is not an earlier process's.
     """
     from digit_recognizer.cli.events import CorrectionsChosen, EpochDone, Started, Stopped
-    from digit_recognizer.recipes import load_recipe
+    from digit_recognizer.recipes import load_any_recipe
     from digit_recognizer.runs.environment import read_environment
     from digit_recognizer.runs.run_folder import RECIPE, is_finished
     from digit_recognizer.runs.split import read_split
 
     environment = read_environment(run)
-    recipe = load_recipe(run / RECIPE)
+    recipe = load_any_recipe(run / RECIPE)
     fold = read_split(run, environment, len(digits)).fold
     show(Started(run, recipe, len(digits) - (0 if fold is None else len(fold)), part))
     if shows_corrections and environment.corrections is not None:
@@ -300,6 +314,16 @@ def _show_run(
         show(Stopped(resume, command_line("train", "--resume", as_argument(resume))))
         raise typer.Exit(INTERRUPTED)
     return recipe, environment, last
+
+
+def _finished(
+    folder: Path, recipe: Recipe | NumbersRecipe, environment: Environment, last: EpochRecord | None
+) -> Finished:
+    from digit_recognizer.cli.events import Finished
+    from digit_recognizer.runs.metrics import read_metrics
+
+    metrics = read_metrics(folder)
+    return Finished(folder, recipe, metrics, _next_command(folder, environment, metrics), last)
 
 
 def _next_command(folder: Path, environment: Environment, metrics: Metrics) -> str:

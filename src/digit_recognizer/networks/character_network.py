@@ -9,8 +9,10 @@ Objects as centre points are due to Zhou et al. 2019, https://arxiv.org/abs/1904
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import onnx
@@ -23,6 +25,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from digit_recognizer import __version__
 from digit_recognizer.digits import INK
+from digit_recognizer.errors import DigitsError, first_line
 from digit_recognizer.networks.onnx_export import to_onnx, write_checked
 from digit_recognizer.reading import CHARACTERS
 from digit_recognizer.runs.run_folder import FORMAT
@@ -36,6 +39,7 @@ CLASSES = len(CHARACTERS)
 MAPS = 1 + CLASSES + 5 + 1  # centre, classes, box and height of digits, start
 BOX, EM, START = slice(1 + CLASSES, 5 + CLASSES), 5 + CLASSES, 6 + CLASSES  # places among the maps
 OUTPUTS = ("boxes", "probabilities", "is_character", "em", "starts")
+WEIGHTS_PREFIX, HALF = "network.", "_half"  # of the names of weights in the file; of those in float16
 HALF_PRECISION_MIN_SIZE = 1_000  # larger weights are stored in float16, with no loss of accuracy
 
 
@@ -142,8 +146,45 @@ class Finder(nn.Module):
         return boxes, probabilities, at[:, 0].sigmoid(), at[:, EM].exp(), at[:, START].sigmoid()
 
 
-def export_reader(network: CharacterNetwork, target: Path, probe: NDArray[np.uint8]) -> None:
-    """Write a network as ONNX, completely or not at all.
+def load_character_network(model: Path) -> CharacterNetwork:
+    """Return the network in a ``reader.onnx``, in which batch normalisation is part of the convolutions.
+
+    Raises `DigitsError` if the file cannot be read or holds another network.
+    """
+    network = _without_norms(CharacterNetwork())
+    try:
+        stored = onnx.load(model).graph.initializer
+        weights = {
+            each.name.removeprefix(WEIGHTS_PREFIX).removesuffix(HALF): torch.from_numpy(
+                numpy_helper.to_array(each).astype(np.float32)
+            )
+            for each in stored
+            if each.name.startswith(WEIGHTS_PREFIX)
+        }
+        network.load_state_dict(weights)
+    except Exception as error:  # those of onnx and protobuf have no other common base class
+        raise DigitsError(f"{model} is damaged or holds another network: {first_line(error)}") from error
+    return network
+
+
+def _without_norms(network: CharacterNetwork) -> CharacterNetwork:
+    """Replace batch normalisation by biases of the convolutions, in place."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Sequential):
+            match list(layer):
+                case nn.Conv2d() as convolution, nn.BatchNorm2d(), nn.ReLU():
+                    convolution.bias = nn.Parameter(torch.zeros(convolution.out_channels))
+                    layer[1] = nn.Identity()
+    return network
+
+
+def export_reader(
+    network: CharacterNetwork,
+    target: Path,
+    probe: NDArray[np.uint8],
+    properties: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Write a network as ONNX, completely or not at all; `properties` become metadata.
 
     Raises `DigitsError` if the file disagrees with the network on the page `probe` (H, W).
     """
@@ -157,7 +198,7 @@ def export_reader(network: CharacterNetwork, target: Path, probe: NDArray[np.uin
     }
     proto = to_onnx(finder, page, {"page": sides}, OUTPUTS)
     _store_in_half_precision(proto)
-    metadata = {"format": str(FORMAT), "version": __version__, "characters": CHARACTERS}
+    metadata = {"format": str(FORMAT), "version": __version__, "characters": CHARACTERS, **properties}
     helper.set_model_props(proto, metadata)
     write_checked(proto, {"page": probe}, expected, target)
 
@@ -189,8 +230,8 @@ def _store_in_half_precision(proto: onnx.ModelProto) -> None:
         weights = numpy_helper.to_array(initializer)
         if initializer.data_type == TensorProto.FLOAT and weights.size >= HALF_PRECISION_MIN_SIZE:
             name = initializer.name
-            initializer.CopyFrom(numpy_helper.from_array(weights.astype(np.float16), f"{name}_half"))
-            conversions.append(helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT))
+            initializer.CopyFrom(numpy_helper.from_array(weights.astype(np.float16), f"{name}{HALF}"))
+            conversions.append(helper.make_node("Cast", [f"{name}{HALF}"], [name], to=TensorProto.FLOAT))
     nodes = [*conversions, *proto.graph.node]
     del proto.graph.node[:]
     proto.graph.node.extend(nodes)

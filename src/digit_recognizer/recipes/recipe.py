@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable
-from dataclasses import asdict
-from importlib import resources
-from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated
 
-from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, TypeAdapter, model_validator
 from pydantic.dataclasses import dataclass
 
 from digit_recognizer.digits import CLASSES
@@ -22,7 +18,6 @@ from digit_recognizer.recipes.schema import (
     Constant,
     Corrections,
     Corruption,
-    DType,
     Fraction,
     Optimizer,
     Outliers,
@@ -36,25 +31,26 @@ from digit_recognizer.recipes.schema import (
     Stopping,
     Teacher,
 )
-from digit_recognizer.recipes.suggestions import did_you_mean, did_you_mean_key
+from digit_recognizer.recipes.toml_tables import (
+    Table,
+    as_precision,
+    as_table,
+    change,
+    packaged_names,
+    parse,
+    read_text,
+    to_toml,
+    validate,
+)
 
 MAX_EPOCHS = 100_000
 MAX_MEMBERS = 1_000
-NETWORK_FORM = "a list of layers, each in quotes, or 'module:function'"
+OTHER_TASKS = ("numbers",)  # packaged recipes that are not for single digits
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]  # it becomes part of a folder's name
 Network = tuple[str, ...] | str  # layers from input to output, or a function ``module:name``
 
 FORMER_KEYS = (("outliers", "lines"),)  # tables and keys of earlier versions
-
-
-def _as_precision(value: Any) -> Any:
-    """Return the table that a single data type stands for."""
-    if isinstance(value, dict | Precision):
-        return value
-    if value not in get_args(DType):
-        raise DigitsError(f"expected {', '.join(get_args(DType))}, or a table of these")
-    return Precision(value, value, value)
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -110,7 +106,7 @@ class Recipe:
     corrections: Corrections | None = None
     temperature: PositiveFloat = 1.0
     reached: str = ""
-    precision: Annotated[Precision, BeforeValidator(_as_precision)] = Precision()
+    precision: Annotated[Precision, BeforeValidator(as_precision)] = Precision()
 
     @property
     def outputs(self) -> int:
@@ -151,7 +147,7 @@ class Recipe:
         DigitsError
             A key is unknown, or a value is out of range.
         """
-        return _validate(_change(_as_table(self), settings), where or self.name)
+        return validate(_ADAPTER, Recipe, change(as_table(self), settings), where or self.name)
 
     def _monitors(self) -> dict[str, str]:
         """Return the column of the history that each table monitors."""
@@ -191,9 +187,8 @@ def _check_network(network: Network, batch_size: int) -> None:
 
 
 def recipe_names() -> list[str]:
-    """Return the names of the packaged recipes, sorted."""
-    names = (entry.name for entry in _packaged().iterdir())
-    return sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml"))
+    """Return the names of the packaged recipes for single digits, sorted."""
+    return [name for name in packaged_names() if name not in OTHER_TASKS]
 
 
 def load_recipe(name: str | Path, settings: Iterable[str] = ()) -> Recipe:
@@ -212,9 +207,7 @@ def load_recipe(name: str | Path, settings: Iterable[str] = ()) -> Recipe:
         There is no such recipe; the file is not TOML; a key is unknown, missing or out of range; a line of
         the network is not understood.
     """
-    text = str(name)
-    source = _read(Path(name)) if text.endswith(".toml") else recipe_text(text)
-    return recipe_from_toml(source, text, settings)
+    return recipe_from_toml(read_text(name), str(name), settings)
 
 
 def as_recipe(recipe: Recipe | str | Path) -> Recipe:
@@ -222,115 +215,25 @@ def as_recipe(recipe: Recipe | str | Path) -> Recipe:
     return recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
 
 
-def recipe_text(name: str) -> str:
-    """Return the TOML file of a packaged recipe; raises `DigitsError` if there is none of that name."""
-    if name not in recipe_names():
-        names = recipe_names()
-        expected = f"expected one of {', '.join(names)}, or a .toml file"
-        raise DigitsError(f"there is no recipe {name!r}: {expected}{did_you_mean(name, names)}")
-    return (_packaged() / f"{name}.toml").read_text("utf-8")
-
-
 def recipe_from_toml(text: str, where: str, settings: Iterable[str] = ()) -> Recipe:
     """Parse a recipe in TOML and change some of its settings; `where` names it in error messages."""
-    try:
-        table = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # also for a number that is too long, or lists too deep
-        raise DigitsError(f"{where}: not valid TOML: {error}") from error
+    table = parse(text, where)
+    if "task" in table:
+        raise DigitsError(f"{where} is a recipe for pictures of whole numbers, not for single digits")
     _drop_former_keys(table)
-    return _validate(_change(table, settings), where)
+    return validate(_ADAPTER, Recipe, change(table, settings), where)
 
 
 def recipe_to_toml(recipe: Recipe) -> str:
     """Write a recipe as TOML, from which `recipe_from_toml` returns an equal one."""
-    import tomli_w
-
-    table = _as_table(recipe)
-    dtypes = set(table["precision"].values())
-    if len(dtypes) == 1:
-        table["precision"] = dtypes.pop()
-    return tomli_w.dumps(table)
+    return to_toml(recipe)
 
 
 _ADAPTER: TypeAdapter[Recipe] = TypeAdapter(Recipe)
 
 
-def _packaged() -> Traversable:
-    return resources.files("digit_recognizer.recipes")
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DigitsError(f"cannot read the recipe {path}: {reason}") from error
-
-
-def _as_table(recipe: Recipe) -> dict[str, Any]:
-    """Return a recipe as nested tables, without the keys that are absent."""
-    return {key: value for key, value in asdict(recipe).items() if value not in (None, ())}
-
-
-def _drop_former_keys(table: dict[str, Any]) -> None:
+def _drop_former_keys(table: Table) -> None:
     """Remove what only earlier versions did, so that their runs can still be evaluated and reported."""
     for name, key in FORMER_KEYS:
         if isinstance(table.get(name), dict):
             table[name].pop(key, None)
-
-
-def _change(table: dict[str, Any], settings: Iterable[str]) -> dict[str, Any]:
-    """Apply settings to a recipe's table, in place; each value is read as TOML, or else as a string."""
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        *parents, last = key.strip().split(".")
-        if not equals or not last:
-            raise DigitsError(f"expected a setting such as epochs=3, got {setting!r}")
-        inner = table
-        for parent in parents:
-            inner = inner.setdefault(parent, {})
-            if not isinstance(inner, dict):
-                raise DigitsError(f"setting {setting!r}: {parent!r} is not a table")
-        try:
-            inner[last] = tomllib.loads(f"value = {value}")["value"]
-        except (ValueError, RecursionError):
-            inner[last] = value.strip()
-    return table
-
-
-def _validate(table: dict[str, Any], where: str) -> Recipe:
-    for key in {"network", "networks"} & table.keys():
-        table[key] = _as_tuple(table[key])  # TOML has lists, but a frozen recipe holds tuples
-    try:
-        return _ADAPTER.validate_python(table)
-    except ValidationError as error:
-        explained = (_explain(dict(problem)) for problem in error.errors())
-        unique = dict.fromkeys(explained)  # a union repeats a problem for each of its types
-        raise DigitsError(f"{where}: {'; '.join(unique)}") from error
-
-
-def _as_tuple(value: Any) -> Any:
-    return tuple(_as_tuple(part) for part in value) if isinstance(value, list) else value
-
-
-def _explain(problem: dict[str, Any]) -> str:
-    """Return one of pydantic's problems in terms of the file."""
-    place = [str(part) for part in problem["loc"]]
-    if len(place) > 2 and place[0] in ("optimizer", "schedule"):
-        del place[1]  # the chosen kind, which is no key of the file
-    key = ".".join(place)
-    kind = problem["type"]
-    if kind == "missing":
-        return f"the key {key!r} is missing"
-    if kind == "union_tag_not_found":
-        return f"the key '{key}.name' is missing"
-    if key and place[0] == "network":
-        return f"network: expected {NETWORK_FORM}"
-    if key and place[0] == "networks":
-        return f"networks: expected a list whose entries are {NETWORK_FORM}"
-    if kind == "unexpected_keyword_argument":
-        return f"there is no key {key!r}{did_you_mean_key(key, Recipe)}"
-    if kind == "union_tag_invalid":
-        return f"{key}.name: expected {problem['ctx']['expected_tags']}, got {problem['ctx']['tag']!r}"
-    message: str = problem["msg"].removeprefix("Value error, ")
-    return f"{key}: {message[0].lower()}{message[1:]}, got {problem['input']!r}" if key else message

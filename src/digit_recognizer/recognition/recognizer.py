@@ -22,7 +22,8 @@ from digit_recognizer.reading import (
     interpret,
     load_calibration,
 )
-from digit_recognizer.recognition.character_finder import CharacterFinder
+from digit_recognizer.recognition.character_finder import OUTPUTS as READER_OUTPUTS
+from digit_recognizer.recognition.character_finder import READER_MODEL, CharacterFinder
 from digit_recognizer.recognition.scale import scale_boxes
 from digit_recognizer.recognition.session import BATCH_SIZE, run_in_batches, start_session
 from digit_recognizer.runs.environment import read_environment
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 BUNDLED_MODEL = Path(__file__).with_name("models") / "digits.onnx"
 CALIBRATION = "calibration.json"  # beside a model: how the confidences of numbers are calibrated
 OUTPUTS = ("probabilities", "is_digit")  # of a model: the first, or both
+PAGE = "page"  # the input of a model that reads
 THRESHOLD = 0.5  # default confidence below which no single digit is returned
 
 
@@ -45,7 +47,8 @@ class Recognizer:
     Parameters
     ----------
     model
-        A run folder, or the path of a ``model.onnx``. Default: the bundled model.
+        A run folder, or the path of a ``model.onnx``, of single digits or of numbers. Default: the bundled
+        models.
     threads
         The number of threads for many images. Default: the number of usable processors.
 
@@ -59,13 +62,19 @@ class Recognizer:
     def __init__(self, model: str | Path | None = None, *, threads: int | None = None) -> None:
         self.path = BUNDLED_MODEL if model is None else _find_model(Path(model))
         self._session = _open_session(self.path)
+        self._is_reader = bool(self._session.get_inputs()[0].name == PAGE)
         names = {each.name for each in self._session.get_outputs()}
         self._outputs = [name for name in OUTPUTS if name in names]
         self._threads = threads
 
+    @property
+    def reads_numbers(self) -> bool:
+        """Whether the model was trained on pictures of numbers: it reads, but does not `predict`."""
+        return self._is_reader
+
     @cached_property
     def _finder(self) -> CharacterFinder:
-        return CharacterFinder(threads=self._threads)
+        return CharacterFinder(self.path if self.reads_numbers else READER_MODEL, threads=self._threads)
 
     @cached_property
     def _calibration(self) -> Calibration:
@@ -151,7 +160,7 @@ class Recognizer:
         from digit_recognizer.recognition.page_reader import read_page
         from digit_recognizer.recognition.rotation import read_upright
 
-        predict = None if self.path == BUNDLED_MODEL else self.predict
+        predict = None if self.path == BUNDLED_MODEL or self.reads_numbers else self.predict
 
         def read(page: NDArray[np.uint8]) -> Reading:
             return read_page(page, self._finder.find, predict, self._calibration, with_images=with_images)
@@ -195,9 +204,14 @@ class Recognizer:
         Raises
         ------
         DigitsError
-            The array has another dtype or shape.
+            The array has another dtype or shape, or the model was trained on pictures of numbers.
         """
         check_images(images)
+        if self.reads_numbers:
+            raise DigitsError(
+                f"{self.path} was trained on pictures of whole numbers: it reads, but it does not predict "
+                "images of single digits"
+            )
         with following("Predicting") as tell:
             batches = run_in_batches(self._session, self._outputs, images, self._threads)
             followed = counted(batches, ceil(len(images) / BATCH_SIZE), tell)
@@ -240,9 +254,12 @@ def _check_metadata(session: onnxruntime.InferenceSession, path: Path) -> None:
 
 
 def _check_signature(session: onnxruntime.InferenceSession, path: Path) -> None:
-    """Raise `DigitsError` unless the model has uint8 images as input and ten probabilities as output."""
+    """Raise `DigitsError` unless a model has inputs and outputs of one of the two kinds."""
     inputs = [(value.name, value.type, value.shape[1:]) for value in session.get_inputs()]
     outputs = [(value.name, value.type, value.shape[1:]) for value in session.get_outputs()]
+    names = [name for name, _, _ in outputs]
+    if [each[:2] for each in inputs] == [(PAGE, "tensor(uint8)")] and names == READER_OUTPUTS:
+        return
     if inputs != [("images", "tensor(uint8)", [SIDE, SIDE])] or outputs[:1] != [
         ("probabilities", "tensor(float)", [CLASSES])
     ]:

@@ -60,6 +60,8 @@ class Metrics:
         In cross-validation, on the fold; otherwise None.
     corrections
         What corrections gained and cost; None without corrections.
+    character_error_rate
+        Of numbers: changes per character on the held-out pictures; None for single digits.
     warning
         A sentence, if the model is no better than always answering the most frequent digit; otherwise None.
     """
@@ -73,6 +75,7 @@ class Metrics:
     validation: Score | None
     fold: Score | None = None
     corrections: dict[str, Any] | None = None
+    character_error_rate: float | None = None
     warning: str | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -88,6 +91,8 @@ class Metrics:
         }
         value |= {} if self.fold is None else {"fold": self.fold.as_json()}
         value |= {} if self.corrections is None else {"corrections": self.corrections}
+        rate = self.character_error_rate
+        value |= {} if rate is None else {"character_error_rate": rate}
         value |= {} if self.warning is None else {"warning": self.warning}
         return value
 
@@ -112,6 +117,7 @@ def read_metrics(folder: Path) -> Metrics:
         validation=_score(value.get("validation"), path),
         fold=_score(value.get("fold"), path),
         corrections=value.get("corrections"),
+        character_error_rate=value.get("character_error_rate"),
         warning=None if value.get("warning") is None else str(value["warning"]),
     )
 

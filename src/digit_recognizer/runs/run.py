@@ -12,7 +12,8 @@ from digit_recognizer.corrections import save_corrections
 from digit_recognizer.digits import Samples
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.files import PARTIAL_SUFFIX, write_text
-from digit_recognizer.recipes import Recipe, load_recipe, recipe_to_toml
+from digit_recognizer.recipes import NumbersRecipe, Recipe, load_recipe
+from digit_recognizer.recipes.toml_tables import to_toml
 from digit_recognizer.runs.environment import Environment, read_environment
 from digit_recognizer.runs.history import EpochRecord, read_history
 from digit_recognizer.runs.metrics import Metrics, read_metrics
@@ -87,7 +88,7 @@ def read_run(folder: str | Path) -> Run:
 
 def create_run(
     folder: Path,
-    recipe: Recipe,
+    recipe: Recipe | NumbersRecipe,
     environment: Environment,
     split: DataSplit,
     corrections: Samples | None = None,
@@ -103,7 +104,7 @@ def create_run(
     partial = folder.with_name(f".{folder.name}.{os.getpid()}{PARTIAL_SUFFIX}")
     try:
         partial.mkdir(parents=True)
-        write_text(partial / RECIPE, recipe_to_toml(recipe))
+        write_text(partial / RECIPE, to_toml(recipe))
         split.write(partial)
         if corrections is not None:
             save_corrections(partial / CORRECTIONS, corrections)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from math import inf
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ from torch.nn.functional import conv2d, linear
 
 from digit_recognizer.errors import DigitsError, first_line
 from digit_recognizer.machine import usable_processors
-from digit_recognizer.recipes import Recipe
+from digit_recognizer.recipes import NumbersRecipe, Recipe
 from digit_recognizer.recipes.schema import Precision
 from digit_recognizer.training.optimizers import orthogonalise
 
@@ -30,6 +30,9 @@ SMALL_PROBLEM_REPEATS = 2
 EMULATED_RATIO = 4.0  # bfloat16 this many times slower on a small problem: emulated, so skip the large one
 LARGE_PROBLEM = 8  # times the images of a small problem
 MAX_BFLOAT16_RATIO = 0.8  # of float32's time; above that, the gain is not worth the rounding
+
+
+R = TypeVar("R", bound=Recipe | NumbersRecipe)
 
 
 def choose_device(name: str) -> torch.device:
@@ -79,7 +82,7 @@ class Timing:
         return "bfloat16" if self.bfloat16_ms < MAX_BFLOAT16_RATIO * self.float32_ms else "float32"
 
 
-def with_precision(recipe: Recipe, device: torch.device) -> Recipe:
+def with_precision(recipe: R, device: torch.device) -> R:
     """Return the recipe with each ``auto`` of its precision replaced by the faster one on a device."""
     wanted = asdict(recipe.precision)
     if "auto" not in wanted.values():
@@ -89,7 +92,7 @@ def with_precision(recipe: Recipe, device: torch.device) -> Recipe:
     return replace(recipe, precision=Precision(**chosen))  # type: ignore[arg-type]
 
 
-def describe_arithmetic(recipe: Recipe, device: torch.device) -> dict[str, Any]:
+def describe_arithmetic(recipe: R, device: torch.device) -> dict[str, Any]:
     """Return what `with_precision` chooses and why: the entry ``arithmetic`` of ``environment.json``."""
     wanted, chosen = asdict(recipe.precision), asdict(with_precision(recipe, device).precision)
     described: dict[str, Any] = {}
@@ -116,7 +119,7 @@ def _faster_on(device: torch.device) -> dict[str, str]:
     return {kind: timing.faster for kind, timing in measure_arithmetic(device).items()}
 
 
-def autocast(recipe: Recipe, device: torch.device) -> torch.autocast:
+def autocast(recipe: R, device: torch.device) -> torch.autocast:
     """Return the context for a recipe's forward pass; its precision is decided, not ``auto``."""
     # layers that stay in float32 leave autocast themselves; see `build_network`
     lowered = "bfloat16" in (recipe.precision.convolution, recipe.precision.dense)

@@ -35,7 +35,7 @@ from digit_recognizer.training.checkpoint import load_members
 from digit_recognizer.training.data import ExtraImages, TrainingData
 from digit_recognizer.training.fit import fit
 from digit_recognizer.training.inference import classify, predict, score
-from digit_recognizer.training.state import TrainingState, new_state
+from digit_recognizer.training.state import TrainingState, new_state, predictor_of
 
 EPOCHS = 3
 LEARNING_RATE_FACTOR = 0.25  # of the run's learning rate
@@ -171,12 +171,12 @@ class Interpolated:
     metrics: dict[str, Any]
 
 
-def interpolate(state: TrainingState, data: TrainingData, stop: Event | None = None) -> Interpolated:
+def interpolate(state: TrainingState[Recipe], data: TrainingData, stop: Event | None = None) -> Interpolated:
     """Choose the interpolation weight; measure the gain on corrections and the loss on validation images."""
     recipe, corrections = state.recipe, data.corrections
     assert recipe.corrections is not None
     assert corrections is not None
-    tuned = state.predictor
+    tuned = predictor_of(state)
     images, classes = corrections.images.cpu().numpy(), corrections.classes.cpu().numpy()
     metrics: dict[str, Any] = {"images": len(images), "classes": _as_json(classes)}
     if not recipe.start:
@@ -261,7 +261,7 @@ def _with_network(predictor: Predictor, network: nn.Module) -> Predictor:
 
 
 def _cross_validate(
-    state: TrainingState, data: TrainingData, original: Predictor, weight: float, stop: Event | None
+    state: TrainingState[Recipe], data: TrainingData, original: Predictor, weight: float, stop: Event | None
 ) -> dict[str, Any] | None:
     """Classify each correction with networks that were fine-tuned without it; None if there are too few."""
     corrections = data.corrections
@@ -281,12 +281,12 @@ def _cross_validate(
     return _right_and_answers(answers, corrections.classes.cpu().numpy())
 
 
-def _retrain(state: TrainingState, data: TrainingData, stop: Event | None) -> Predictor:
+def _retrain(state: TrainingState[Recipe], data: TrainingData, stop: Event | None) -> Predictor:
     """Train again from the same first weights, on other data, without writing files."""
     fresh = new_state(state.recipe, state.seed, state.device)
     for _ in fit(fresh, data, stop=stop):
         pass
-    return fresh.predictor
+    return predictor_of(fresh)
 
 
 def _compare(predictor: Predictor, images: NDArray[np.uint8], classes: NDArray[np.int64]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from digit_recognizer.recipes.numbers import NumbersRecipe
 from digit_recognizer.recipes.recipe import Recipe
 from digit_recognizer.recipes.schema import Adam, AdamW
 from digit_recognizer.recipes.schema import Muon as MuonSettings
@@ -109,7 +110,7 @@ def skip_compiler() -> None:
             original.__dict__.setdefault("__dynamo_disable", original)
 
 
-def build_optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
+def build_optimizer(recipe: Recipe | NumbersRecipe, network: nn.Module) -> torch.optim.Optimizer:
     """Return the optimizer of a network's trainable parameters; the recipe's precision is decided."""
     skip_compiler()
     choice = recipe.optimizer
@@ -129,13 +130,13 @@ def build_optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer
     return torch.optim.RMSprop(parameters, choice.learning_rate, choice.rho, choice.epsilon)
 
 
-def default_learning_rate(recipe: Recipe) -> float:
+def default_learning_rate(recipe: Recipe | NumbersRecipe) -> float:
     """Return the default learning rate of a recipe's optimizer."""
     defaults = {each.name: each.default for each in fields(recipe.optimizer)}
     return float(defaults["learning_rate"])  # type: ignore[arg-type]
 
 
-def lower_learning_rate(recipe: Recipe) -> float:
+def lower_learning_rate(recipe: Recipe | NumbersRecipe) -> float:
     """Return a learning rate to try where the recipe's is too high: the default, if that is lower."""
     rate, default = recipe.optimizer.learning_rate, default_learning_rate(recipe)
     return default if default < rate else LOWERED * rate

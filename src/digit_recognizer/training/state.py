@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import torch
 from torch import nn
@@ -13,7 +16,8 @@ from digit_recognizer.files import write_text
 from digit_recognizer.formatting import count
 from digit_recognizer.networks.build import build_network
 from digit_recognizer.networks.predictor import Predictor, combine_members
-from digit_recognizer.recipes import Recipe, load_recipe, recipe_to_toml
+from digit_recognizer.recipes import NumbersRecipe, Recipe, load_recipe
+from digit_recognizer.recipes.toml_tables import to_toml
 from digit_recognizer.runs.history import EpochRecord, history_to_csv
 from digit_recognizer.runs.run_folder import CHECKPOINT, HISTORY, METRICS, RECIPE, is_finished
 from digit_recognizer.training.checkpoint import (
@@ -30,9 +34,12 @@ from digit_recognizer.training.randomness import draws_from
 from digit_recognizer.training.schedule import has_stopped
 from digit_recognizer.training.splits import check_teacher
 
+R = TypeVar("R", bound=Recipe | NumbersRecipe)
+FirstWeights = Callable[[int], tuple[nn.Module, torch.optim.Optimizer]]  # of a member, counted from 1
+
 
 @dataclass(slots=True)
-class TrainingState:
+class TrainingState(Generic[R]):
     """A network in training.
 
     Attributes
@@ -45,17 +52,20 @@ class TrainingState:
         Those of the current member, on `device`, as they are at `position`.
     position
         How far the run is.
+    first_weights
+        Returns a member's network before the first step, on `device`, and its optimizer.
     trained
         The networks of the earlier members, on the processor.
     saved_members
         How many of these the run folder holds.
     """
 
-    recipe: Recipe
+    recipe: R
     seed: int
     device: torch.device
     network: nn.Module
     optimizer: torch.optim.Optimizer
+    first_weights: FirstWeights
     position: Position = field(default_factory=Position)
     trained: list[nn.Module] = field(default_factory=list)
     saved_members: int = 0
@@ -81,23 +91,23 @@ class TrainingState:
         """Whether all members are trained."""
         return self.is_member_over and self.position.member >= self.recipe.members
 
-    @property
-    def predictor(self) -> Predictor:
-        """The networks of all members so far, on the processor, with the recipe's shifts and temperature."""
-        network = combine_members([*self.trained, self.network.cpu()])
-        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        recipe = self.recipe
-        return Predictor(network, recipe.shifts, temperature=recipe.temperature, outputs=recipe.outputs)
-
     def begin_next_member(self) -> None:
         """Put the trained network aside, and start with the first weights of the next."""
         self.trained.append(self.network.cpu())
         member = self.position.member + 1
         self.position = Position(self.position.history, member=member)
-        self.network, self.optimizer = _first_weights(self.recipe, self.seed, self.device, member)
+        self.network, self.optimizer = self.first_weights(member)
 
 
-def new_state(recipe: Recipe, seed: int, device: torch.device) -> TrainingState:
+def predictor_of(state: TrainingState[Recipe]) -> Predictor:
+    """Return the networks of all members so far, on the processor, as the recipe predicts with them."""
+    network = combine_members([*state.trained, state.network.cpu()])
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    recipe = state.recipe
+    return Predictor(network, recipe.shifts, temperature=recipe.temperature, outputs=recipe.outputs)
+
+
+def new_state(recipe: Recipe, seed: int, device: torch.device) -> TrainingState[Recipe]:
     """Return the state before the first step.
 
     Raises
@@ -105,14 +115,20 @@ def new_state(recipe: Recipe, seed: int, device: torch.device) -> TrainingState:
     DigitsError
         The layers of a network do not fit together, or the seed is negative.
     """
+    first_weights = partial(_first_weights, recipe, seed, device)
+    check_seed(seed)
+    for member in range(2, len(recipe.architectures) + 1):  # refuse bad networks early
+        first_weights(member)
+    return TrainingState(recipe, seed, device, *first_weights(1), first_weights)
+
+
+def check_seed(seed: int) -> None:
+    """Raise `DigitsError` unless a seed is at least 0."""
     if seed < 0:
         raise DigitsError(f"expected a seed of at least 0, got {seed}")
-    for member in range(2, len(recipe.architectures) + 1):  # refuse bad networks early
-        _first_weights(recipe, seed, device, member)
-    return TrainingState(recipe, seed, device, *_first_weights(recipe, seed, device, member=1))
 
 
-def save_state(state: TrainingState, folder: Path) -> None:
+def save_state(state: TrainingState[R], folder: Path) -> None:
     """Write weights of members that are complete, the checkpoint and the history."""
     for number in range(state.saved_members + 1, len(state.trained) + 1):
         save_tensors(_member_file(folder, number), state.trained[number - 1].state_dict(), {"member": number})
@@ -121,7 +137,7 @@ def save_state(state: TrainingState, folder: Path) -> None:
     write_text(folder / HISTORY, history_to_csv(state.position.history))
 
 
-def load_state(folder: Path, seed: int, device: torch.device, epochs: int | None) -> TrainingState:
+def load_state(folder: Path, seed: int, device: torch.device, epochs: int | None) -> TrainingState[Recipe]:
     """Return the state of a run at its last checkpoint, with another number of `epochs` if given.
 
     Raises
@@ -133,24 +149,30 @@ def load_state(folder: Path, seed: int, device: torch.device, epochs: int | None
     if recipe.teacher is not None:
         check_teacher(Path(recipe.teacher.run), f"restore it, or change teacher.run in {folder / RECIPE}")
     state = new_state(recipe, seed, device)
+    restore_state(state, folder, epochs)
+    return state
+
+
+def restore_state(state: TrainingState[R], folder: Path, epochs: int | None) -> None:
+    """Bring a state before the first step to where a run's last checkpoint is; errors as `load_state`."""
+    recipe = state.recipe
     if is_finished(folder) and recipe.members > 1:
         raise DigitsError(f"{folder} is finished: an ensemble cannot be trained further")
     checkpoint = folder / CHECKPOINT
     if checkpoint.exists():
         member = read_position(checkpoint).member
-        state.trained = [_load_member(folder, recipe, number) for number in range(1, member)]
+        state.trained = [_load_member(folder, state, number) for number in range(1, member)]
         state.saved_members = len(state.trained)
-        state.network, state.optimizer = _first_weights(recipe, seed, device, member)
+        state.network, state.optimizer = state.first_weights(member)
         state.position = load_checkpoint(checkpoint, state.network, state.optimizer)
     if is_finished(folder):
         _reopen(state, folder)
     _check_epochs(state, folder, epochs)
     if epochs is not None:
-        write_text(folder / RECIPE, recipe_to_toml(recipe))
-    return state
+        write_text(folder / RECIPE, to_toml(recipe))
 
 
-def remove_member_files(state: TrainingState, folder: Path) -> None:
+def remove_member_files(state: TrainingState[R], folder: Path) -> None:
     """Remove the weights of single members, once the run's weights are written."""
     for number in range(1, len(state.trained) + 1):
         _member_file(folder, number).unlink(missing_ok=True)
@@ -182,13 +204,13 @@ def _member_file(folder: Path, member: int) -> Path:
     return (folder / CHECKPOINT).with_name(f"member-{member}.safetensors")
 
 
-def _load_member(folder: Path, recipe: Recipe, member: int) -> nn.Module:
-    network = build_network(recipe, member)
+def _load_member(folder: Path, state: TrainingState[R], member: int) -> nn.Module:
+    network = state.first_weights(member)[0].cpu()
     load_weights(_member_file(folder, member), network)
     return network
 
 
-def _check_epochs(state: TrainingState, folder: Path, epochs: int | None) -> None:
+def _check_epochs(state: TrainingState[R], folder: Path, epochs: int | None) -> None:
     """Raise if `epochs` is below the number started, or if an ensemble member is already complete."""
     if epochs is None:
         return
@@ -201,7 +223,7 @@ def _check_epochs(state: TrainingState, folder: Path, epochs: int | None) -> Non
         )
 
 
-def _reopen(state: TrainingState, folder: Path) -> None:
+def _reopen(state: TrainingState[R], folder: Path) -> None:
     """Delete metrics.json so that the run counts as unfinished; raise if there is nothing to train."""
     done = len(state.history)
     if has_stopped(state.recipe.stopping, state.history):

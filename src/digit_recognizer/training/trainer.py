@@ -6,35 +6,29 @@ and the step alone, so a run that is resumed on the same machine ends with the s
 
 from __future__ import annotations
 
-import platform
-import shutil
 from collections.abc import Generator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from threading import Event
 
-import numpy as np
 import torch
 from filelock import FileLock
 from torch import nn
 
-from digit_recognizer import __version__
 from digit_recognizer.corrections import load_corrections
 from digit_recognizer.digits import Digits, Samples
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.files import remove_partial_files, write_text
-from digit_recognizer.machine import keep_freed_memory, processor_name
 from digit_recognizer.networks.onnx_export import export_onnx
 from digit_recognizer.networks.summary import count_parameters
 from digit_recognizer.recipes import Recipe, as_recipe
 from digit_recognizer.recipes.schema import Split
-from digit_recognizer.runs.environment import Environment, read_environment
+from digit_recognizer.runs.environment import read_environment
 from digit_recognizer.runs.history import EpochRecord, history_to_csv
 from digit_recognizer.runs.metrics import Metrics
 from digit_recognizer.runs.run import create_run, lock_folder
-from digit_recognizer.runs.run_folder import CHECKPOINT, CORRECTIONS, HISTORY, MODEL, WEIGHTS, free_folder
+from digit_recognizer.runs.run_folder import CORRECTIONS, HISTORY, MODEL, WEIGHTS, free_folder
 from digit_recognizer.runs.split import DataSplit, describe_data, evaluation_rows, read_split
 from digit_recognizer.training.checkpoint import save_tensors
 from digit_recognizer.training.data import prepare_data
@@ -51,15 +45,16 @@ from digit_recognizer.training.finetune import (
     interpolate,
     select_corrections,
 )
-from digit_recognizer.training.fit import DivergedError, OnStep, fit
+from digit_recognizer.training.fit import OnStep, fit
+from digit_recognizer.training.folder import describe_environment, save_each, training_in
 from digit_recognizer.training.inference import measure, warn_of_failure
 from digit_recognizer.training.splits import Fold, choose_split, note_split
 from digit_recognizer.training.state import (
     TrainingState,
     load_state,
     new_state,
+    predictor_of,
     remove_member_files,
-    save_state,
 )
 
 PROBE_IMAGES = 64  # on which model.onnx is compared with the network
@@ -137,7 +132,7 @@ def train(
     state = new_state(recipe, seed, hardware)  # a network that does not fit leaves no folder
     teacher = load_teacher(recipe, hardware)
     environment = replace(
-        _describe_environment(digits, split, seed, hardware, source),
+        describe_environment(describe_data(digits, split, source), seed, hardware),
         arithmetic=arithmetic,
         corrections=None if selected is None else describe_corrections(recipe, selected),
     )
@@ -221,11 +216,10 @@ def _open(folder: Path, digits: Digits, stack: ExitStack) -> tuple[_Job, int]:
 
 
 def _run(
-    job: _Job, state: TrainingState, on_step: OnStep | None, stop: Event | None
+    job: _Job, state: TrainingState[Recipe], on_step: OnStep | None, stop: Event | None
 ) -> Generator[EpochRecord]:
     """Train, save after each epoch, and write the finished run."""
-    keep_freed_memory()
-    try:
+    with training_in(job.folder, job.lock):
         data = prepare_data(
             job.digits,
             state.recipe,
@@ -235,33 +229,24 @@ def _run(
             teacher=job.teacher,
             corrections=job.corrections,
         )
-        for record in fit(state, data, on_step=on_step, stop=stop):
-            save_state(state, job.folder)
-            yield record
+        yield from save_each(fit(state, data, on_step=on_step, stop=stop), state, job.folder)
         if not state.is_over:
-            save_state(state, job.folder)
             return
         interpolated = None if data.corrections is None else interpolate(state, data, stop)
         if interpolated is not None and stop is not None and stop.is_set():
             return
         write_run(job.folder, state, job.digits, job.split, interpolated)
-    except DivergedError:
-        if not (job.folder / CHECKPOINT).exists():  # make the name available to the next try
-            shutil.rmtree(job.folder, ignore_errors=True)
-        raise
-    finally:
-        job.lock.release()
 
 
 def write_run(
     folder: Path,
-    state: TrainingState,
+    state: TrainingState[Recipe],
     digits: Digits,
     split: DataSplit,
     interpolated: Interpolated | None = None,
 ) -> None:
     """Write weights, model and, as the sign that the run is finished, metrics."""
-    predictor = state.predictor if interpolated is None else interpolated.predictor
+    predictor = predictor_of(state) if interpolated is None else interpolated.predictor
     history = state.position.history
     write_text(folder / HISTORY, history_to_csv(history))  # a killed process may have lost it
     save_tensors(folder / WEIGHTS, predictor.network.state_dict(), {"recipe": state.recipe.name})
@@ -304,25 +289,3 @@ def _as_recorded(recipe: Recipe, split: DataSplit, folder: Path) -> Recipe:
         return recipe
     fraction = len(split.validation) / (len(split.training) + len(split.validation))
     return replace(recipe, split=Split(fraction))
-
-
-def _describe_environment(
-    digits: Digits, split: DataSplit, seed: int, device: torch.device, source: str
-) -> Environment:
-    return Environment(
-        seed,
-        describe_data(digits, split, source),
-        begun=datetime.now().astimezone().isoformat(timespec="seconds"),
-        versions={
-            "digit_recognizer": __version__,
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "torch": torch.__version__,
-        },
-        machine={
-            "platform": platform.platform(),
-            "processor": processor_name(),
-            "device": str(device) if device.type == "cpu" else torch.cuda.get_device_name(device),
-            "threads": torch.get_num_threads(),
-        },
-    )
