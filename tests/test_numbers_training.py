@@ -33,10 +33,11 @@ from digit_recognizer.recognition.page_reader import read_page
 from digit_recognizer.recognition.recognizer import CALIBRATION
 from digit_recognizer.runs.environment import read_environment
 from digit_recognizer.runs.metrics import read_metrics
-from digit_recognizer.runs.split import read_split
+from digit_recognizer.runs.split import DataSplit, read_split
 from digit_recognizer.sources.numbers import load_numbers
 from digit_recognizer.synthetic.pages import compose_page, make_glyphs
 from digit_recognizer.training.numbers import resume_numbers, train_numbers
+from digit_recognizer.training.numbers.task import NumberTask
 from digit_recognizer.training.numbers.text_loss import (
     column_log_probabilities,
     most_probable_texts,
@@ -50,7 +51,14 @@ from pictures import written
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 TEXTS = ("12", "407", "5", "88", "31", "690", "74", "2")
-SETTINGS = ("epochs=2", "batch_size=2", "composed.drawn=4", "composed.pages=1", "precision=float32")
+SETTINGS = (
+    "epochs=2",
+    "batch_size=2",
+    "composed.drawn=4",
+    "composed.pages=1",
+    "precision=float32",
+    "shown=1",
+)
 RECIPE = load_any_recipe("numbers", SETTINGS)
 RUN_FILES = [
     ".lock",
@@ -212,6 +220,21 @@ def test_resuming_needs_the_same_pictures_and_something_to_do(run, table):
     pictures = load_numbers(table)
     assert says(refusal(lambda: resume_numbers(run, pictures[[0, 1]])), "other pictures")
     assert says(refusal(lambda: resume_numbers(run, pictures)), "is finished after 2 epochs")
+
+
+@pytest.mark.parametrize(("shown", "batches"), [(1, 2), (5, 2), (6, 4), (16, 8)])
+def test_few_pictures_are_shown_several_times(shown, batches, table):
+    pictures = load_numbers(table).of_parts("train")
+    recipe = load_any_recipe("numbers", [*SETTINGS, f"shown={shown}", "batch_size=2"])
+    split = DataSplit(np.arange(5), np.arange(0))
+    scales = np.ones(5)
+    task = NumberTask(
+        recipe, 0, torch.device("cpu"), pictures, scales, pictures[split.validation], scales, []
+    )
+    orders = [torch.cat(task.batches(epoch, 1)).tolist() for epoch in (1, 1, 2)]
+    assert orders[0] == orders[1] != orders[2]
+    assert all(orders[0].count(row) == -(-shown // 5) for row in range(5))
+    assert len(task.batches(1, 1)) == batches
 
 
 def test_a_loss_goes_down(table, tmp_path):

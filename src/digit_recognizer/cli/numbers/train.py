@@ -45,8 +45,7 @@ def train_on_numbers(
     """Train a run on pictures of numbers, or resume one, and show it."""
     from digit_recognizer.cli.events import Finished, Step
     from digit_recognizer.cli.inputs import absolute_source
-    from digit_recognizer.cli.render import showing
-    from digit_recognizer.cli.train import show_run
+    from digit_recognizer.cli.render import show_run, showing
     from digit_recognizer.recipes import NumbersRecipe, load_any_recipe
     from digit_recognizer.runs.environment import read_environment, record_source
     from digit_recognizer.runs.metrics import read_metrics
