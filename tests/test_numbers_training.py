@@ -31,6 +31,7 @@ from digit_recognizer.recipes.toml_tables import to_toml
 from digit_recognizer.recognition.character_finder import READER_MODEL, CharacterFinder
 from digit_recognizer.recognition.page_reader import read_page
 from digit_recognizer.recognition.recognizer import CALIBRATION
+from digit_recognizer.report.numbers import write_numbers_report
 from digit_recognizer.runs.environment import read_environment
 from digit_recognizer.runs.metrics import read_metrics
 from digit_recognizer.runs.split import DataSplit, read_split
@@ -340,15 +341,35 @@ def test_commands_train_evaluate_and_read(table, run_command, tmp_path, monkeypa
     assert (tmp_path / "cells" / CALIBRATION).exists()
 
 
+def test_a_report_shows_result_training_and_the_worst(run, run_command, tmp_path):
+    status, output, _ = run_command(f"report {run} --out {tmp_path / 'page'}")
+    assert status == 0
+    page = (tmp_path / "page" / "report.html").read_text("utf-8")
+    assert says(page, "2 numbers were read exactly", "By length", "Loss, accuracy and learning rate")
+    assert says(output, "report.html")
+
+
+def test_a_report_shows_pictures_that_were_misread(run, table, tmp_path):
+    pictures = load_numbers(table)
+    numbers = [ReadNumber(*values, "9", 0.5) for values in zip(pictures.files, pictures.labels, strict=True)]
+    write_numbers_report(run, NumberEvaluation(tuple(numbers)), pictures, source="all", out=tmp_path / "page")
+    assert (tmp_path / "page" / "figures" / "02-worst.png").exists()
+    right = [ReadNumber(file, "1", "1", 0.5) for file in pictures.files]
+    page = write_numbers_report(
+        run, NumberEvaluation(tuple(right)), pictures, source="all", out=tmp_path / "page"
+    )
+    assert says(page.read_text("utf-8"), "All numbers were read exactly")
+
+
 @pytest.mark.parametrize(
     ("command", "what"),
     [
         ("train --recipe numbers", "name the pictures to learn from"),
         ("train {table} --recipe numbers --folds 3", "no folds"),
-        ("train {table} --recipe numbers --report", "no report"),
+        ("train {table} --recipe numbers --report", "no report at its end"),
         ("train {table} --recipe numbers --with-corrections", "no corrections"),
         ("train none.csv --recipe numbers", "there is no table none.csv"),
-        ("report {run}", "for which there is no report"),
+        ("report {run} {run}", "are not compared"),
         ("evaluate {run} {other}", "found no file"),
         ("tune numbers --trials 2", "not for single digits"),
     ],

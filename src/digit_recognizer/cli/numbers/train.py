@@ -25,7 +25,7 @@ def refuse_for_numbers(*, folds: int | None, with_corrections: bool, report: boo
     refuse(
         (folds, f"{alone} no folds; remove --folds, or give rows the part validation"),
         (with_corrections, f"{alone} no corrections; remove --with-corrections"),
-        (report, f"{alone} no report; remove --report, and see 'digits evaluate'"),
+        (report, f"{alone} no report at its end; remove --report, and use 'digits report'"),
     )
 
 
