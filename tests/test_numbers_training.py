@@ -31,12 +31,14 @@ from digit_recognizer.recipes.toml_tables import to_toml
 from digit_recognizer.recognition.character_finder import READER_MODEL, CharacterFinder
 from digit_recognizer.recognition.page_reader import read_page
 from digit_recognizer.recognition.recognizer import CALIBRATION
+from digit_recognizer.report.numbers import write_numbers_report
 from digit_recognizer.runs.environment import read_environment
 from digit_recognizer.runs.metrics import read_metrics
-from digit_recognizer.runs.split import read_split
+from digit_recognizer.runs.split import DataSplit, read_split
 from digit_recognizer.sources.numbers import load_numbers
 from digit_recognizer.synthetic.pages import compose_page, make_glyphs
 from digit_recognizer.training.numbers import resume_numbers, train_numbers
+from digit_recognizer.training.numbers.task import NumberTask
 from digit_recognizer.training.numbers.text_loss import (
     column_log_probabilities,
     most_probable_texts,
@@ -50,7 +52,14 @@ from pictures import written
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 TEXTS = ("12", "407", "5", "88", "31", "690", "74", "2")
-SETTINGS = ("epochs=2", "batch_size=2", "composed.drawn=4", "composed.pages=1", "precision=float32")
+SETTINGS = (
+    "epochs=2",
+    "batch_size=2",
+    "composed.drawn=4",
+    "composed.pages=1",
+    "precision=float32",
+    "shown=1",
+)
 RECIPE = load_any_recipe("numbers", SETTINGS)
 RUN_FILES = [
     ".lock",
@@ -214,6 +223,21 @@ def test_resuming_needs_the_same_pictures_and_something_to_do(run, table):
     assert says(refusal(lambda: resume_numbers(run, pictures)), "is finished after 2 epochs")
 
 
+@pytest.mark.parametrize(("shown", "batches"), [(1, 2), (5, 2), (6, 4), (16, 8)])
+def test_few_pictures_are_shown_several_times(shown, batches, table):
+    pictures = load_numbers(table).of_parts("train")
+    recipe = load_any_recipe("numbers", [*SETTINGS, f"shown={shown}", "batch_size=2"])
+    split = DataSplit(np.arange(5), np.arange(0))
+    scales = np.ones(5)
+    task = NumberTask(
+        recipe, 0, torch.device("cpu"), pictures, scales, pictures[split.validation], scales, []
+    )
+    orders = [torch.cat(task.batches(epoch, 1)).tolist() for epoch in (1, 1, 2)]
+    assert orders[0] == orders[1] != orders[2]
+    assert all(orders[0].count(row) == -(-shown // 5) for row in range(5))
+    assert len(task.batches(1, 1)) == batches
+
+
 def test_a_loss_goes_down(table, tmp_path):
     """On pictures that it sees as they are, after some steps."""
     recipe = load_any_recipe("numbers", [*SETTINGS, "epochs=4", "augmentation=0.0", "composed.weight=0.0"])
@@ -317,15 +341,35 @@ def test_commands_train_evaluate_and_read(table, run_command, tmp_path, monkeypa
     assert (tmp_path / "cells" / CALIBRATION).exists()
 
 
+def test_a_report_shows_result_training_and_the_worst(run, run_command, tmp_path):
+    status, output, _ = run_command(f"report {run} --out {tmp_path / 'page'}")
+    assert status == 0
+    page = (tmp_path / "page" / "report.html").read_text("utf-8")
+    assert says(page, "2 numbers were read exactly", "By length", "Loss, accuracy and learning rate")
+    assert says(output, "report.html")
+
+
+def test_a_report_shows_pictures_that_were_misread(run, table, tmp_path):
+    pictures = load_numbers(table)
+    numbers = [ReadNumber(*values, "9", 0.5) for values in zip(pictures.files, pictures.labels, strict=True)]
+    write_numbers_report(run, NumberEvaluation(tuple(numbers)), pictures, source="all", out=tmp_path / "page")
+    assert (tmp_path / "page" / "figures" / "02-worst.png").exists()
+    right = [ReadNumber(file, "1", "1", 0.5) for file in pictures.files]
+    page = write_numbers_report(
+        run, NumberEvaluation(tuple(right)), pictures, source="all", out=tmp_path / "page"
+    )
+    assert says(page.read_text("utf-8"), "All numbers were read exactly")
+
+
 @pytest.mark.parametrize(
     ("command", "what"),
     [
         ("train --recipe numbers", "name the pictures to learn from"),
         ("train {table} --recipe numbers --folds 3", "no folds"),
-        ("train {table} --recipe numbers --report", "no report"),
+        ("train {table} --recipe numbers --report", "no report at its end"),
         ("train {table} --recipe numbers --with-corrections", "no corrections"),
         ("train none.csv --recipe numbers", "there is no table none.csv"),
-        ("report {run}", "for which there is no report"),
+        ("report {run} {run}", "are not compared"),
         ("evaluate {run} {other}", "found no file"),
         ("tune numbers --trials 2", "not for single digits"),
     ],

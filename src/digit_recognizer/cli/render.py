@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sized
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from threading import Event as Flag
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import typer
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
 from digit_recognizer.cli.events import (
+    CorrectionsChosen,
     EpochDone,
     Event,
     Finished,
@@ -26,9 +29,22 @@ from digit_recognizer.cli.events import (
     TrialDone,
     epoch_line,
 )
-from digit_recognizer.cli.terminal import make_console, print_json, progress_bar, stop_on_signal
+from digit_recognizer.cli.terminal import (
+    INTERRUPTED,
+    as_argument,
+    command_line,
+    make_console,
+    print_json,
+    progress_bar,
+    stop_on_signal,
+)
 from digit_recognizer.formatting import loss_in_words, percent
 from digit_recognizer.progress import ShowProgress, displayed_by
+
+if TYPE_CHECKING:
+    from digit_recognizer.recipes import NumbersRecipe, Recipe
+    from digit_recognizer.runs.environment import Environment
+    from digit_recognizer.runs.history import EpochRecord
 
 BAR_COLUMNS = 10
 LOSS_WIDTH, RATE_WIDTH = 80, 100  # columns of a terminal from which the bar shows these, too
@@ -44,6 +60,47 @@ def showing(*, as_json: bool) -> Iterator[tuple[Show, Flag]]:
                 yield renderer.show, stop
         finally:
             renderer.close()
+
+
+def show_run(
+    records: Generator[EpochRecord],
+    run: Path,
+    digits: Sized,
+    show: Show,
+    stop: Flag,
+    *,
+    resume: Path,
+    part: tuple[int, int] = (1, 1),
+    shows_corrections: bool = False,
+) -> tuple[Recipe | NumbersRecipe, Environment, EpochRecord | None]:
+    """Show a run until it is finished; if it is stopped, say how to `resume` it, and exit.
+
+    Returns its recipe, its environment, and its last epoch, if that is not an earlier process's.
+    """
+    from digit_recognizer.recipes import load_any_recipe
+    from digit_recognizer.runs.environment import read_environment
+    from digit_recognizer.runs.run_folder import RECIPE, is_finished
+    from digit_recognizer.runs.split import read_split
+
+    environment = read_environment(run)
+    recipe = load_any_recipe(run / RECIPE)
+    fold = read_split(run, environment, len(digits)).fold
+    show(Started(run, recipe, len(digits) - (0 if fold is None else len(fold)), part))
+    if shows_corrections and environment.corrections is not None:
+        show(CorrectionsChosen(environment.corrections))
+    last = None
+    try:
+        for record in records:
+            last = record
+            show(EpochDone(record, recipe))
+    except BaseException:
+        stop.set()  # if output fails, stop without finishing the run
+        records.close()
+        raise
+    if not is_finished(run):
+        show(Stopped(resume, command_line("train", "--resume", as_argument(resume))))
+        raise typer.Exit(INTERRUPTED)
+    return recipe, environment, last
 
 
 def make_renderer(*, as_json: bool, stop: Flag | None = None) -> JsonRenderer | PlainRenderer:

@@ -80,14 +80,11 @@ def report(
     first, *_ = [read_environment(run) for run in runs]
     for run in runs:
         check_finished(run)
-        refuse(
-            (
-                is_numbers_run(run),
-                f"{run} was trained on pictures of whole numbers, for which there is no report; use "
-                f"{command_line('evaluate', as_argument(run))}",
-            )
-        )
     check_can_create(out or (runs[0] if len(runs) == 1 else RUNS))
+    if any(map(is_numbers_run, runs)):
+        refuse((len(runs) > 1, "runs on pictures of whole numbers are not compared; name one"))
+        _report_numbers(runs[0], source, part, out)
+        return
     if source is None:
         check_not_moved(first.data.source, command_line("report", *map(as_argument, runs), "SOURCE"))
     named = source_or_default(source, first.data.source)
@@ -127,6 +124,16 @@ def report_run(
     finally:
         gc.enable()
     _show_page(page, started, as_json=as_json)
+
+
+def _report_numbers(run: Path, source: str | None, part: Part, out: Path | None) -> None:
+    """Write the report of a run on pictures of numbers and show where it is."""
+    from digit_recognizer.cli.numbers.evaluate import read_source
+    from digit_recognizer.report.numbers import write_numbers_report
+
+    started = time.perf_counter()
+    evaluation, pictures, what = read_source(str(run), source, part=part.value, command="report")
+    _show_page(write_numbers_report(run, evaluation, pictures, source=what, out=out), started)
 
 
 def _compare_runs(runs: list[Path], source: str, part: Part, out: Path | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sized
+from collections.abc import Generator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -31,7 +31,7 @@ from digit_recognizer.cli.options import (
     refuse,
     setting_key,
 )
-from digit_recognizer.cli.terminal import INTERRUPTED, as_argument, command_line, require
+from digit_recognizer.cli.terminal import as_argument, command_line, require
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.machine import check_device
 from digit_recognizer.runs.run_folder import is_cross_validation
@@ -159,7 +159,7 @@ def train(
         return
 
     from digit_recognizer.cli.events import Step
-    from digit_recognizer.cli.render import showing
+    from digit_recognizer.cli.render import show_run, showing
     from digit_recognizer.cli.report import report_run
     from digit_recognizer.corrections import corrections_path
     from digit_recognizer.runs.environment import record_source
@@ -209,6 +209,7 @@ def train(
 def _show_folds(runs: Generator[FoldRun], folder: Path, digits: Digits, show: Show, stop: Flag) -> None:
     """Show the runs of a cross-validation until all are finished."""
     from digit_recognizer.cli.events import CrossValidated, FoldDone
+    from digit_recognizer.cli.render import show_run
     from digit_recognizer.runs.metrics import read_metrics
     from digit_recognizer.training import read_plan
 
@@ -272,48 +273,6 @@ def _choose_source(
         option = "--resume" if resume else "--from"
         check_not_moved(recorded, command_line("train", option, as_argument(run), "SOURCE"))
     return source_or_default(source, recorded)
-
-
-def show_run(
-    records: Generator[EpochRecord],
-    run: Path,
-    digits: Sized,
-    show: Show,
-    stop: Flag,
-    *,
-    resume: Path,
-    part: tuple[int, int] = (1, 1),
-    shows_corrections: bool = False,
-) -> tuple[Recipe | NumbersRecipe, Environment, EpochRecord | None]:
-    """Show a run until it is finished; if it is stopped, say how to `resume` it, and exit.
-
-    Returns its recipe, its environment, and its last epoch, if that is not an earlier process's.
-    """
-    from digit_recognizer.cli.events import CorrectionsChosen, EpochDone, Started, Stopped
-    from digit_recognizer.recipes import load_any_recipe
-    from digit_recognizer.runs.environment import read_environment
-    from digit_recognizer.runs.run_folder import RECIPE, is_finished
-    from digit_recognizer.runs.split import read_split
-
-    environment = read_environment(run)
-    recipe = load_any_recipe(run / RECIPE)
-    fold = read_split(run, environment, len(digits)).fold
-    show(Started(run, recipe, len(digits) - (0 if fold is None else len(fold)), part))
-    if shows_corrections and environment.corrections is not None:
-        show(CorrectionsChosen(environment.corrections))
-    last = None
-    try:
-        for record in records:
-            last = record
-            show(EpochDone(record, recipe))
-    except BaseException:
-        stop.set()  # if output fails, stop without finishing the run
-        records.close()
-        raise
-    if not is_finished(run):
-        show(Stopped(resume, command_line("train", "--resume", as_argument(resume))))
-        raise typer.Exit(INTERRUPTED)
-    return recipe, environment, last
 
 
 def _finished(

@@ -50,6 +50,8 @@ class NumbersRecipe:
         Composed pages to learn from besides.
     augmentation
         How strongly pictures are changed; 0: not at all.
+    shown
+        Pictures in an epoch, at least: if there are fewer, all are shown several times.
     """
 
     task: Literal["numbers"]
@@ -62,6 +64,7 @@ class NumbersRecipe:
     split: Split = Split()
     composed: Composed = Composed()
     augmentation: NonNegativeFloat = 1.0
+    shown: PositiveInt = 2_000
     reached: str = ""
     precision: Annotated[Precision, BeforeValidator(as_precision)] = Precision()
 

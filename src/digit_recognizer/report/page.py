@@ -93,7 +93,7 @@ def write_report(
         The run is unfinished or damaged; the filter, digit or row that was chosen does not exist; `out` is
         another run or has a page that is not a report; a file cannot be written.
     """
-    folder = Path(run) if out is None else _check_out(Path(out))
+    folder = Path(run) if out is None else check_out(Path(out))
     with _Followed("Report", on_section) as followed, Renderer() as renderer, ThreadPoolExecutor(1) as pool:
         subject = evaluate_run(read_run(run), digits, source)
         inside = sections.open_inside(subject, choice or Choice())
@@ -113,10 +113,10 @@ def write_report(
         for name, show in steps.items():
             followed.begin(name)
             chapters.append(show())
-            for picture in _pictures(chapters[-1:]):
+            for picture in pictures_in(chapters[-1:]):
                 renderer.add(picture.draw)
         followed.begin("figures and page")
-        page = _write_page(folder, _title(subject), chapters, renderer.finish(followed.add_figure))
+        page = write_page(folder, _title(subject), chapters, renderer.finish(followed.add_figure))
     if subject.evaluation is not None and out is None:
         _add_to_metrics(subject)
     return page
@@ -133,16 +133,16 @@ def write_comparison(
     """Write a page that compares runs; parameters, result and errors are those of `write_report`."""
     if not 2 <= len(runs) <= MAX_RUNS:
         raise DigitsError(f"expected 2 to {MAX_RUNS} runs to compare, got {len(runs)}")
-    folder = _check_out(Path(out))
+    folder = check_out(Path(out))
     with _Followed("Comparison", on_section) as followed:
         followed.begin("predictions")
         chapters = sections.compare([read_run(run) for run in runs], digits, source)
         followed.begin("figures and page")
-        pictures, rendered = _pictures(chapters), []
+        pictures, rendered = pictures_in(chapters), []
         for picture in pictures:
             rendered.append(render(picture.draw))
             followed.add_figure(len(rendered), len(pictures))
-    return _write_page(folder, f"{len(runs)} runs compared", chapters, rendered)
+    return write_page(folder, f"{len(runs)} runs compared", chapters, rendered)
 
 
 class _Followed:
@@ -173,7 +173,7 @@ class _Followed:
             self._show(start + (1 - start) * number / total)
 
 
-def _check_out(folder: Path) -> Path:
+def check_out(folder: Path) -> Path:
     """Return a folder; raise `DigitsError` if it is a run folder or cannot be written."""
     if (folder / run_folder.ENVIRONMENT).exists():
         raise DigitsError(f"{folder} is a run folder: choose another folder for this page")
@@ -188,14 +188,15 @@ def _title(subject: Subject) -> str:
     return name if recipe in name else f"{name}: {recipe}"
 
 
-def _pictures(chapters: Sequence[Section]) -> list[Picture]:
+def pictures_in(chapters: Sequence[Section]) -> list[Picture]:
+    """Return the pictures of all sections, in order."""
     return [block for section in chapters for block in section.blocks if isinstance(block, Picture)]
 
 
-def _write_page(folder: Path, title: str, chapters: Sequence[Section], rendered: Sequence[Rendered]) -> Path:
+def write_page(folder: Path, title: str, chapters: Sequence[Section], rendered: Sequence[Rendered]) -> Path:
     """Write the page and its figures; `rendered` are those of all pictures, in order."""
     old_names = _figures_of(folder / PAGE)
-    pictures = _pictures(chapters)
+    pictures = pictures_in(chapters)
     names = [f"{number:02d}-{picture.name}" for number, picture in enumerate(pictures, start=1)]
     page = _render(title, chapters, dict(zip(pictures, rendered, strict=True)), names)
     try:

@@ -37,30 +37,39 @@ def evaluates_numbers(model: str | None, source: str | None) -> bool:
 
 def evaluate_numbers(model: str | None, source: str | None, *, part: str, skip_bad: bool, json: bool) -> None:
     """Read the pictures of a source, and compare what is read with their labels."""
+    from digit_recognizer.sources.numbers import is_number_table
+
+    if model is not None and source is None and is_number_table(model):
+        model, source = None, model
+    evaluation, _, what = read_source(model, source, part=part, skip_bad=skip_bad, command="evaluate")
+    if json:
+        print_json({"what": what, **evaluation.as_dict()})
+    else:
+        _show(evaluation, what)
+
+
+def read_source(
+    model: str | None, source: str | None, *, part: str, skip_bad: bool = False, command: str
+) -> tuple[NumberEvaluation, NumberPictures, str]:
+    """Read the pictures of a source that a model was not trained on; return them and what they are called."""
     from digit_recognizer.number_evaluation import NumberEvaluation
     from digit_recognizer.progress import counted, following
     from digit_recognizer.recognition import Recognizer
     from digit_recognizer.recognition.number_reader import as_number
-    from digit_recognizer.sources.numbers import is_number_table, load_numbers
+    from digit_recognizer.sources.numbers import load_numbers
 
-    if model is not None and source is None and is_number_table(model):
-        model, source = None, model
     run = None if model is None else Path(model)
     if run is not None and run.is_dir():
         check_finished(run)
     folder = run.parent if run is not None and run.suffix == ".onnx" else run
-    again = command_line("evaluate", as_argument(run), "SOURCE") if run else ""
+    again = command_line(command, as_argument(run), "SOURCE") if run else ""
     named = named_source(source, folder, again)
     recognizer = Recognizer(model)
     pictures, what = _choose_pictures(recognizer, load_numbers(named, skip_bad=skip_bad), named, part)
     with following("Reading") as tell:
         readings = counted(map(recognizer.read_page, pictures.pictures), len(pictures), tell)
         numbers = map(as_number, readings, pictures.labels, pictures.files)
-        evaluation = NumberEvaluation(tuple(numbers))
-    if json:
-        print_json({"what": what, **evaluation.as_dict()})
-    else:
-        _show(evaluation, what)
+        return NumberEvaluation(tuple(numbers)), pictures, what
 
 
 def _choose_pictures(

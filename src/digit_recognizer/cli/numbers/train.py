@@ -25,7 +25,7 @@ def refuse_for_numbers(*, folds: int | None, with_corrections: bool, report: boo
     refuse(
         (folds, f"{alone} no folds; remove --folds, or give rows the part validation"),
         (with_corrections, f"{alone} no corrections; remove --with-corrections"),
-        (report, f"{alone} no report; remove --report, and see 'digits evaluate'"),
+        (report, f"{alone} no report at its end; remove --report, and use 'digits report'"),
     )
 
 
@@ -45,8 +45,7 @@ def train_on_numbers(
     """Train a run on pictures of numbers, or resume one, and show it."""
     from digit_recognizer.cli.events import Finished, Step
     from digit_recognizer.cli.inputs import absolute_source
-    from digit_recognizer.cli.render import showing
-    from digit_recognizer.cli.train import show_run
+    from digit_recognizer.cli.render import show_run, showing
     from digit_recognizer.recipes import NumbersRecipe, load_any_recipe
     from digit_recognizer.runs.environment import read_environment, record_source
     from digit_recognizer.runs.metrics import read_metrics

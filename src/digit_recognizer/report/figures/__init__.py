@@ -23,6 +23,7 @@ from digit_recognizer.report.figures.mistakes import (
     draw_sample,
 )
 from digit_recognizer.report.figures.network import draw_network
+from digit_recognizer.report.figures.numbers import draw_misread_numbers
 from digit_recognizer.report.figures.style import as_png, as_svg, mosaic
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "draw_filter",
     "draw_filters",
     "draw_map",
+    "draw_misread_numbers",
     "draw_network",
     "draw_rejection",
     "draw_reliability",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import ceil
 
 import numpy as np
 import torch
@@ -65,8 +66,10 @@ class NumberTask:
         return len(self.validation)
 
     def batches(self, epoch: int, member: int) -> list[Tensor]:
-        """Return the rows of each batch of an epoch."""
-        return shuffled_batches(len(self.pictures), self.recipe.batch_size, self.seed, epoch, member)
+        """Return the rows of each batch of an epoch; there is one member, whose place the rounds take."""
+        number, size = len(self.pictures), self.recipe.batch_size
+        rounds = range(member, member + ceil(self.recipe.shown / number))
+        return [rows for each in rounds for rows in shuffled_batches(number, size, self.seed, epoch, each)]
 
     def losses(self, network: nn.Module, rows: Tensor) -> tuple[Tensor, Tensor, int]:
         """Return the loss, and that of the texts alone, per picture, and how many are read exactly."""
