@@ -209,9 +209,10 @@ def test_boxes_are_whole_pixels_within_the_page():
 def test_a_model_of_single_digits_decides_which_digit_it_is_but_not_whether():
     def sevens(images: np.ndarray) -> Predictions:
         assert images.shape[1:] == (28, 28)
-        return Predictions(np.eye(10, dtype=np.float32)[np.full(len(images), 7)])
+        return Predictions(0.01 + 0.9 * np.eye(10, dtype=np.float32)[np.full(len(images), 7)])
 
-    reading = read(*row("1.23"), predict=sevens)
+    assert read(*row("1.23"), predict=sevens).text == "1.23"
+    reading = read(*row("1.23"), predict=sevens, image_weight=1)
     assert reading.text == "7.77"
     assert all(digit.image is not None for digit in reading.digits)
     assert read(found("1", 0, confidence=0.2), predict=sevens).text == ""

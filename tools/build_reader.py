@@ -99,10 +99,10 @@ def build(source: str, hands: Path | None, work: Path) -> None:
     characters = train_reader(work / "characters.safetensors", seen, hands, work / "pages")
     teacher = train(work / "best", digits, source, "best", [])
     reader = train(work / "reader", digits, source, "reader", taught_by(teacher))
-    make_reader(characters, digits[held_out])
     errors, teacher_errors = count_errors(students, digits), count_errors([evaluated_teacher], digits)
     with replacing(BUNDLED_MODEL) as partial:
         shutil.copyfile(reader / MODEL, partial)
+    make_reader(characters, digits[held_out])
     card = make_card(reader, errors, teacher_errors)
     write_text(BUNDLED_MODEL.with_name("README.md"), card)
     print(f"{BUNDLED_MODEL.name}: accuracy of students {errors.accuracy:.3%}")
@@ -154,8 +154,13 @@ def make_reader(network: CharacterNetwork, unseen: Digits) -> None:
     export_reader(network, READER_MODEL, probe)
     finder = CharacterFinder(READER_MODEL)
     sides = rng.integers((40, 60), (500, 600), (CALIBRATION_PAGES, 2)).tolist()
-    pages = [compose_page(glyphs, rng, height=height, width=width) for height, width in sides]
-    calibration = calibrate_numbers((read_page(page.image, finder.find), page) for page in pages)
+    kinds = rng.choice(["numbers", "scribbles"], CALIBRATION_PAGES, p=[0.8, 0.2]).tolist()
+    pages = [
+        compose_page(glyphs, rng, height=height, width=width, kind=kind)
+        for (height, width), kind in zip(sides, kinds, strict=True)
+    ]
+    predict = Recognizer().predict
+    calibration = calibrate_numbers((read_page(page.image, finder.find, predict), page) for page in pages)
     write_text(READER_MODEL.with_name(CALIBRATION), f"{json.dumps(asdict(calibration))}\n")
 
 

@@ -15,55 +15,40 @@ from numpy.typing import NDArray
 
 from digit_recognizer.networks.character_network import CharacterNetwork, Finder
 from digit_recognizer.reading import CHARACTERS, Calibration, Number, Reading
+from digit_recognizer.reading.calibration import fit_calibration
 from digit_recognizer.synthetic.pages import ComposedPage
 from digit_recognizer.training.detection import EM_RANGE_PX, TOLERATED_EM_RANGE_PX
 
-ITERATIONS = 25  # of Newton's method
 CLOSE_PX = 0.25  # of the height of a digit, between two centres that are the same
-Floats = NDArray[np.float64]
 
 
 def calibrate_centres(network: CharacterNetwork, pages: Sequence[ComposedPage]) -> None:
     """Scale and shift the centre map, in place, so that its probabilities are frequencies."""
-    logits, right = map(np.array, zip(*_centres(network, pages), strict=True))
-    scale, shift = fit_platt(logits, right)
+    calibration = fit_calibration(*zip(*_centres(network, pages), strict=True))
     assert network.heads.bias is not None
     with torch.no_grad():
-        network.heads.weight[0] *= scale
-        network.heads.bias[0] = scale * network.heads.bias[0] + shift
+        network.heads.weight[0] *= calibration.scale
+        network.heads.bias[0] = calibration.scale * network.heads.bias[0] + calibration.shift
 
 
 def calibrate_numbers(readings: Iterable[tuple[Reading, ComposedPage]]) -> Calibration:
     """Return how often numbers of some confidence are right, given readings of pages."""
     outcomes = [outcome for reading, page in readings for outcome in _numbers(reading, page)]
-    confidences, right = map(np.array, zip(*outcomes, strict=True))
-    clipped = confidences.clip(1e-6, 1 - 1e-6)
-    scale, shift = fit_platt(np.log(clipped / (1 - clipped)), right)
-    return Calibration(round(scale, 4), round(shift, 4))
-
-
-def fit_platt(logits: Floats, right: NDArray[np.bool_]) -> tuple[float, float]:
-    """Return scale and shift of the logits that are most likely, given which of them are right."""
-    inputs = np.stack([logits, np.ones(len(logits))], axis=1)
-    weights = np.array([1.0, 0.0])
-    for _ in range(ITERATIONS):
-        p = 1 / (1 + np.exp(-inputs @ weights))
-        hessian = inputs.T @ (inputs * (p * (1 - p))[:, None]) + 1e-6 * np.eye(2)
-        weights -= np.linalg.solve(hessian, inputs.T @ (p - right))
-    return float(weights[0]), float(weights[1])
+    calibration = fit_calibration(*zip(*outcomes, strict=True))
+    return Calibration(round(calibration.scale, 4), round(calibration.shift, 4))
 
 
 def _centres(network: CharacterNetwork, pages: Sequence[ComposedPage]) -> Iterator[tuple[float, bool]]:
-    """Yield the logit of each peak, and whether a character is there; some are left out as undecided."""
+    """Yield the probability of each peak, and whether a character is there, where that is decided."""
     finder = Finder(network.eval())
     for page in pages:
         with torch.inference_mode():
             boxes, _, is_character, _, _ = (each.numpy() for each in finder(torch.from_numpy(page.image)))
-        middles, p = (boxes[:, :2] + boxes[:, 2:]) / 2, is_character.astype(np.float64)
-        for middle, logit in zip(middles, np.log(p / (1 - p)), strict=True):
+        middles = (boxes[:, :2] + boxes[:, 2:]) / 2
+        for middle, probability in zip(middles, is_character.tolist(), strict=True):
             outcome = _is_there(middle, page)
             if outcome is not None:
-                yield float(logit), outcome
+                yield probability, outcome
 
 
 def _is_there(middle: NDArray[np.float32], page: ComposedPage) -> bool | None:

@@ -29,6 +29,7 @@ FindCharacters = Callable[[NDArray[np.uint8]], list[FoundCharacter]]  # of a pag
 Predict = Callable[[NDArray[np.uint8]], Predictions]  # of images, (N, 28, 28)
 
 MIN_CONFIDENCE = 0.5  # below, a mark is not read
+IMAGE_WEIGHT = 0.25  # of the prediction for the image of a single digit
 IMAGE_MARGIN = 0.1  # of a character's longer side, around it, in its image
 UNLIKELY, NO_DIGITS = "probably not a digit", "no digit beside it"  # reasons to reject a mark
 
@@ -39,19 +40,20 @@ def read_page(
     predict: Predict | None = None,
     calibration: Calibration = Calibration(),  # noqa: B008
     *,
+    image_weight: float = IMAGE_WEIGHT,
     with_images: bool = False,
 ) -> Reading:
     """Read all numbers on a page, (H, W), 0 black to 255 white.
 
-    `predict`, if given, decides which digit each of the digits is; `with_images` keeps the images of all
-    characters.
+    `predict`, if given, also says which digit each of the digits is, with the weight `image_weight`;
+    `with_images` keeps the images of all characters.
     """
     found = find_characters(page)
     characters = [_character(each, page) for each in found]
     if predict is not None or with_images:
         characters = _with_images(characters, page)
     if predict is not None:
-        characters = _with_predictions(characters, predict)
+        characters = _with_predictions(characters, predict, image_weight)
     likely = [place for place, each in enumerate(characters) if each.confidence >= MIN_CONFIDENCE]
     rejected = [(each, UNLIKELY) for each in characters if each.confidence < MIN_CONFIDENCE]
     lines = []
@@ -98,20 +100,24 @@ def _image(box: Box, page: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return single_image(page[top : box.bottom + margin, left : box.right + margin])
 
 
-def _with_predictions(characters: Sequence[Character], predict: Predict) -> list[Character]:
-    """Let a model of single digits decide which digit each of the digits is."""
+def _with_predictions(characters: Sequence[Character], predict: Predict, weight: float) -> list[Character]:
+    """Let a model of single digits say, too, which digit each of the digits is."""
     digits = [each for each in characters if each.text.isdecimal()]
     if not digits:
         return list(characters)
     images = np.array([each.image for each in digits], np.uint8).reshape(-1, SIDE, SIDE)
     predictions = iter(predict(images).probabilities)
-    return [_predicted(each, next(predictions)) if each.text.isdecimal() else each for each in characters]
+    return [
+        _combined(each, next(predictions), weight) if each.text.isdecimal() else each for each in characters
+    ]
 
 
-def _predicted(character: Character, digits: NDArray[np.float32]) -> Character:
+def _combined(character: Character, predicted: NDArray[np.float32], weight: float) -> Character:
+    """Return a digit whose probabilities are a weighted geometric mean."""
     probabilities = np.array(character.probabilities)
-    probabilities[:DIGITS] = probabilities[:DIGITS].sum() * digits
+    p_digit = probabilities[:DIGITS].sum()
+    mean = probabilities[:DIGITS] ** (1 - weight) * predicted.astype(np.float64) ** weight
+    probabilities[:DIGITS] = p_digit * mean / mean.sum()
     probabilities /= probabilities.sum()
-    return replace(
-        _most_probable(character.box, probabilities, character.is_character), image=character.image
-    )
+    combined = _most_probable(character.box, probabilities, character.is_character)
+    return replace(combined, image=character.image)

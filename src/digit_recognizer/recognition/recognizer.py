@@ -157,13 +157,20 @@ class Recognizer:
         with_images
             Whether each character gets its `image`.
         """
-        from digit_recognizer.recognition.page_reader import read_page
+        from digit_recognizer.recognition.page_reader import IMAGE_WEIGHT, read_page
         from digit_recognizer.recognition.rotation import read_upright
 
-        predict = None if self.path == BUNDLED_MODEL or self.reads_numbers else self.predict
+        image_weight = IMAGE_WEIGHT if self.path == BUNDLED_MODEL else 1.0
 
         def read(page: NDArray[np.uint8]) -> Reading:
-            return read_page(page, self._finder.find, predict, self._calibration, with_images=with_images)
+            return read_page(
+                page,
+                self._finder.find,
+                None if self.reads_numbers else self.predict,
+                self._calibration,
+                image_weight=image_weight,
+                with_images=with_images,
+            )
 
         reading = read(page) if is_upright else read_upright(page, read)
         return reading if options is None else interpret(reading, options)
