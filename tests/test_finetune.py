@@ -38,7 +38,7 @@ DIGITS = make_digits(400)
 LEARNING = ("epochs=6", 'network=["maxpool 2", "dense 24 relu", "dense 10"]')
 REAL = ("conv 8 5x5 stride 2 relu", "maxpool 2", "dense 48 relu", "dense 10")
 ELEVEN = ("maxpool 2", "dense 24 relu", "dense 11")
-FEW = Outliers(images=60, lines=10)
+FEW = Outliers(images=60)
 MIRRORED = (2, 3, 7)  # digits that our user writes the other way round
 QUICK = ("corrections.images=160",)
 
