@@ -48,6 +48,7 @@ from digit_recognizer.training.numbers.trainer import split_numbers
 from digit_recognizer.training.numbers.views import sample_view, stack
 from helpers import files_in, follow_until, history_without_times, refusal, says, tensors_of
 from pictures import written
+from runs import stop_now
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -215,6 +216,15 @@ def test_a_resumed_run_ends_with_the_same_weights(step, run, table, tmp_path):
         pass
     assert tensors_of(folder / "model.safetensors") == tensors_of(run / "model.safetensors")
     assert history_without_times(folder) == history_without_times(run)
+
+
+def test_a_run_that_is_stopped_while_it_is_prepared_is_resumed(run, table, tmp_path):
+    pictures, folder = load_numbers(table), tmp_path / "run"
+    assert list(train_numbers(pictures, RECIPE, folder, stop=stop_now())) == []
+    assert "metrics.json" not in files_in(folder)
+    for _ in resume_numbers(folder, pictures):
+        pass
+    assert tensors_of(folder / "model.safetensors") == tensors_of(run / "model.safetensors")
 
 
 def test_resuming_needs_the_same_pictures_and_something_to_do(run, table):

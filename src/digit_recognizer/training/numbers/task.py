@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import ceil
+from threading import Event
 
 import numpy as np
 import torch
@@ -125,13 +126,17 @@ def prepare_task(
     *,
     seed: int,
     device: torch.device,
+    stop: Event | None = None,
 ) -> NumberTask:
-    """Return what a run learns; `start` chooses the size of each picture, pages are composed of `digits`."""
+    """Return what a run learns; `start` chooses the size of each picture, pages are composed of `digits`.
+
+    Once `stop` is set, what is returned is incomplete.
+    """
     start.eval()
     find = partial(_find_maps, start, recipe=recipe, device=device)
     training, validation = pictures[split.training], pictures[split.validation]
-    scales, validation_scales = choose_scales(find, training), choose_scales(find, validation)
-    pages = _compose_pages(digits, recipe.composed.drawn, seed)
+    scales, validation_scales = (choose_scales(find, each, stop) for each in (training, validation))
+    pages = _compose_pages(digits, recipe.composed.drawn, seed, stop)
     return NumberTask(recipe, seed, device, training, scales, validation, validation_scales, pages)
 
 
@@ -142,7 +147,7 @@ def _find_maps(network: nn.Module, pages: Tensor, recipe: NumbersRecipe, device:
     return maps.float().cpu()
 
 
-def choose_scales(find: FindMaps, pictures: NumberPictures) -> NDArray[np.float64]:
+def choose_scales(find: FindMaps, pictures: NumberPictures, stop: Event | None = None) -> NDArray[np.float64]:
     """Return the size for each picture, of those in which it is read, in which its text is most probable."""
     choices = [
         (row, scale)
@@ -153,6 +158,8 @@ def choose_scales(find: FindMaps, pictures: NumberPictures) -> NDArray[np.float6
     scales, least = np.ones(len(pictures)), np.full(len(pictures), np.inf)
     with following("Choosing sizes") as tell:
         for places, columns in counted(_columns(find, levels), len(list(_batches(levels))), tell):
+            if stop is not None and stop.is_set():
+                break
             rows = [choices[place][0] for place in places]
             losses = text_losses(columns, [pictures.labels[row] for row in rows]).tolist()
             for row, place, loss in zip(rows, places, losses, strict=True):
@@ -161,11 +168,15 @@ def choose_scales(find: FindMaps, pictures: NumberPictures) -> NDArray[np.float6
     return scales
 
 
-def _compose_pages(digits: Digits, number: int, seed: int) -> list[ComposedPage]:
+def _compose_pages(digits: Digits, number: int, seed: int, stop: Event | None) -> list[ComposedPage]:
     glyphs, rng = make_glyphs(digits), np.random.default_rng([seed, PAGE_HEIGHT_PX])
+    pages: list[ComposedPage] = []
     with following("Composing pages") as tell:
-        pages = (compose_page(glyphs, rng, height=PAGE_HEIGHT_PX, width=PAGE_WIDTH_PX) for _ in range(number))
-        return list(counted(pages, number, tell))
+        for _ in counted(range(number), number, tell):
+            if stop is not None and stop.is_set():
+                break
+            pages.append(compose_page(glyphs, rng, height=PAGE_HEIGHT_PX, width=PAGE_WIDTH_PX))
+    return pages
 
 
 def _columns(find: FindMaps, levels: Sequence[Page]) -> Iterator[tuple[list[int], Tensor]]:

@@ -176,8 +176,10 @@ def _run(
         start, _ = state.first_weights(1)
         digits = load_digits(state.recipe.composed.source)
         task = prepare_task(
-            pictures, state.recipe, split, start, digits, seed=state.seed, device=state.device
+            pictures, state.recipe, split, start, digits, seed=state.seed, device=state.device, stop=stop
         )
+        if len(task.pages) < state.recipe.composed.drawn:  # stopped before the first step
+            return
         yield from save_each(fit_task(state, task, on_step=on_step, stop=stop), state, folder)
         if state.is_over:
             _write_run(folder, state, task, split)
