@@ -22,8 +22,8 @@ from digit_recognizer.networks.character_network import (
     export_reader,
 )
 from digit_recognizer.synthetic.pages import ComposedPage, compose_page, make_glyphs
-from digit_recognizer.training.detection import detection_loss, make_targets
-from digit_recognizer.training.page_views import sample_view
+from digit_recognizer.training.numbers.detection import detection_loss, make_targets
+from digit_recognizer.training.numbers.page_views import sample_view
 from helpers import refusal, says
 
 pytestmark = pytest.mark.usefixtures("one_thread")

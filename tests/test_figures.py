@@ -58,6 +58,7 @@ CASES = {
     "counts": ("counts", np.arange(10) * 1_000, np.arange(10)),
     "counts, none held out": ("counts", np.arange(10), ZEROS),
     "counts, none to train on": ("counts", ZEROS, np.arange(10)),
+    "misread numbers": ("misread_numbers", [images(1)[0]] * 5, ["47, read 41"] * 5),
     "examples": ("examples", images(10, 10), range(10)),
     "examples, one column of blanks": ("examples", np.zeros((10, 1, 28, 28), np.uint8), range(10)),
     "augmentation": ("augmentation", images(1)[0], images(12)),

@@ -1,7 +1,7 @@
 """Train the network that finds characters, on composed pages.
 
 Composing a page takes about as long as a training step spends on it, so pages are composed once, kept in
-files, and seen in different ways each time (`training/page_views.py`).
+files, and seen in different ways each time (`training/numbers/page_views.py`).
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from digit_recognizer.files import replacing
 from digit_recognizer.machine import usable_processors
 from digit_recognizer.networks.character_network import CharacterNetwork
 from digit_recognizer.synthetic.pages import ComposedPage, Glyphs, compose_page, make_glyphs
-from digit_recognizer.training.detection import detection_loss, make_targets
 from digit_recognizer.training.device import measure_arithmetic
+from digit_recognizer.training.numbers.detection import detection_loss, make_targets
+from digit_recognizer.training.numbers.page_views import sample_view
 from digit_recognizer.training.optimizers import Muon
-from digit_recognizer.training.page_views import sample_view
 
 PAGE_HEIGHT_PX, PAGE_WIDTH_PX = 192, 256
 PAGES_PER_FILE = 128

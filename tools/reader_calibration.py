@@ -17,7 +17,7 @@ from digit_recognizer.networks.character_network import CharacterNetwork, Finder
 from digit_recognizer.reading import CHARACTERS, Calibration, Number, Reading
 from digit_recognizer.reading.calibration import fit_calibration
 from digit_recognizer.synthetic.pages import ComposedPage
-from digit_recognizer.training.detection import EM_RANGE_PX, TOLERATED_EM_RANGE_PX
+from digit_recognizer.training.numbers.detection import EM_RANGE_PX, TOLERATED_EM_RANGE_PX
 
 CLOSE_PX = 0.25  # of the height of a digit, between two centres that are the same
 

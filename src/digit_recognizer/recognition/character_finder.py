@@ -26,6 +26,7 @@ OUTPUTS = ["boxes", "probabilities", "is_character", "em", "starts"]
 SIDE_MULTIPLE_PX = 16  # the sides of the network's input are multiples of it
 MARGIN_PX = 16  # around a page
 LARGEST_EM_PX = 56  # that the network finds: the coarsest level is no higher than that
+MIN_LEVEL_SIDE_PX = 8  # lower levels hold no character that the network finds
 ENLARGED_SIDE_PX = 256  # smaller pages are enlarged twice, at most
 MAX_PIXELS = 4_000_000  # of the finest level
 TILE_PX, HALO_PX = 1024, 64  # large levels are looked at in tiles, each with some of its surroundings
@@ -128,7 +129,7 @@ def pyramid_scales(height: int, width: int) -> list[float]:
     while side * scale > LARGEST_EM_PX:
         scale /= 2
         scales.append(scale)
-    return scales[::-1]
+    return [each for each in scales[::-1] if min(height, width) * each >= MIN_LEVEL_SIDE_PX]
 
 
 def keep_best(found: Iterable[FoundCharacter]) -> list[FoundCharacter]:

@@ -34,23 +34,22 @@ def group(characters: Sequence[FoundCharacter]) -> list[list[list[int]]]:
 
 def _slope(characters: Sequence[FoundCharacter]) -> float:
     """Return by how many pixels lines fall per pixel to the right: the median over neighbours."""
+    if not characters:
+        return 0.0
+    boxes = np.array([each.box for each in characters])
+    ems, heights = np.array([each.em for each in characters]), boxes[:, 3] - boxes[:, 1]
+    middles = (boxes[:, :2] + boxes[:, 2:]) / 2
     slopes = []
-    for each in characters:
-        following = [other for other in characters if _may_follow(each, other)]
-        if following:
-            next_one = min(following, key=lambda other: other.box[0])
-            across, down = np.subtract(next_one.middle, each.middle)
-            slopes.append(float(down / across))
+    for place in np.flatnonzero(heights > MIN_DIGIT_EM * ems):
+        across, down = (middles - middles[place]).T
+        em = (ems + ems[place]) / 2
+        is_near = (across > 0) & (boxes[:, 0] - boxes[place, 2] < MAX_GAP_EM * em)
+        is_level = (np.abs(down) < MAX_RISE_EM * em) & (np.abs(down) < across)
+        following = np.flatnonzero(is_near & is_level & (heights > MIN_DIGIT_EM * em))
+        if following.size:
+            next_one = following[boxes[following, 0].argmin()]
+            slopes.append(float(down[next_one] / across[next_one]))
     return median(slopes) if slopes else 0.0
-
-
-def _may_follow(first: FoundCharacter, second: FoundCharacter) -> bool:
-    """Return whether two digits may be neighbours in a line."""
-    across, down = np.subtract(second.middle, first.middle)
-    em = (first.em + second.em) / 2
-    lowest = min(each.box[3] - each.box[1] for each in (first, second))
-    is_near = across > 0 and second.box[0] - first.box[2] < MAX_GAP_EM * em and abs(down) < MAX_RISE_EM * em
-    return bool(is_near and lowest > MIN_DIGIT_EM * em and abs(down) < across)
 
 
 def _level(character: FoundCharacter, slope: float) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digit_recognizer.digits import SIDE, Predictions
-from digit_recognizer.imaging.single_digit import single_image
+from digit_recognizer.imaging.character_image import character_image
 from digit_recognizer.reading import (
     CHARACTERS,
     DIGITS,
@@ -29,8 +29,7 @@ FindCharacters = Callable[[NDArray[np.uint8]], list[FoundCharacter]]  # of a pag
 Predict = Callable[[NDArray[np.uint8]], Predictions]  # of images, (N, 28, 28)
 
 MIN_CONFIDENCE = 0.5  # below, a mark is not read
-IMAGE_WEIGHT = 0.25  # of the prediction for the image of a single digit
-IMAGE_MARGIN = 0.1  # of a character's longer side, around it, in its image
+IMAGE_WEIGHT = 0.2  # of the prediction for the image of a single digit
 UNLIKELY, NO_DIGITS = "probably not a digit", "no digit beside it"  # reasons to reject a mark
 
 
@@ -91,13 +90,10 @@ def _box(found: FoundCharacter, page: NDArray[np.uint8]) -> Box:
 
 def _with_images(characters: Sequence[Character], page: NDArray[np.uint8]) -> list[Character]:
     """Add an image in the style of MNIST to each character."""
-    return [replace(each, image=_image(each.box, page)) for each in characters]
-
-
-def _image(box: Box, page: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    margin = round(IMAGE_MARGIN * max(box.width, box.height)) + 1
-    top, left = max(0, box.y - margin), max(0, box.x - margin)
-    return single_image(page[top : box.bottom + margin, left : box.right + margin])
+    return [
+        replace(each, image=character_image(page, each.box.x, each.box.y, each.box.right, each.box.bottom))
+        for each in characters
+    ]
 
 
 def _with_predictions(characters: Sequence[Character], predict: Predict, weight: float) -> list[Character]:

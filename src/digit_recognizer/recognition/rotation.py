@@ -10,26 +10,40 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digit_recognizer.reading import Reading
+from digit_recognizer.recognition.character_finder import resize
 
 MIN_SURE_FRACTION = 2 / 3  # of what may be digits; with fewer, a page may be turned
 SURE = 0.9  # confidence of a digit
 MAYBE = 0.25  # confidence of a rejected mark that may be a digit
 MIN_SURE_DIGITS = 2  # of a turned page: a single digit does not tell, a 6 may be a 9
 ROTATIONS = (90, 180, 270)  # degrees clockwise
+MAX_PIXELS = 1_000_000  # of the page that is turned
 MAX_CONFIDENCE = 1 - 1e-6
 
 
 def read_upright(page: NDArray[np.uint8], read: Callable[[NDArray[np.uint8]], Reading]) -> Reading:
-    """Read a page, (H, W), as it is; if few digits are sure, also turned, and return the surest reading."""
+    """Read a page, (H, W), as it is; if few digits are sure, also turned, and return the surest reading.
+
+    Large pages are made smaller to find out how they lie.
+    """
     upright = read(page)
     if not _is_doubtful(upright):
         return upright
-    turned = [
-        replace(read(np.ascontiguousarray(np.rot90(page, -degrees // 90))), rotation=degrees)
-        for degrees in ROTATIONS
-    ]
-    likely = [each for each in turned if len(_sure(each)) >= MIN_SURE_DIGITS]
-    return max([upright, *likely], key=_log_odds)
+    small = resize(page, min(1.0, (MAX_PIXELS / page.size) ** 0.5))
+    readings = {0: upright if small is page else read(small)}
+    for degrees in ROTATIONS:
+        reading = read(_turned(small, degrees))
+        if len(_sure(reading)) >= MIN_SURE_DIGITS:
+            readings[degrees] = reading
+    best = max(readings, key=lambda degrees: _log_odds(readings[degrees]))
+    if best == 0:
+        return upright
+    return replace(readings[best] if small is page else read(_turned(page, best)), rotation=best)
+
+
+def _turned(page: NDArray[np.uint8], degrees: int) -> NDArray[np.uint8]:
+    """Return a page turned clockwise."""
+    return np.ascontiguousarray(np.rot90(page, -degrees // 90))
 
 
 def _is_doubtful(reading: Reading) -> bool:

@@ -20,8 +20,8 @@ from digit_recognizer.recognition.character_finder import pyramid_scales, resize
 from digit_recognizer.runs.split import DataSplit
 from digit_recognizer.sources.numbers import NumberPictures
 from digit_recognizer.synthetic.pages import ComposedPage, compose_page, make_glyphs
-from digit_recognizer.training import page_views
-from digit_recognizer.training.detection import detection_loss, make_targets
+from digit_recognizer.training.numbers import page_views
+from digit_recognizer.training.numbers.detection import detection_loss, make_targets
 from digit_recognizer.training.numbers.text_loss import (
     column_log_probabilities,
     most_probable_texts,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from digit_recognizer.digits import INK
 from digit_recognizer.synthetic.pages import ComposedPage
-from digit_recognizer.training.detection import EM_RANGE_PX, TOLERATED_EM_RANGE_PX
+from digit_recognizer.training.numbers.detection import EM_RANGE_PX, TOLERATED_EM_RANGE_PX
 
 P_MOSAIC = 0.35  # of pages that consist of parts of four
 MOSAIC_RANGE = (1 / 3, 2 / 3)  # of the sides, at which the parts meet
