@@ -12,10 +12,9 @@ reused if they are finished, and resumed if not.
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
@@ -31,14 +30,13 @@ from digit_recognizer import train as train_run
 from digit_recognizer.evaluation import wilson_interval
 from digit_recognizer.files import replacing, write_text
 from digit_recognizer.networks.character_network import CharacterNetwork, export_reader
-from digit_recognizer.recognition.character_finder import READER_MODEL, CharacterFinder
-from digit_recognizer.recognition.page_reader import read_page
-from digit_recognizer.recognition.recognizer import BUNDLED_MODEL, CALIBRATION
+from digit_recognizer.recognition.character_finder import READER_MODEL
+from digit_recognizer.recognition.recognizer import BUNDLED_MODEL
 from digit_recognizer.runs.environment import read_environment
 from digit_recognizer.runs.run_folder import MODEL, is_finished
 from digit_recognizer.runs.split import held_out_rows
 from digit_recognizer.synthetic.pages import compose_page, make_glyphs
-from reader_calibration import calibrate_centres, calibrate_numbers
+from reader_calibration import calibrate_centres
 
 STUDENT_SEEDS = (0, 1, 2)
 HOLD_OUT_A_FIFTH = "split.validation=0.2"
@@ -152,16 +150,6 @@ def make_reader(network: CharacterNetwork, unseen: Digits) -> None:
     calibrate_centres(network, pages)
     probe = next(page.image for page in pages if len(page.classes))
     export_reader(network, READER_MODEL, probe)
-    finder = CharacterFinder(READER_MODEL)
-    sides = rng.integers((40, 60), (500, 600), (CALIBRATION_PAGES, 2)).tolist()
-    kinds = rng.choice(["numbers", "scribbles"], CALIBRATION_PAGES, p=[0.8, 0.2]).tolist()
-    pages = [
-        compose_page(glyphs, rng, height=height, width=width, kind=kind)
-        for (height, width), kind in zip(sides, kinds, strict=True)
-    ]
-    predict = Recognizer().predict
-    calibration = calibrate_numbers((read_page(page.image, finder.find, predict), page) for page in pages)
-    write_text(READER_MODEL.with_name(CALIBRATION), f"{json.dumps(asdict(calibration))}\n")
 
 
 def rows_held_out(run: Path, digits: Digits) -> NDArray[np.int64]:
