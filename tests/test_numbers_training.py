@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+import helpers
 from digit_recognizer import Recognizer, load_digits
 from digit_recognizer.networks.character_network import (
     CLASSES,
@@ -62,18 +63,7 @@ SETTINGS = (
     "shown=1",
 )
 RECIPE = load_any_recipe("numbers", SETTINGS)
-RUN_FILES = [
-    ".lock",
-    "calibration.json",
-    "checkpoint/state.safetensors",
-    "environment.json",
-    "history.csv",
-    "metrics.json",
-    "model.onnx",
-    "model.safetensors",
-    "recipe.toml",
-    "validation.npy",
-]
+RUN_FILES = sorted([*helpers.RUN_FILES, "calibration.json"])
 
 
 @pytest.fixture(scope="module")

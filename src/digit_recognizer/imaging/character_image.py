@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from digit_recognizer.imaging.edges import edge_tone
 from digit_recognizer.imaging.normalise import normalise
 
 WORK_SIDE_PX = 40  # longer side of the character while its ink is found
@@ -25,8 +26,7 @@ def character_image(
     margin = round(SURROUNDINGS_FRACTION * max(right - left, bottom - top)) + 1
     first = max(0, top - margin), max(0, left - margin)
     around = page[first[0] : bottom + margin, first[1] : right + margin]
-    edges = np.concatenate([around[0], around[-1], around[:, 0], around[:, -1]])
-    darker = float(np.median(edges)) - page[top:bottom, left:right].astype(np.float32)
+    darker = edge_tone(around) - page[top:bottom, left:right].astype(np.float32)
     ink = darker if darker.clip(0).sum() >= (-darker).clip(0).sum() else -darker
     scale = WORK_SIDE_PX / max(ink.shape)
     if scale < 1:

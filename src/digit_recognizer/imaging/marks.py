@@ -75,11 +75,6 @@ class Mark:
         """The longer side of the bounding box."""
         return max(self.height, self.width)
 
-    @property
-    def centre(self) -> float:
-        """The column in the middle of the bounding box."""
-        return (self.left + self.right) / 2
-
 
 def find_marks(ink: Ink) -> list[Mark]:
     """Find the marks of a page, without the lines of ruled paper, in no particular order."""

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from digit_recognizer.imaging.edges import edge_tone
 from digit_recognizer.machine import usable_processors
 from digit_recognizer.recognition.session import start_session
 from digit_recognizer.recognition.unread import Area, UnreadParts
@@ -157,10 +158,9 @@ def resize(page: Page, scale: float) -> Page:
 
 def pad(level: Page) -> Page:
     """Return a level with a margin, the median of its edges, so that its sides suit the network."""
-    edges = np.concatenate([level[0], level[-1], level[:, 0], level[:, -1]])
     bottom, right = (MARGIN_PX + -side % SIDE_MULTIPLE_PX for side in level.shape)
     margins = ((MARGIN_PX, bottom), (MARGIN_PX, right))
-    return np.pad(level, margins, constant_values=np.uint8(np.median(edges)))
+    return np.pad(level, margins, constant_values=np.uint8(edge_tone(level)))
 
 
 def _is_read(character: FoundCharacter, scale: float) -> bool:

@@ -5,22 +5,19 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from digit_recognizer.evaluation import accuracy_values
-from digit_recognizer.formatting import count, loss_in_words, percent, percent_range, seconds_in_words
+from digit_recognizer.formatting import count, percent, percent_range, seconds_in_words
 from digit_recognizer.number_evaluation import NumberEvaluation
 from digit_recognizer.report import figures
 from digit_recognizer.report.blocks import Block, Facts, Headline, Note, Picture, Section, Table
 from digit_recognizer.report.page import check_out, pictures_in, write_page
 from digit_recognizer.report.rendering import render
+from digit_recognizer.report.sections.training import show_curves
 from digit_recognizer.runs.environment import read_environment
 from digit_recognizer.runs.history import read_history
 from digit_recognizer.runs.metrics import read_metrics
 from digit_recognizer.runs.run_folder import HISTORY, check_finished
 from digit_recognizer.sources.numbers import NumberPictures
-
-CURVES = ("loss", "accuracy", "validation_loss", "validation_accuracy", "learning_rate")
 
 
 def write_numbers_report(
@@ -85,27 +82,11 @@ def _show_result(run: Path, evaluation: NumberEvaluation, source: str) -> Sectio
 
 
 def _show_training(run: Path) -> Section:
-    history = read_history(run / HISTORY)
-    columns = {name: np.array([getattr(record, name) for record in history], np.float64) for name in CURVES}
-    is_validated = history[-1].validation_accuracy is not None
-    loss, accuracy = columns["loss"], columns["accuracy"]
-    curves = Picture(
-        "training",
-        "Loss, accuracy and learning rate",
+    caption = (
         "Mean of the negative logarithm of the probability of a text, in nats, and fraction of numbers read "
-        "exactly in the size that was chosen for each picture.",
-        f"Curves over {count(len(history), 'epoch')}: on the training pictures, the loss changes from "
-        f"{loss_in_words(loss[0])} to {loss_in_words(loss[-1])} nats, the accuracy from "
-        f"{percent(accuracy[0])} to {percent(accuracy[-1])}.",
-        partial(
-            figures.draw_curves,
-            loss,
-            accuracy,
-            columns["validation_loss"] if is_validated else None,
-            columns["validation_accuracy"] if is_validated else None,
-            columns["learning_rate"],
-        ),
+        "exactly in the size that was chosen for each picture."
     )
+    curves = show_curves(read_history(run / HISTORY), caption, "pictures")
     return Section("training", "Training", "", [curves])
 
 

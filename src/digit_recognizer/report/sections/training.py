@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -9,23 +10,40 @@ import numpy as np
 from digit_recognizer.formatting import count, loss_in_words, percent, seconds_in_words
 from digit_recognizer.report import figures
 from digit_recognizer.report.blocks import Facts, Picture, Section
+from digit_recognizer.runs.history import EpochRecord
 from digit_recognizer.runs.run import Run
+
+CURVES = ("loss", "accuracy", "validation_loss", "validation_accuracy", "learning_rate")
 
 
 def show_training(run: Run) -> Section:
     """Show loss, accuracy and learning rate of each epoch."""
-    columns = {
-        name: np.array([getattr(record, name) for record in run.history], np.float64)
-        for name in ("loss", "accuracy", "validation_loss", "validation_accuracy", "learning_rate")
-    }
     is_validated = run.history[-1].validation_accuracy is not None
     best = _best_epoch(run)
+    curves = show_curves(
+        run.history, _caption(run, is_validated=is_validated), best=best, stopped=_stopped_early(run)
+    )
+    facts = Facts("Last epoch and speed", _facts(run), wide=False)
+    return Section("training", "Training", _lead(run, best), [curves, facts])
+
+
+def show_curves(
+    history: Sequence[EpochRecord],
+    caption: str,
+    learned_from: str = "images",
+    *,
+    best: int | None = None,
+    stopped: bool = False,
+) -> Picture:
+    """Draw loss, accuracy and learning rate of each epoch."""
+    columns = {name: np.array([getattr(record, name) for record in history], np.float64) for name in CURVES}
+    is_validated = history[-1].validation_accuracy is not None
     loss, accuracy = columns["loss"], columns["accuracy"]
-    curves = Picture(
+    return Picture(
         "training",
         "Loss, accuracy and learning rate",
-        _caption(run, is_validated=is_validated),
-        f"Curves over {count(len(run.history), 'epoch')}: on the training images, the loss changes from "
+        caption,
+        f"Curves over {count(len(history), 'epoch')}: on the training {learned_from}, the loss changes from "
         f"{loss_in_words(loss[0])} to {loss_in_words(loss[-1])} nats, the accuracy from "
         f"{percent(accuracy[0])} to {percent(accuracy[-1])}.",
         partial(
@@ -36,11 +54,9 @@ def show_training(run: Run) -> Section:
             columns["validation_accuracy"] if is_validated else None,
             columns["learning_rate"],
             best=best,
-            stopped=_stopped_early(run),
+            stopped=stopped,
         ),
     )
-    facts = Facts("Last epoch and speed", _facts(run), wide=False)
-    return Section("training", "Training", _lead(run, best), [curves, facts])
 
 
 def _best_epoch(run: Run) -> int | None:

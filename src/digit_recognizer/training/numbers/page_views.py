@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digit_recognizer.digits import INK
+from digit_recognizer.imaging.edges import edge_tone
 from digit_recognizer.synthetic.pages import ComposedPage
 from digit_recognizer.training.numbers.detection import EM_RANGE_PX, TOLERATED_EM_RANGE_PX
 
@@ -116,8 +117,7 @@ def _cut_out(page: ComposedPage, rng: Rng) -> ComposedPage:
         return page
     part = _window(page, window)
     rows, columns = part.image.shape
-    edges = np.concatenate([part.image[0], part.image[-1], part.image[:, 0], part.image[:, -1]])
-    image = np.full((height, width), np.median(edges), np.uint8)
+    image = np.full((height, width), edge_tone(part.image), np.uint8)
     top, left = int(rng.integers(0, height - rows + 1)), int(rng.integers(0, width - columns + 1))
     image[top : top + rows, left : left + columns] = part.image
     return ComposedPage(image, _moved(part.boxes, left, top), part.classes, part.em, part.starts)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from digit_recognizer.digits import INK
+from digit_recognizer.imaging.edges import edge_tone
 from digit_recognizer.recognition.character_finder import MARGIN_PX, SIDE_MULTIPLE_PX
 
 SIZE_SIGMA, ASPECT_SIGMA = 0.1, 0.06  # of the logarithms of size and aspect
@@ -48,7 +49,7 @@ def stack(levels: Sequence[Page], rng: Rng | None = None) -> Tensor:
     shape = height + -height % SIDE_MULTIPLE_PX, width + -width % SIDE_MULTIPLE_PX
     pages = np.zeros((len(levels), *shape), np.uint8)
     for page, level in zip(pages, levels, strict=True):
-        page[:] = _edge_tone(level)
+        page[:] = edge_tone(level)
         room = [side - 2 * MARGIN_PX - own for side, own in zip(shape, level.shape, strict=True)]
         top, left = (MARGIN_PX + (int(rng.integers(each + 1)) if rng else 0) for each in room)
         page[top : top + level.shape[0], left : left + level.shape[1]] = level
@@ -75,10 +76,6 @@ def _in_other_shape(picture: Page, scale: float, rng: Rng, strength: float) -> P
         (across, down),
         flags=cv2.INTER_CUBIC,
         borderMode=cv2.BORDER_CONSTANT,
-        borderValue=_edge_tone(picture),
+        borderValue=edge_tone(picture),
     )
     return np.asarray(view, np.uint8)
-
-
-def _edge_tone(picture: Page) -> float:
-    return float(np.median(np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])))
