@@ -533,6 +533,41 @@ def test_marks_that_were_not_read_are_listed_with_their_reasons(page):
     expect(page.locator("#unread summary")).to_have_text("1 mark not read")
 
 
+def rejected(text, x, y=60):
+    """Return a rejected mark that resembles a digit, as the service describes it."""
+    box, image = (character(text, x, y)[key] for key in ("box", "image"))
+    probabilities = [float(each == text) for each in "0123456789"]
+    guess = {"digit": int(text), "probabilities": probabilities, "is_digit": 0.3, "confidence": 0.3}
+    reason = {"reason": "probably not a digit", "text": text, "confidence": 0.3}
+    return {**box, **reason, "guess": {**guess, "box": box, "image": image}}
+
+
+def test_a_rejected_mark_can_be_corrected_into_a_digit(open_service, keeping, database):
+    page = open_service(keeping)
+    lines = [{"numbers": [number("4", 20), number("7", 72)]}]
+    read_as(page, {**ANSWER, "lines": lines, "rejected": [rejected("3", 46)]})
+    page.get_by_text("1 mark not read").click()
+    page.get_by_role("button", name="probably not a digit").click()
+    expect(page.locator("#correction-title")).to_contain_text("Not read: probably not a digit.")
+    page.get_by_role("switch").check()
+    page.keyboard.press("8")
+    expect(page.locator("#corrected")).to_contain_text("and kept")
+    assert page.locator("#text").inner_text() == "487"
+    assert [row[1:] for row in stored(database)] == [(8, None)]
+    page.get_by_role("button", name="Undo correction").click()
+    expect(page.locator("#corrected")).to_be_empty()
+    assert page.locator("#text").inner_text() == "4 7"
+
+
+def test_a_mark_above_the_only_line_becomes_a_line_of_its_own(page):
+    lines = [{"numbers": [number("7", 20, y=200)]}]
+    read_as(page, {**ANSWER, "lines": lines, "rejected": [rejected("3", 46, y=60)]})
+    page.get_by_text("1 mark not read").click()
+    page.get_by_role("button", name="probably not a digit").click()
+    page.keyboard.press("8")
+    assert page.locator("#text").inner_text() == "8\n7"
+
+
 def test_alternatives_of_a_number_are_shown_and_can_be_chosen(page):
     read_as(page, ANSWER)
     first = page.locator("#numbers button").first
