@@ -12,7 +12,8 @@ from PIL import Image, ImageDraw, ImageFont
 from digit_recognizer.digits import INK
 from digit_recognizer.synthetic.ink import Patch, tight
 
-PATTERNS = ("DejaVuS*.ttf", "STIXGeneral*.ttf", "cmr10.ttf", "cmss10.ttf", "cmtt10.ttf", "cmb10.ttf")
+PATTERNS = ("DejaVuS*.ttf", "STIXGeneral*.ttf", "cmr10.ttf", "cmss10.ttf", "cmtt10.ttf", "cmb10.ttf",
+            "cmti10.ttf")  # fmt: skip
 MEASURED_PX = 100  # font size at which the height of digits is measured
 MIN_FONT_PX = 4
 

@@ -21,8 +21,9 @@ PEN_RANGE = (0.045, 0.2)  # stroke width relative to the height of a digit
 PRINTED_PEN = 0.1
 STRETCHED_ASPECT_RANGE = (0.4, 1.0)  # width of a digit that was stretched to a square, relative to its height
 STRETCHED_ONE_RANGE = (0.12, 0.45)
-P_EUROPEAN = 0.35
+P_EUROPEAN = 0.45
 P_SLASHED = 0.06  # lines whose zeros are slashed
+P_SMALL_ZEROS, SMALL_ZERO_RANGE = 0.15, (0.45, 0.85)  # lines whose zeros after a digit are lower than it
 LIFTED = frozenset((4, 5, 7))  # digits of two strokes, which traces join by a straight line upwards
 LIFT_100 = 22  # how far upwards such a line leads, of a height of 100
 HANDS = {
@@ -74,6 +75,7 @@ class Hand:
     is_european: bool
     is_slashed: bool
     size_spread: float  # standard deviation of heights, as a fraction
+    zero_height: float = 1.0  # of zeros after a digit, as a fraction
     is_printed: bool = False
 
     def pen_px(self, height: float) -> float:
@@ -114,6 +116,7 @@ def sample_hand(glyphs: Glyphs, rng: np.random.Generator, kind: str | None = Non
     is_printed = name in ("printed", "segments")
     low, high = np.log(PEN_RANGE)
     others = len(glyphs.bitmaps) > 1 and rng.random() < 0.35
+    has_small_zeros = not is_printed and rng.random() < P_SMALL_ZEROS
     return Hand(
         write=HAND_KINDS[name][1],
         glyphs=glyphs,
@@ -126,6 +129,7 @@ def sample_hand(glyphs: Glyphs, rng: np.random.Generator, kind: str | None = Non
         is_european=rng.random() < P_EUROPEAN,
         is_slashed=rng.random() < P_SLASHED,
         size_spread=0.0 if is_printed else float(rng.choice([0.03, 0.07, 0.13])),
+        zero_height=float(rng.uniform(*SMALL_ZERO_RANGE)) if has_small_zeros else 1.0,
         is_printed=is_printed,
     )
 

@@ -244,10 +244,10 @@ def _clip(draft: Draft, left: float, top: float) -> Box | None:
 
 
 PAGES: dict[str, tuple[float, Callable[[Draft], None]]] = {
-    "numbers": (0.7, _numbers),
-    "clippings": (0.11, _clippings),
-    "scribbles": (0.14, _scribbles),
-    "photo": (0.03, _photo),
+    "numbers": (0.68, _numbers),
+    "clippings": (0.1, _clippings),
+    "scribbles": (0.15, _scribbles),
+    "photo": (0.05, _photo),
     "empty": (0.02, lambda _draft: None),
 }  # weight, and how a page is filled
 PAGE_KINDS = tuple(PAGES)

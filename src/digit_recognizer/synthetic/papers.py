@@ -96,11 +96,15 @@ PAPER_EFFECTS: dict[str, tuple[float, Callable[[int, int, float, Rng], Grey]]] =
 
 
 def texture(height: int, width: int, rng: Rng) -> Grey:
-    """Return a picture like a photo of things: clouds of several sizes, planes with edges, bars."""
+    """Return a picture like a photo of things: clouds and fibres, planes with edges, ribbons."""
     picture = np.full((height, width), rng.uniform(60, 200), np.float32)
     for cells in (3, 7, 15, 40, 100):
         noise = rng.standard_normal((cells, cells), np.float32) * np.float32(rng.uniform(0, 90) / cells**0.4)
         picture += cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
+    if rng.random() < 0.4:
+        across, down = np.exp(rng.uniform(np.log(3), np.log(80), 2)).astype(int)
+        fibres = rng.standard_normal((down, across), np.float32) * np.float32(rng.uniform(5, 50))
+        picture += cv2.resize(fibres, (width, height), interpolation=cv2.INTER_CUBIC)
     for _ in range(rng.integers(0, 9)):
         size = np.exp(rng.uniform(np.log(0.03), np.log(0.5), 2)) * max(height, width)
         corners = (
@@ -110,7 +114,25 @@ def texture(height: int, width: int, rng: Rng) -> Grey:
         picture[mask > 0] = picture[mask > 0] * np.float32(rng.uniform(0, 1)) + np.float32(
             rng.uniform(0, 200)
         )
+    for _ in range(rng.choice([0, 0, 2, 5])):
+        picture = _lay_ribbon(picture, rng)
     return np.clip(picture, 0, 255)
+
+
+def _lay_ribbon(picture: Grey, rng: Rng) -> Grey:
+    """Lay a curved ribbon, or a cable, on a picture, brighter or darker along it."""
+    height, width = picture.shape
+    longest = max(height, width)
+    steps = np.cumsum(rng.normal(0, 0.5, 12)) + rng.uniform(0, 6.28)
+    stride = longest * np.exp(rng.uniform(np.log(0.01), np.log(0.08)))
+    points = rng.uniform(0, 1, 2) * (width, height) + stride * np.cumsum(
+        np.stack([np.cos(steps), np.sin(steps)], axis=1), axis=0
+    )
+    mask = np.zeros((height, width), np.uint8)
+    thickness = max(1, round(longest * np.exp(rng.uniform(np.log(0.006), np.log(0.06)))))
+    cv2.polylines(mask, [points.astype(np.int32)], False, 255, thickness, cv2.LINE_AA)
+    tone = rng.uniform(0, 255) + _ramp(height, width, rng) * np.float32(rng.uniform(0, 300))
+    return np.asarray(picture + (tone - picture) * (mask.astype(np.float32) / 255), np.float32)
 
 
 def ink_page(

@@ -20,6 +20,7 @@ TYPICAL_EM_PX = 24.0
 LEVEL_RANGE = (70, 256)  # ink of a rule
 DASH_RANGE = (0.1, 0.6)  # em
 P_STRAY_TANGENT = 0.6  # stray rules that run beside a character, or through it
+STRAY_RANGE, UPRIGHT_STRAY_RANGE = (0.7, 12.0), (1.6, 12.0)  # lengths of stray rules, em
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,12 +177,19 @@ def _frame(sheet: Sheet, em: float, rng: Rng) -> None:
 
 
 def _stray(sheet: Sheet, em: float, rng: Rng) -> None:
-    """Draw lines of any length anywhere, most of them close to a character, or across it."""
+    """Draw lines anywhere, most of them close to a character, or across it.
+
+    A vertical line as long as a digit is a 1, unless it crosses or touches a character; so those are longer.
+    """
     boxes = sheet.mark_boxes()
     for _ in range(rng.integers(1, 5)):
         pen = sample_rule_pen(em, rng)
-        is_vertical, length = rng.random() < 0.65, em * np.exp(rng.uniform(np.log(0.7), np.log(12)))
+        is_vertical = rng.random() < 0.65
         near = boxes[rng.integers(len(boxes))] if boxes and rng.random() < P_STRAY_TANGENT else None
+        is_apart = is_vertical and near is None
+        length = em * np.exp(rng.uniform(*np.log(UPRIGHT_STRAY_RANGE if is_apart else STRAY_RANGE)))
+        if is_apart and not boxes:  # nothing tells how high a digit is
+            length = 2.0 * sheet.box.height
         column, row = rng.uniform(0, sheet.box.right), rng.uniform(0, sheet.box.bottom)
         if near is not None:
             side = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -69,9 +70,14 @@ def _letter(em: float, hand: Hand, rng: Rng) -> Patch:
 
 
 def _printed_letter(em: float, _hand: Hand, rng: Rng) -> Patch:
-    files = [file for file in font_files() if file.name.startswith("DejaVu")]
     letter = PRINTED_SINGLE[rng.integers(len(PRINTED_SINGLE))]
+    files = font_files() if letter.isascii() and letter.isalpha() else _dejavu_files()
     return print_text(letter, files[rng.integers(len(files))], em * rng.uniform(0.7, 1.3))
+
+
+def _dejavu_files() -> list[Path]:
+    """Return the fonts that hold letters of other scripts."""
+    return [file for file in font_files() if file.name.startswith("DejaVu")]
 
 
 def _signature(em: float, hand: Hand, rng: Rng) -> Patch:
@@ -166,6 +172,32 @@ def _shape(em: float, hand: Hand, rng: Rng) -> Patch:
     return draw_curves([curve * (size, size) for curve in curves], hand.pen_px(em))
 
 
+def _solid(em: float, hand: Hand, rng: Rng) -> Patch:
+    """Draw a box, a cylinder or a cone, as people draw them."""
+    if rng.random() < 0.5:
+        base = _polygon(rng)
+    else:
+        angles = np.linspace(0, 6.5, 20)
+        base = np.stack([0.5 * np.cos(angles), rng.uniform(0.1, 0.3) * np.sin(angles)], axis=1)
+    shift = rng.uniform((-0.6, 0.5), (0.6, 1.2))
+    top = base * (rng.uniform(0.8, 1.2) if rng.random() < 0.75 else 0.0) + shift
+    corners = rng.choice(len(base), min(len(base), int(rng.integers(2, 6))), replace=False)
+    curves = [base, *([top] if np.ptp(top) else []), *(np.stack([base[c], top[c]]) for c in corners)]
+    kept = [curve for curve in curves if rng.random() < 0.93] or curves
+    size = em * rng.uniform(0.6, 1.3)
+    return draw_curves([curve * (size, size) for curve in kept], hand.pen_px(em))
+
+
+def _arrow(em: float, hand: Hand, rng: Rng) -> Patch:
+    """Draw an arrow in any direction."""
+    angle, length, head = rng.uniform(0, 6.28), em * rng.uniform(0.7, 1.5), em * rng.uniform(0.2, 0.45)
+    end = length * np.array([np.cos(angle), np.sin(angle)])
+    barbs = angle + 3.14 + np.array([-1, 1]) * rng.uniform(0.35, 0.8) + rng.normal(0, 0.1, 2)
+    points = [end + head * np.array([np.cos(barb), np.sin(barb)]) for barb in barbs]
+    curves = [np.stack([np.zeros(2), end]), np.stack([points[0], end, points[1]])]
+    return draw_curves([bend(curve, em, rng) for curve in curves], hand.pen_px(em))
+
+
 def _polygon(rng: Rng) -> Curve:
     """Return a polygon with three to six corners; its ends may cross or leave a gap."""
     count = int(rng.integers(3, 7))
@@ -208,13 +240,15 @@ def _sign(em: float, hand: Hand, rng: Rng) -> Patch:
 
 
 SCRIBBLES: dict[str, tuple[float, Callable[[float, Hand, Rng], Patch]]] = {
-    "word": (0.16, _word),
-    "printed word": (0.13, _printed_word),
-    "letter": (0.12, _letter),
-    "printed letter": (0.08, _printed_letter),
-    "chain": (0.13, _chain),
-    "script": (0.08, _script),
+    "word": (0.1, _word),
+    "printed word": (0.11, _printed_word),
+    "letter": (0.11, _letter),
+    "printed letter": (0.1, _printed_letter),
+    "chain": (0.1, _chain),
+    "script": (0.1, _script),
     "shape": (0.08, _shape),
+    "solid": (0.05, _solid),
+    "arrow": (0.03, _arrow),
     "signature": (0.05, _signature),
     "tick": (0.05, _tick),
     "crossed out": (0.05, _crossed_out),

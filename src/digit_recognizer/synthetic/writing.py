@@ -122,6 +122,8 @@ def write_run(text: str, em: float, hand: Hand, rng: Rng, max_width: float = FAR
             space, number = em * rng.uniform(*SPACE_RANGE), number + 1
             continue
         height = em * (1 + hand.size_spread * float(rng.normal()))
+        if name == "0" and patches:
+            height *= hand.zero_height
         patch = hand.write(name, max(3.0, height), hand, rng)
         rise = 0.0 if hand.is_printed else BASELINE_SIGMA * em * rng.normal()
         column = 0.0
