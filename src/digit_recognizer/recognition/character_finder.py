@@ -16,6 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from onnxruntime import InferenceSession
 
 from digit_recognizer.imaging.edges import edge_tone
 from digit_recognizer.machine import usable_processors
@@ -74,10 +75,10 @@ class FoundCharacter:
 
 
 class CharacterFinder:
-    """The network that finds characters, loaded; it uses all usable processors unless `threads` is given."""
+    """The network that finds characters, from a file or loaded; on all usable processors by default."""
 
-    def __init__(self, model: Path = READER_MODEL, threads: int | None = None) -> None:
-        self._session = start_session(model)
+    def __init__(self, model: Path | InferenceSession = READER_MODEL, threads: int | None = None) -> None:
+        self._session = start_session(model) if isinstance(model, Path) else model
         self._threads = threads or usable_processors()
 
     def find(self, page: Page) -> list[FoundCharacter]:

@@ -74,7 +74,7 @@ class Recognizer:
 
     @cached_property
     def _finder(self) -> CharacterFinder:
-        return CharacterFinder(self.path if self.reads_numbers else READER_MODEL, threads=self._threads)
+        return CharacterFinder(self._session if self.reads_numbers else READER_MODEL, threads=self._threads)
 
     @cached_property
     def _calibration(self) -> Calibration:
