@@ -330,9 +330,10 @@ def test_calibration_of_few_or_certain_confidences_is_finite(confidences, right)
 def test_commands_train_evaluate_and_read(table, run_command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     settings = " ".join(f"--set {each}" for each in SETTINGS)
-    status, output, errors = run_command(f"train {table} --recipe numbers {settings} --out cells")
+    status, output, errors = run_command(f"train {table} --recipe numbers {settings} --out cells --report")
     assert (status, errors) == (0, "")
-    assert says(output, "Training numbers on 7 images", "epoch   2", "evaluate cells")
+    assert says(output, "Training numbers on 7 images", "epoch   2", "in 2 numbers", "evaluate cells")
+    assert says(output, "cells/report.html")
     status, output, _ = run_command("evaluate cells --json")
     values = json.loads(output)
     assert (status, values["numbers"]) == (0, 2)
@@ -366,13 +367,16 @@ def test_a_report_shows_pictures_that_were_misread(run, table, tmp_path):
     ("command", "what"),
     [
         ("train --recipe numbers", "name the pictures to learn from"),
-        ("train {table} --recipe numbers --folds 3", "no folds"),
-        ("train {table} --recipe numbers --report", "no report at its end"),
-        ("train {table} --recipe numbers --with-corrections", "no corrections"),
+        ("train {table} --recipe numbers --with-corrections", "digits corrections export FOLDER"),
+        ("train {table} --from {run} --with-corrections", "digits corrections export FOLDER"),
         ("train none.csv --recipe numbers", "there is no table none.csv"),
         ("report {run} {run}", "are not compared"),
         ("evaluate {run} {other}", "found no file"),
         ("tune numbers --trials 2", "not for single digits"),
+        ("train {table} --recipe numbers --set members=2", "there is no key 'members'"),
+        ("train {table} --recipe numbers --set teacher.run={run}", "there is no key 'teacher'"),
+        ("submit {run}", "digits read --csv"),
+        ("train bundled --recipe flash --set teacher.run={run} --set teacher.weight=0.5", "other digits"),
     ],
 )
 def test_commands_refuse_what_they_cannot_do(command, what, table, run, run_command, tmp_path):

@@ -54,11 +54,18 @@ def accuracy_in_words(evaluation: Evaluation) -> str:
     return f"{percent(evaluation.accuracy)} ({percent_range(*evaluation.accuracy_interval)})"
 
 
-def score_in_words(images: int, errors: int) -> str:
-    """Return ``99.40 %  (95 % interval 99.12 to 99.60 %; 25 errors in 4,200 images)``."""
+def score_in_words(images: int, errors: int, character_error_rate: float | None = None) -> str:
+    """Return ``99.40 %  (95 % interval 99.12 to 99.60 %; 25 errors in 4,200 images)``.
+
+    With a `character_error_rate`, images are of numbers: ``…; 25 errors in 4,200 numbers; 0.31 % of the
+    characters wrong)``.
+    """
     values = accuracy_values(images, errors)
     interval = percent_range(*values["accuracy_interval_95"])
     counts = f"{count(errors, 'error')} in {count(images, 'image')}"
+    if character_error_rate is not None:
+        wrong = f"{percent(character_error_rate)} of the characters wrong"
+        counts = f"{count(errors, 'error')} in {count(images, 'number')}; {wrong}"
     return f"{percent(values['accuracy'])}  (95 % interval {interval}; {counts})"
 
 

@@ -53,9 +53,19 @@ class NumberEvaluation:
         return sum(not each.is_right for each in self.numbers)
 
     @property
+    def characters(self) -> int:
+        """How many characters are written."""
+        return sum(len(each.label) for each in self.numbers)
+
+    @property
+    def character_errors(self) -> int:
+        """How many characters have to be replaced, added or removed in all."""
+        return sum(each.distance for each in self.numbers)
+
+    @property
     def character_error_rate(self) -> float:
         """Changes per character that is written."""
-        return sum(each.distance for each in self.numbers) / sum(len(each.label) for each in self.numbers)
+        return self.character_errors / self.characters
 
     @property
     def lengths(self) -> dict[int, tuple[int, int]]:
@@ -90,6 +100,15 @@ class NumberEvaluation:
             "by_length": by_length,
             "worst": worst,
         }
+
+
+def character_values(characters: int, errors: int) -> dict[str, Any]:
+    """Return how many `characters`, at least one, are written, and how many changes what was read needs."""
+    return {
+        "characters": characters,
+        "character_errors": errors,
+        "character_error_rate": errors / characters,
+    }
 
 
 def edit_distance(one: Sequence[str], other: Sequence[str]) -> int:

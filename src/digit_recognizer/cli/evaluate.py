@@ -147,6 +147,13 @@ def submit(
     inputs = find_inputs(model, source, "submit")
     check_can_write(output)
     recognizer = Recognizer(inputs.model)
+    refuse(
+        (
+            recognizer.reads_numbers,
+            f"{model} was trained on pictures of whole numbers, and submissions are of single digits: use "
+            "'digits read --csv' for pictures",
+        )
+    )
     test = load_test(inputs.source, skip_bad=skip_bad)
     if not labelled:
         _check_is_test_part(test.digits, inputs, recognizer)

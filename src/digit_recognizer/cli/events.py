@@ -138,8 +138,7 @@ class EpochDone(Event):
         record, recipe = self.record, self.recipe
         epochs_left = recipe.epochs * (recipe.members - record.member + 1) - record.epoch
         left = timedelta(seconds=round(epochs_left * record.seconds))
-        line = epoch_line(record, self.recipe.members)
-        return f"{line}  {record.images_per_second:,.0f} images/s  {left} left"
+        return f"{epoch_line(record, recipe.members)}  {record.images_per_second:,.0f} images/s  {left} left"
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +172,7 @@ class Finished(Event):
         trained = f"{count(metrics.epochs, 'epoch')} in {seconds_in_words(metrics.seconds)}"
         validation = "none: the recipe holds no images out"
         if metrics.validation is not None:
-            score = score_in_words(metrics.validation.images, metrics.validation.errors)
-            validation = ", ".join(filter(None, [score, model_in_words(self.recipe)]))
+            validation = ", ".join(filter(None, [metrics.validation.in_words(), model_in_words(self.recipe)]))
         elif self.recipe.split.validation:
             validation = "none: each digit has only one image"
         return _lines(
@@ -209,7 +207,7 @@ class FoldDone(Event):
         return {"fold": self.fold, "seconds": self.seconds, **self.score.as_json()}
 
     def __rich__(self) -> Text:
-        return _row(f"Fold {self.fold}", score_in_words(self.score.images, self.score.errors), "bold green")
+        return _row(f"Fold {self.fold}", self.score.in_words(), "bold green")
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,13 +223,15 @@ class CrossValidated(Event):
 
     def __rich__(self) -> Text:
         accuracies = [result["accuracy"] for result in self.plan["results"]]
+        rate = self.plan.get("character_error_rate")  # of numbers
+        score = score_in_words(self.plan["images"], self.plan["errors"], rate)
         bounds = f"{percent(min(accuracies))} to {percent(max(accuracies))}"
         deviation = f"standard deviation {100 * self.plan['standard_deviation']:.2f} points"
         trained = f"{len(accuracies)} runs in {seconds_in_words(self.plan['seconds'])}"
         return _lines(
             Text(),
             _row("Folds", f"{self.folder}  ({trained})"),
-            _row("All images", score_in_words(self.plan["images"], self.plan["errors"]), "bold green"),
+            _row("All images" if rate is None else "All numbers", score, "bold green"),
             _row("Spread", f"{bounds} between the folds, {deviation}"),
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sized
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event as Flag
@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeR
 
 from digit_recognizer.cli.events import (
     CorrectionsChosen,
+    CrossValidated,
     EpochDone,
     Event,
     Finished,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from digit_recognizer.recipes import NumbersRecipe, Recipe
     from digit_recognizer.runs.environment import Environment
     from digit_recognizer.runs.history import EpochRecord
+    from digit_recognizer.training import FoldRun
 
 BAR_COLUMNS = 10
 LOSS_WIDTH, RATE_WIDTH = 80, 100  # columns of a terminal from which the bar shows these, too
@@ -101,6 +103,22 @@ def show_run(
         show(Stopped(resume, command_line("train", "--resume", as_argument(resume))))
         raise typer.Exit(INTERRUPTED)
     return recipe, environment, last
+
+
+def show_folds(runs: Generator[FoldRun], folder: Path, digits: Sized, show: Show, stop: Flag) -> None:
+    """Show the runs of a cross-validation until all are finished."""
+    from digit_recognizer.runs.metrics import read_metrics
+    from digit_recognizer.training import read_plan
+
+    folds = read_plan(folder)["folds"]
+    with closing(runs):
+        for run in runs:
+            part = (run.number, folds)
+            show_run(run.records, run.folder, digits, show, stop, resume=folder, part=part)
+            metrics = read_metrics(run.folder)
+            assert metrics.fold is not None
+            show(FoldDone(run.number, metrics.seconds, metrics.fold))
+    show(CrossValidated(folder, read_plan(folder)))
 
 
 def make_renderer(*, as_json: bool, stop: Flag | None = None) -> JsonRenderer | PlainRenderer:

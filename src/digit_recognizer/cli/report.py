@@ -83,7 +83,7 @@ def report(
     check_can_create(out or (runs[0] if len(runs) == 1 else RUNS))
     if any(map(is_numbers_run, runs)):
         refuse((len(runs) > 1, "runs on pictures of whole numbers are not compared; name one"))
-        _report_numbers(runs[0], source, part, out)
+        report_numbers(runs[0], source, part, out)
         return
     if source is None:
         check_not_moved(first.data.source, command_line("report", *map(as_argument, runs), "SOURCE"))
@@ -126,14 +126,22 @@ def report_run(
     _show_page(page, started, as_json=as_json)
 
 
-def _report_numbers(run: Path, source: str | None, part: Part, out: Path | None) -> None:
+def report_numbers(
+    run: Path,
+    source: str | None,
+    part: Part = Part.TRAIN,
+    out: Path | None = None,
+    *,
+    as_json: bool = False,
+) -> None:
     """Write the report of a run on pictures of numbers and show where it is."""
     from digit_recognizer.cli.numbers.evaluate import read_source
     from digit_recognizer.report.numbers import write_numbers_report
 
     started = time.perf_counter()
     evaluation, pictures, what = read_source(str(run), source, part=part.value, command="report")
-    _show_page(write_numbers_report(run, evaluation, pictures, source=what, out=out), started)
+    page = write_numbers_report(run, evaluation, pictures, source=what, out=out)
+    _show_page(page, started, as_json=as_json)
 
 
 def _compare_runs(runs: list[Path], source: str, part: Part, out: Path | None) -> None:

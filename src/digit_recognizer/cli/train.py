@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -37,15 +35,11 @@ from digit_recognizer.machine import check_device
 from digit_recognizer.runs.run_folder import is_cross_validation
 
 if TYPE_CHECKING:
-    from threading import Event as Flag
-
     from digit_recognizer.cli.events import Finished, Show
-    from digit_recognizer.digits import Digits
     from digit_recognizer.recipes import NumbersRecipe, Recipe
     from digit_recognizer.runs.environment import Environment
     from digit_recognizer.runs.history import EpochRecord
     from digit_recognizer.runs.metrics import Metrics
-    from digit_recognizer.training import FoldRun
 
 _folder_option = partial(typer.Option, rich_help_panel="Run folder")
 
@@ -142,24 +136,26 @@ def train(
 
     check_folders(out, resume, start, new_epochs)
 
-    if learns_numbers(recipe, resume):
-        refuse_for_numbers(folds=folds, with_corrections=with_corrections, report=report)
+    if learns_numbers(recipe, resume or start):
+        refuse_for_numbers(with_corrections=with_corrections)
         train_on_numbers(
             source,
             recipe,
             changes=changes,
             out=out,
             resume=resume,
+            folds=folds,
             epochs=new_epochs,
             seed=seed or 0,
             device=device,
             skip_bad=skip_bad,
+            report=report,
             json=json,
         )
         return
 
     from digit_recognizer.cli.events import Step
-    from digit_recognizer.cli.render import show_run, showing
+    from digit_recognizer.cli.render import show_folds, show_run, showing
     from digit_recognizer.cli.report import report_run
     from digit_recognizer.corrections import corrections_path
     from digit_recognizer.runs.environment import record_source
@@ -172,7 +168,7 @@ def train(
     else:
         folder = resume
     with showing(as_json=json) as (show, stop):
-        named = _choose_source(source, resume, start, show, resumes_folds=resumes_folds)
+        named = _choose_source(source, resume, start, show)
         digits = load(named, skip_bad=skip_bad)
         if resume is not None:
             check_digits_of_run(resume, digits, named)
@@ -191,7 +187,7 @@ def train(
                 record_source(folder, new["source"])
             else:
                 runs = training.cross_validate(digits, loaded, folder, folds=folds, **new, **control)
-            _show_folds(runs, folder, digits, show, stop)
+            show_folds(runs, folder, digits, show, stop)
         else:
             if resume:
                 records = training.resume(folder, digits, epochs=new_epochs, **control)
@@ -204,24 +200,6 @@ def train(
             show(_finished(folder, used, environment, last))
     if report:
         report_run(folder, digits, named, as_json=json)
-
-
-def _show_folds(runs: Generator[FoldRun], folder: Path, digits: Digits, show: Show, stop: Flag) -> None:
-    """Show the runs of a cross-validation until all are finished."""
-    from digit_recognizer.cli.events import CrossValidated, FoldDone
-    from digit_recognizer.cli.render import show_run
-    from digit_recognizer.runs.metrics import read_metrics
-    from digit_recognizer.training import read_plan
-
-    folds = read_plan(folder)["folds"]
-    with closing(runs):
-        for run in runs:
-            part = (run.number, folds)
-            show_run(run.records, run.folder, digits, show, stop, resume=folder, part=part)
-            metrics = read_metrics(run.folder)
-            assert metrics.fold is not None
-            show(FoldDone(run.number, metrics.seconds, metrics.fold))
-    show(CrossValidated(folder, read_plan(folder)))
 
 
 def _epochs_in(changes: list[str], typed: str) -> int | None:
@@ -250,13 +228,11 @@ def _load_recipe(
     return training.with_corrections(load_recipe(name or DEFAULT_RECIPE, changes), corrections)
 
 
-def _choose_source(
-    source: str | None, resume: Path | None, start: Path | None, show: Show, *, resumes_folds: bool
-) -> str:
+def _choose_source(source: str | None, resume: Path | None, start: Path | None, show: Show) -> str:
     """Return the source named, or that of the run to resume or to start from, or the one that is found."""
     from digit_recognizer.cli.inputs import check_not_moved, choose_source, source_or_default
-    from digit_recognizer.runs.environment import read_environment
-    from digit_recognizer.runs.run_folder import FOLDS, holds_training, read_json
+    from digit_recognizer.runs.environment import recorded_source
+    from digit_recognizer.runs.run_folder import holds_training
 
     if source is not None and holds_training(Path(source)):
         raise DigitsError(
@@ -265,10 +241,7 @@ def _choose_source(
     run = resume or start
     if run is None:
         return choose_source(source, show)
-    if resumes_folds:
-        recorded = str(read_json(run / FOLDS).get("source", ""))
-    else:
-        recorded = read_environment(run).data.source
+    recorded = recorded_source(run)
     if source is None:
         option = "--resume" if resume else "--from"
         check_not_moved(recorded, command_line("train", option, as_argument(run), "SOURCE"))

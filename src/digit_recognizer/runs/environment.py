@@ -149,6 +149,19 @@ def read_environment(folder: Path) -> Environment:
     )
 
 
+def recorded_source(folder: Path) -> str:
+    """Return the source of a run or of a cross-validation; empty for arrays.
+
+    Raises
+    ------
+    DigitsError
+        It is neither, or damaged.
+    """
+    if (folder / FOLDS).exists():
+        return str(read_json(folder / FOLDS).get("source", ""))
+    return read_environment(folder).data.source
+
+
 def record_source(folder: Path, source: str) -> None:
     """Write the present place of the digits of a run, or of a cross-validation and its runs.
 

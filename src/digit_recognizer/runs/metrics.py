@@ -9,35 +9,57 @@ from typing import Any
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.evaluation import accuracy_values
 from digit_recognizer.files import write_json
+from digit_recognizer.formatting import score_in_words
+from digit_recognizer.number_evaluation import character_values
 from digit_recognizer.runs.run_folder import METRICS, read_json
 
 NUMBERS = ("epochs", "seconds", "training_images", "parameters", "trained_parameters")
+CHARACTER_COUNTS = ("characters", "character_errors")  # of a score of numbers
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """How well a model does on labelled digits.
+    """How well a model does on labelled digits, or on pictures of numbers.
 
     Attributes
     ----------
     images, errors
         How many were compared, at least one, and how many of them were misread.
     loss
-        Mean cross-entropy in nats.
+        Mean cross-entropy in nats; of numbers, mean of the negative logarithm of the probability of the text.
+    characters, character_errors
+        Of numbers: how many characters are written, and how many changes what was read needs; None for single
+        digits.
     """
 
     images: int
     errors: int
     loss: float
+    characters: int | None = None
+    character_errors: int | None = None
 
     @property
     def accuracy(self) -> float:
         """Fraction of correct answers, 0 to 1."""
         return accuracy_values(self.images, self.errors)["accuracy"]
 
+    @property
+    def character_error_rate(self) -> float | None:
+        """Changes per character of numbers; None for single digits."""
+        if self.characters is None or self.character_errors is None:
+            return None
+        return self.character_errors / self.characters
+
+    def in_words(self) -> str:
+        """Return what the command line says."""
+        return score_in_words(self.images, self.errors, self.character_error_rate)
+
     def as_json(self) -> dict[str, Any]:
         """Return what files and JSON lines say."""
-        return {**accuracy_values(self.images, self.errors), "loss": self.loss}
+        value = {**accuracy_values(self.images, self.errors), "loss": self.loss}
+        if self.characters is None or self.character_errors is None:
+            return value
+        return {**value, **character_values(self.characters, self.character_errors)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +83,7 @@ class Metrics:
     corrections
         What corrections gained and cost; None without corrections.
     character_error_rate
-        Of numbers: changes per character on the held-out pictures; None for single digits.
+        Of numbers: changes per character on the pictures of `validation` or `fold`; None for single digits.
     warning
         A sentence, if the model is no better than always answering the most frequent digit; otherwise None.
     """
@@ -126,9 +148,12 @@ def _score(value: Any, path: Path) -> Score | None:
     if value is None:
         return None
     try:
-        score = Score(int(value["images"]), int(value["errors"]), float(value["loss"]))
+        characters = [None if value.get(key) is None else int(value[key]) for key in CHARACTER_COUNTS]
+        score = Score(int(value["images"]), int(value["errors"]), float(value["loss"]), *characters)
         if not 0 <= score.errors <= score.images or not score.images:
             raise ValueError(f"{score.errors} errors of {score.images} images")
+        if score.characters == 0 or characters.count(None) == 1:
+            raise ValueError(f"{score.character_errors} errors of {score.characters} characters")
     except (KeyError, TypeError, ValueError) as error:
         raise DigitsError(f"{path} is damaged: expected images, errors and loss, got {value!r}") from error
     return score

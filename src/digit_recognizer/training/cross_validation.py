@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import stdev
@@ -16,9 +16,11 @@ from digit_recognizer.errors import DigitsError
 from digit_recognizer.evaluation import accuracy_values
 from digit_recognizer.files import make_directory, write_json, write_text
 from digit_recognizer.formatting import spelled
-from digit_recognizer.recipes import Recipe, as_recipe, load_recipe, recipe_to_toml
+from digit_recognizer.number_evaluation import character_values
+from digit_recognizer.recipes import NumbersRecipe, Recipe, as_recipe
+from digit_recognizer.recipes.toml_tables import to_toml
 from digit_recognizer.runs.history import EpochRecord
-from digit_recognizer.runs.metrics import read_metrics
+from digit_recognizer.runs.metrics import Score, read_metrics
 from digit_recognizer.runs.run_folder import (
     FOLDS,
     FORMAT,
@@ -29,10 +31,12 @@ from digit_recognizer.runs.run_folder import (
     is_finished,
     read_json,
 )
+from digit_recognizer.runs.split import DataSplit
+from digit_recognizer.sources.numbers import NumberPictures
 from digit_recognizer.training.device import choose_device, with_precision
 from digit_recognizer.training.fit import OnStep
 from digit_recognizer.training.splits import Fold, note_split, split_digits
-from digit_recognizer.training.state import new_state
+from digit_recognizer.training.state import TrainingState, new_state
 from digit_recognizer.training.trainer import resume, train
 
 logger = logging.getLogger(__name__)
@@ -59,9 +63,30 @@ class FoldRun:
     records: Generator[EpochRecord]
 
 
+@dataclass(frozen=True, slots=True)
+class _Trainer:
+    """How runs are trained on `data`: on images of single digits, or on pictures of whole numbers.
+
+    Attributes
+    ----------
+    load_recipe
+        Returns a recipe of this kind, and refuses one that cannot be cross-validated.
+    split, new_state, note_split, train, resume
+        As those of single digits, `split_digits` and so on.
+    """
+
+    data: Digits | NumberPictures
+    load_recipe: Callable[[Any], Any]
+    split: Callable[..., DataSplit]
+    new_state: Callable[..., TrainingState[Any]]
+    note_split: Callable[..., None]
+    train: Callable[..., Generator[EpochRecord]]
+    resume: Callable[..., Generator[EpochRecord]]
+
+
 def cross_validate(
-    digits: Digits,
-    recipe: Recipe | str | Path,
+    digits: Digits | NumberPictures,
+    recipe: Recipe | NumbersRecipe | str | Path,
     folder: str | Path,
     *,
     folds: int = 5,
@@ -79,7 +104,8 @@ def cross_validate(
     Parameters
     ----------
     digits, recipe, seed, device, source, on_step, stop
-        As in `train`; the seed also determines which image is in which fold.
+        As in `train`; the seed also determines which image is in which fold. Or pictures of numbers and a
+        recipe for them: then folds are made of the parts train and validation.
     folder
         The folder to create; it must not exist or be empty.
     folds
@@ -98,26 +124,25 @@ def cross_validate(
     """
     if not MIN_FOLDS <= folds <= MAX_FOLDS:
         raise DigitsError(f"expected {MIN_FOLDS} to {MAX_FOLDS} folds, got {folds}")
-    loaded = as_recipe(recipe)
+    trainer = _trainer_for(digits)
+    loaded = trainer.load_recipe(recipe)
     target = Path(folder)
     check_free(target)
-    if loaded.teacher is not None:
-        raise DigitsError(
-            f"cannot cross-validate {loaded.name}: its teacher may have been trained on the held-out folds"
-        )
-    splits = [split_digits(digits, loaded, seed, Fold(number, folds)) for number in range(1, folds + 1)]
+    splits = [
+        trainer.split(trainer.data, loaded, seed, Fold(number, folds)) for number in range(1, folds + 1)
+    ]
     hardware = choose_device(device)
-    new_state(with_precision(loaded, hardware), seed, hardware)
+    trainer.new_state(with_precision(loaded, hardware), seed, hardware)
     make_directory(target)
-    write_text(target / RECIPE, recipe_to_toml(loaded))
+    write_text(target / RECIPE, to_toml(loaded))
     write_json(target / FOLDS, {"format": FORMAT, "folds": folds, "seed": seed, "source": source})
-    note_split(digits, splits[0], loaded)
-    return _runs(target, digits, device, on_step, stop)
+    trainer.note_split(trainer.data, splits[0], loaded)
+    return _runs(target, trainer, device, on_step, stop)
 
 
 def resume_folds(
     folder: str | Path,
-    digits: Digits,
+    digits: Digits | NumberPictures,
     *,
     device: str = "auto",
     on_step: OnStep | None = None,
@@ -133,7 +158,7 @@ def resume_folds(
     """
     target = Path(folder)
     read_plan(target)
-    return _runs(target, digits, device, on_step, stop)
+    return _runs(target, _trainer_for(digits), device, on_step, stop)
 
 
 def read_plan(folder: Path) -> dict[str, Any]:
@@ -155,20 +180,50 @@ def read_plan(folder: Path) -> dict[str, Any]:
     return plan
 
 
+def _trainer_for(data: Digits | NumberPictures) -> _Trainer:
+    """Return how runs are trained on digits or on pictures of numbers."""
+    if isinstance(data, Digits):
+        return _Trainer(data, _as_recipe_of_folds, split_digits, new_state, note_split, train, resume)
+    # imported here because single digits need no network that finds characters
+    from digit_recognizer.training.numbers import trainer as numbers
+
+    return _Trainer(
+        data.without_test(),
+        numbers.as_numbers_recipe,
+        numbers.split_numbers,
+        numbers.new_numbers_state,
+        numbers.note_folds,
+        numbers.train_numbers,
+        numbers.resume_numbers,
+    )
+
+
+def _as_recipe_of_folds(recipe: Recipe | NumbersRecipe | str | Path) -> Recipe:
+    """Return a recipe for single digits; raise `DigitsError` if it cannot be cross-validated."""
+    if isinstance(recipe, NumbersRecipe):
+        raise DigitsError(f"{recipe.name} is a recipe for pictures of whole numbers, not for single digits")
+    loaded = as_recipe(recipe)
+    if loaded.teacher is not None:
+        raise DigitsError(
+            f"cannot cross-validate {loaded.name}: its teacher may have been trained on the held-out folds"
+        )
+    return loaded
+
+
 def _runs(
-    folder: Path, digits: Digits, device: str, on_step: OnStep | None, stop: Event | None
+    folder: Path, trainer: _Trainer, device: str, on_step: OnStep | None, stop: Event | None
 ) -> Generator[FoldRun]:
     plan = read_plan(folder)
-    recipe = load_recipe(folder / RECIPE)
+    recipe = trainer.load_recipe(folder / RECIPE)
     for number in range(1, plan["folds"] + 1):
         target = folder / f"fold-{number}"
         if target.exists() and is_finished(target):
             continue
         if target.exists():
-            records = resume(target, digits, device=device, on_step=on_step, stop=stop)
+            records = trainer.resume(target, trainer.data, device=device, on_step=on_step, stop=stop)
         else:
-            records = train(
-                digits,
+            records = trainer.train(
+                trainer.data,
                 recipe,
                 target,
                 seed=plan["seed"],
@@ -196,6 +251,7 @@ def _results(folder: Path, folds: int) -> dict[str, Any]:
     images, errors = sum(score.images for score in scores), sum(score.errors for score in scores)
     results: dict[str, Any] = {
         **accuracy_values(images, errors),
+        **_character_errors(scores),
         "standard_deviation": stdev(score.accuracy for score in scores),
         "seconds": sum(each.seconds for each in metrics),
         "results": [score.as_json() for score in scores],
@@ -205,3 +261,11 @@ def _results(folder: Path, folds: int) -> dict[str, Any]:
         results["warning"] = f"the network learned nothing in {which} of {folds}"
         logger.warning(results["warning"])
     return results
+
+
+def _character_errors(scores: list[Score]) -> dict[str, Any]:
+    """Return how many characters of numbers are wrong in all folds together; nothing for single digits."""
+    characters = sum(score.characters or 0 for score in scores)
+    if not characters:
+        return {}
+    return character_values(characters, sum(score.character_errors or 0 for score in scores))

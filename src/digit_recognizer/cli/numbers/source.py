@@ -6,18 +6,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from digit_recognizer.errors import DigitsError
-from digit_recognizer.runs.environment import Environment, read_environment
-from digit_recognizer.runs.run_folder import RECIPE, is_cross_validation
+from digit_recognizer.runs.environment import read_environment, recorded_source
+from digit_recognizer.runs.run_folder import ENVIRONMENT, RECIPE
 
 if TYPE_CHECKING:
     from digit_recognizer.sources.numbers import NumberPictures
 
 
 def is_numbers_run(run: Path) -> bool:
-    """Return whether a run folder is one of pictures of numbers."""
+    """Return whether a folder is of a run, or of a cross-validation, on pictures of numbers."""
     from digit_recognizer.recipes import NumbersRecipe, load_any_recipe
 
-    if is_cross_validation(run) or not (run / RECIPE).exists():
+    if not (run / RECIPE).exists():
         return False
     return isinstance(load_any_recipe(run / RECIPE), NumbersRecipe)
 
@@ -32,15 +32,21 @@ def named_source(source: str | None, run: Path | None, command: str) -> str:
         raise DigitsError(
             "name the pictures to learn from: a CSV with the columns file and label, such as cells/labels.csv"
         )
-    recorded = read_environment(run).data.source
+    recorded = recorded_source(run)
     check_not_moved(recorded, command)
     return relative_source(recorded)
 
 
-def check_same_pictures(environment: Environment, pictures: NumberPictures, run: Path, source: str) -> None:
-    """Raise `DigitsError` unless these are the pictures that a run was started with."""
-    if environment.data.sha256 != pictures.without_test().sha256():
-        raise DigitsError(
-            f"{source} has other pictures or labels than {run} was started with: restore them, or name "
-            f"those of {environment.data.source or 'that training'}"
-        )
+def check_same_pictures(folder: Path, pictures: NumberPictures, source: str) -> None:
+    """Raise `DigitsError` unless these are the pictures that a run or a cross-validation was started with."""
+    from digit_recognizer.cli.inputs import FIRST_FOLD
+
+    for run in (folder, folder / FIRST_FOLD):
+        if not (run / ENVIRONMENT).exists():
+            continue
+        data = read_environment(run).data
+        if data.sha256 != pictures.without_test().sha256():
+            raise DigitsError(
+                f"{source} has other pictures or labels than {folder} was started with: restore them, or "
+                f"name those of {data.source or 'that training'}"
+            )

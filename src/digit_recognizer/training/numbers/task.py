@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import ceil
 from threading import Event
@@ -102,6 +102,11 @@ class NumberTask:
             losses += float(text_losses(columns, labels).sum())
             wrong += sum(map(str.__ne__, most_probable_texts(columns), labels))
         return losses / len(levels), wrong
+
+    def with_validation(self, pictures: NumberPictures, start: nn.Module) -> NumberTask:
+        """Return a task that validates on other pictures, in the sizes that `start` chooses."""
+        find = partial(_find_maps, start, recipe=self.recipe, device=self.device)
+        return replace(self, validation=pictures, validation_scales=choose_scales(find, pictures))
 
     def _page_loss(self, network: nn.Module, rng: np.random.Generator) -> Tensor:
         """Return the loss of composed pages, each seen in another way."""
