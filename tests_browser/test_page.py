@@ -635,6 +635,31 @@ def test_a_picture_that_the_service_turned_is_shown_turned(page, rotation, turne
     assert float(page.locator("#overlay").get_attribute("data-scale")) == pytest.approx(scale)
 
 
+def test_pages_of_a_file_are_turned(page):
+    pages = [Image.open(io.BytesIO(picture_of(text))) for text in ("47", "21", "3")]
+    stream = io.BytesIO()
+    pages[0].save(stream, "TIFF", save_all=True, append_images=pages[1:])
+    drop(page, stream.getvalue(), "image/tiff")
+    text, where = page.locator("#text"), page.locator("#page-number")
+    previous, following = (page.get_by_role("button", name=name) for name in ("Previous page", "Next page"))
+    expect(text).to_have_text("47")
+    expect(where).to_have_text("Page 1 of 3")
+    expect(previous).to_be_disabled()
+    for expected in ("21", "3"):
+        following.click()
+        expect(text).to_have_text(expected)
+    expect(where).to_have_text("Page 3 of 3")
+    expect(following).to_be_disabled()
+    expect(previous).to_be_focused()
+    assert boxes(page) == ["3"]
+    previous.click()
+    expect(text).to_have_text("21")
+    assert accessibility(page)[0] == []
+    drop(page, picture_of("47"))
+    expect(text).to_have_text("47")
+    expect(where).to_be_hidden()
+
+
 # Errors
 
 

@@ -31,6 +31,8 @@ const state = {
   picked: null, // the digit that the user selected; null: the one nearest to the pen
   isDrawing: false,
   opened: null, // the picture's file, where one is open
+  page: 1, // of a PDF or TIFF, from 1
+  pages: 1, // how many the opened file has
   work: 0, // number of the drawing or picture; answers to earlier ones are ignored
   penUp: null, // when the pen left the paper, in milliseconds of performance.now()
   sentAt: 0,
@@ -52,14 +54,16 @@ function wantReading() {
 }
 
 async function readLatest() {
-  const { work, opened, penUp, isDrawing } = state;
+  const { work, opened, page, penUp, isDrawing } = state;
   if (!opened && ink.isBlank) return take(BLANK, work);
   state.sentAt = performance.now();
   try {
     const body = opened ? await fitting(opened, picture, state.limits) : ink.png();
     const headers = { "Content-Type": body.type || "application/octet-stream" };
-    const answer = await ask(opened ? READ : `${READ}&upright=true`, { method: "POST", headers, body });
+    const which = opened ? `page=${page}` : "upright=true";
+    const answer = await ask(`${READ}&${which}`, { method: "POST", headers, body });
     recovered();
+    if (work === state.work) state.pages = answer.pages ?? 1;
     if (opened && answer.rotation && work === state.work) await showTurned(answer);
     take(answer, work);
     if (!isDrawing && penUp !== null) measureFrom(penUp);
@@ -70,7 +74,7 @@ async function readLatest() {
 
 /** Turn the picture as the service did before it read it: all boxes are in the turned picture. */
 async function showTurned(answer) {
-  if (picture.naturalWidth > 0) await display(picture, await turned(picture, answer.rotation));
+  if (isPictureShown()) await display(picture, await turned(picture, answer.rotation));
   if (answer.rotation !== 180) [answer.width, answer.height] = [answer.height, answer.width];
 }
 
@@ -109,7 +113,7 @@ function failed(error) {
   report(error);
   if (isTemporary(error)) return setTimeout(() => reader.offer(null), backoff.next());
   if (!state.opened) return;
-  if (picture.naturalWidth === 0) return close(); // not a picture: back to the drawing
+  if (picture.naturalWidth === 0 && state.pages === 1) return close(); // not a picture: back to the drawing
   markBusy();
   at("text").textContent = "Not read";
   at("text").dataset.state = "failed";
@@ -154,15 +158,35 @@ function show() {
   showUnread(at("unread"), reading, chosen, choose);
   showCards(at("cards"), reading, chosen, choose);
   corrections.show(chosen, chosen && reading.groupOf(chosen));
+  showPages();
   at("undo").disabled = ink.past.length === 0 || Boolean(state.opened);
   at("clear").disabled = ink.isBlank || Boolean(state.opened);
   at("invitation").hidden = !ink.isBlank || Boolean(state.opened);
 }
 
+/** Show which page of the opened file is read, and the buttons to turn pages. */
+function showPages() {
+  const { page, pages } = state;
+  const [previous, next] = [at("previous"), at("next")];
+  const focused = document.activeElement;
+  at("pages").hidden = !state.opened || pages === 1;
+  at("page-number").textContent = `Page ${page} of ${pages}`;
+  previous.disabled = page === 1;
+  next.disabled = page >= pages;
+  if (focused === previous && previous.disabled) next.focus();
+  if (focused === next && next.disabled) previous.focus();
+}
+
+/** Whether the browser shows the page that is read; it shows no PDF, and at most the first page of a TIFF. */
+function isPictureShown() {
+  return picture.naturalWidth > 0 && state.page === 1;
+}
+
 /** Where a box of the reading is: the canvas or picture, and the box in its pixels; null if it is not shown. */
 function sourceOf({ x, y, width, height }) {
   const source = state.opened ? picture : ink.sent.canvas;
-  const stretch = (state.opened ? picture.naturalWidth : source.width) / state.reading.answer.width;
+  const shownWidth = isPictureShown() ? picture.naturalWidth : 0;
+  const stretch = (state.opened ? shownWidth : source.width) / state.reading.answer.width;
   return stretch > 0 ? { source, box: { x: x * stretch, y: y * stretch, width: width * stretch, height: height * stretch } } : null;
 }
 
@@ -303,13 +327,12 @@ function clear() {
 
 // --- Pictures
 
-async function open(file) {
+async function open(file, page = 1) {
   keyboard.lift();
   const work = ++state.work;
   await display(picture, file);
   if (work !== state.work) return;
-  state.opened = file;
-  state.picked = null;
+  Object.assign(state, { opened: file, page, pages: file === state.opened ? state.pages : 1, picked: null });
   setMode();
   take(BLANK, work);
   at("text").textContent = "Reading…";
@@ -321,6 +344,7 @@ async function open(file) {
 function close() {
   state.work++;
   state.opened = state.picked = null;
+  state.page = state.pages = 1;
   setMode();
   take(BLANK, state.work);
   wantReading();
@@ -329,6 +353,7 @@ function close() {
 function setMode() {
   const isOpen = state.opened !== null;
   stage.classList.toggle("open", isOpen);
+  picture.classList.toggle("unshown", state.page > 1);
   picture.hidden = !isOpen;
   at("close").hidden = !isOpen;
   for (const id of ["undo", "clear"]) at(id).hidden = isOpen;
@@ -342,6 +367,8 @@ picture.addEventListener("click", (event) => chooseAt(event.clientX, event.clien
 
 at("undo").addEventListener("click", undo);
 at("clear").addEventListener("click", clear);
+at("previous").addEventListener("click", () => open(state.opened, state.page - 1));
+at("next").addEventListener("click", () => open(state.opened, state.page + 1));
 at("close").addEventListener("click", () => {
   recovered();
   close();

@@ -238,9 +238,9 @@ export function remarkOn(reading) {
   return parts.join(" ");
 }
 
-/** Say what could not be decided, and that there are more pages. */
-export function notesOn({ answer: { notes, pages } }) {
-  return [...(notes ?? []).map((note) => `${note}.`), ...(pages > 1 ? [`This is the first of ${pages} pages.`] : [])].join(" ");
+/** Say what could not be decided. */
+export function notesOn({ answer: { notes } }) {
+  return (notes ?? []).map((note) => `${note}.`).join(" ");
 }
 
 function doubt(mark) {
