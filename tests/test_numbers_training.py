@@ -369,6 +369,7 @@ def test_a_report_shows_pictures_that_were_misread(run, table, tmp_path):
         ("train --recipe numbers", "name the pictures to learn from"),
         ("train {table} --recipe numbers --with-corrections", "digits corrections export FOLDER"),
         ("train {table} --from {run} --with-corrections", "digits corrections export FOLDER"),
+        ("train {table} --recipe flash", "or train on whole numbers with --recipe numbers"),
         ("train none.csv --recipe numbers", "there is no table none.csv"),
         ("report {run} {run}", "are not compared"),
         ("evaluate {run} {other}", "found no file"),

@@ -179,7 +179,7 @@ def _labels(listed: PictureList, rows: list[Row]) -> list[int] | None:
         raise DigitsError(
             f"{listed.file}, line {line}, column {listed.name_of(listed.label)}: expected a single digit, "
             f"0 to {CLASSES - 1}, found {found}; {labels.count(None):,} of {len(rows):,} labels are not: "
-            "keep the rows of single digits"
+            "keep the rows of single digits, or train on whole numbers with --recipe numbers"
         )
     return [label for label in labels if label is not None]
 
