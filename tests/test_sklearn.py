@@ -66,7 +66,6 @@ class OfAnyWidth(DigitClassifier):
 def test_all_checks_of_scikit_learn_pass_with_tables_that_fill_images():
     results = check_estimator(OfAnyWidth(LINEAR), on_skip=None)
     assert {result["status"] for result in results} <= {"passed", "skipped"}
-    assert {result["check_name"] for result in results} >= set(EXPECTED_FAILED_CHECKS)
 
 
 def test_without_that_the_listed_checks_fail_because_of_the_number_of_pixels():
@@ -77,8 +76,9 @@ def test_without_that_the_listed_checks_fail_because_of_the_number_of_pixels():
     for result in failed:
         error = result["exception"]
         assert "expected images of 28×28 pixels" in f"{error} {error.__cause__} {error.__context__}"
-    skipped = {result["check_name"] for result in results if result["status"] == "skipped"}
-    assert {result["check_name"] for result in failed} | skipped == set(EXPECTED_FAILED_CHECKS)
+    others = {result["check_name"] for result in results if result["status"] == "passed"}
+    assert failed
+    assert not others & set(EXPECTED_FAILED_CHECKS)
 
 
 def of_pandas(rows):
