@@ -30,6 +30,7 @@ TESTED = [
     ROOT / "docs/reading.md",
     ROOT / "docs/corrections.md",
 ]  # the others show commands that measure figures
+WITH_PYTHON = [*TESTED, ROOT / "docs/sklearn.md"]
 
 
 def blocks(page, language):
@@ -149,7 +150,7 @@ def send_like_curl(command, folder):
 @pytest.mark.usefixtures("a_users_folder")
 def test_the_python_shown_runs(capsys):
     examples = {
-        page: "\n".join(blocks(page, "python")) for page in TESTED
+        page: "\n".join(blocks(page, "python")) for page in WITH_PYTHON
     }  # a block continues the one before
     assert any(examples.values())
     for page, example in examples.items():

@@ -37,7 +37,7 @@ SERVING = {
 }
 TORCH = {"networks", "training", "search"}  # packages that may import torch
 # installed with the extra `train`, which these need
-TRAINING = {"recipes", "synthetic", "networks", "training", "search", "explain", "report"}
+TRAINING = {"recipes", "synthetic", "networks", "training", "search", "explain", "report", "sklearn"}
 
 
 def imports(module: str, *, at_once: bool = False) -> Iterator[str]:
