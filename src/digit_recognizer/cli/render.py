@@ -171,9 +171,9 @@ class LiveRenderer(PlainRenderer):
             case Started(fold=(number, folds)):
                 self._print(event)
                 self._start_bar(Turn("fold", number, folds) if folds > 1 else Turn())
-            case SearchStarted(trials=trials):
+            case SearchStarted(trials=trials, completed=completed):
                 self._print(event)
-                self._start_bar(Turn("trial", 1, trials))
+                self._start_bar(Turn("trial", completed + 1, trials))
             case TrialDone(trial):
                 self._print(event)
                 self._turn = replace(self._turn, number=trial.number + 1)

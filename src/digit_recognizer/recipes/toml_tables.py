@@ -11,9 +11,9 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
-from digit_recognizer.errors import DigitsError
+from digit_recognizer.errors import DigitsError, did_you_mean
 from digit_recognizer.recipes.schema import DType, Precision
-from digit_recognizer.recipes.suggestions import did_you_mean, did_you_mean_key
+from digit_recognizer.recipes.suggestions import did_you_mean_key
 
 NETWORK_FORM = "a list of layers, each in quotes, or 'module:function'"
 
@@ -41,7 +41,7 @@ def read_text(name: str | Path) -> str:
     if not str(name).endswith(".toml"):
         return recipe_text(str(name))
     try:
-        return Path(name).read_text("utf-8")
+        return Path(name).read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise DigitsError(f"cannot read the recipe {name}: {reason}") from error
