@@ -606,6 +606,9 @@ def test_a_summary_shows_layers_shapes_and_parameters(what, digits):
             for value in ("9" * 5000, "[" * 3000, "100001")
         ),
         ("train digit-recognizer.zip --set epoch=1", ["standard", "'epoch'", "did you mean 'epochs'?"]),
+        ("train digit-recognizer.zip -r test.csv", ["test.csv", "rename it", ".toml"]),
+        ("train digit-recognizer.zip -r tinny.toml", ["tinny.toml", "did you mean 'tiny.toml'?"]),
+        ("summary ./runn", ["'./runn'", "did you mean 'run'?"]),
         ("train digit-recognizer.zip -r standart", ["'standart'", "did you mean 'standard'?"]),
         ("train digit-recognizer.zip --set epochs=2 --epochs 2", ["--epochs", "--set epochs", "remove one"]),
         (
@@ -762,7 +765,12 @@ def run_program(words: str, before: str = "", after: str = "pass", **options):
 
 @pytest.mark.parametrize(
     ("module", "command"),
-    [("typer", "recipes"), ("onnxruntime", "read a.png"), ("pydantic_settings", "serve")],
+    [
+        ("logging", "recipes"),
+        ("typer", "recipes"),
+        ("onnxruntime", "read a.png"),
+        ("pydantic_settings", "serve"),
+    ],
 )
 def test_ctrl_c_while_a_module_is_loaded_prints_nothing(module, command, tmp_path):
     swallowing = """

@@ -29,14 +29,13 @@ from digit_recognizer.cli.events import (
     TrialDone,
     epoch_line,
 )
+from digit_recognizer.cli.interrupts import INTERRUPTED, stop_on_signal
 from digit_recognizer.cli.terminal import (
-    INTERRUPTED,
     as_argument,
     command_line,
     make_console,
     print_json,
     progress_bar,
-    stop_on_signal,
 )
 from digit_recognizer.formatting import loss_in_words, percent
 from digit_recognizer.progress import ShowProgress, displayed_by

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from digit_recognizer.cli.interrupts import exit_on_interrupt
 from digit_recognizer.cli.options import CorrectionsFile, ModelOption, corrections_option, real, refuse, whole
-from digit_recognizer.cli.terminal import exit_on_interrupt
 
 _access_option = partial(typer.Option, rich_help_panel="Access")
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from digit_recognizer.cli.interrupts import INTERRUPTED
 from digit_recognizer.cli.options import (
     RUNS,
     BatchSize,
@@ -23,7 +24,7 @@ from digit_recognizer.cli.options import (
     setting_key,
     whole,
 )
-from digit_recognizer.cli.terminal import INTERRUPTED, command_line, require
+from digit_recognizer.cli.terminal import command_line, require
 from digit_recognizer.files import check_can_create
 from digit_recognizer.machine import check_device
 
