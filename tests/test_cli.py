@@ -362,6 +362,21 @@ def test_evaluate_cuts_nothing_off_in_eighty_columns(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "90")
     show_evaluation(Evaluation(np.full((10, 10), 1234)), "what")
     assert says(capsys.readouterr().out, "images", "12,340")
+    monkeypatch.setenv("COLUMNS", "40")
+    show_evaluation(Evaluation(np.full((10, 10), 1234)), "what")
+    output = capsys.readouterr().out
+    assert "…" not in output
+    assert says(output, "digit", "images", "errors", "accuracy", "12,340", "11,106", "10.00 %")
+
+
+@pytest.mark.parametrize(("columns", "shown"), [(40, "98,432"), (60, "(None, 768)"), (80, "multiply-adds")])
+def test_a_summary_cuts_no_number_off(columns, shown, digits, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    status, output, _ = digits("summary flash")
+    assert status == 0
+    assert "…" not in output
+    assert says(output, "parameters", shown)
 
 
 # Submissions

@@ -512,7 +512,7 @@ REFUSED: dict[str, tuple[str, Callable[[Digits], Files], tuple[str, ...]]] = {
     "pictures that are not sorted": (
         ".",
         lambda _: {"pictures/3_1.jpg": b"\xff\xd8\xff"},
-        ("a single JPEG picture", "folders named 0 to 9"),
+        ("holds pictures in no folder of their digit", "3_1.jpg", "folders named 0 to 9"),
     ),
     "pictures of other formats": (
         ".",

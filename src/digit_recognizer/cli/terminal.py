@@ -18,8 +18,10 @@ from digit_recognizer.progress import Clock, ShowProgress, displayed_by
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 USER_ERROR = 2  # exit status for errors that the user can correct, as for wrong options
+WIDEST_TABLE_COLUMNS = 500  # more than any table has
 PIPE_COLUMNS = 120  # width of the output if it is not a terminal
 
 NOTED = ("digit_recognizer.sources", "digit_recognizer.training")  # loggers that say what was assumed
@@ -73,6 +75,18 @@ def say(sentence: str) -> None:
     make_console().print(sentence, highlight=False, markup=False, soft_wrap=True)
 
 
+def print_widest(*tables: Table, wraps: bool = False) -> None:
+    """Print the first of some tables, from wide to narrow, that fits, so that no number is cut off.
+
+    `wraps` says that a table also fits if texts in it have to be broken into lines.
+    """
+    console = make_console()
+    unlimited = console.options.update(max_width=WIDEST_TABLE_COLUMNS)
+    widths = [console.measure(each, options=unlimited) for each in tables]
+    fits = [(each.minimum if wraps else each.maximum) <= console.width for each in widths]
+    console.print(next((table for table, fit in zip(tables, fits, strict=True) if fit), tables[-1]))
+
+
 class _Notes(logging.Handler):
     """Prints what the library assumed, each sentence once, on standard error."""
 
@@ -92,6 +106,7 @@ class _Notes(logging.Handler):
 @contextmanager
 def printing_notes() -> Iterator[None]:
     """Print what the library assumes meanwhile, such as that a CSV has no header."""
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # that a home is read-only is nothing to users
     notes = _Notes()
     loggers = [logging.getLogger(name) for name in NOTED]
     before = [each.level for each in loggers]
