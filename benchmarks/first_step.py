@@ -112,7 +112,7 @@ WRITERS: dict[str, Callable[[Digits, Path], Path | None]] = {
 
 
 def measure(package: Path, source: Path | None, folder: Path) -> Times | None:
-    """Return the seconds to the first line and the first step of a training; None if it is refused."""
+    """Return the seconds to the first line and the first step of a training; None if it does not start."""
     with TemporaryDirectory(dir=folder) as empty:
         command = [
             sys.executable,
@@ -164,7 +164,7 @@ def main() -> None:
         for kind in kinds:
             row = [found[name, kind] for name in reversed(packages)]
             shown = [zip(*times, strict=True) if times else (None, None) for times in row]
-            cells = [f"{median(times):.2f}" if times else "refused" for pair in shown for times in pair]
+            cells = [f"{median(times):.2f}" if times else "not started" for pair in shown for times in pair]
             print(f"| {kind} | {' | '.join(cells)} |")
 
 

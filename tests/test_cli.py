@@ -18,11 +18,13 @@ from threading import Event
 
 import numpy as np
 import pytest
+from PIL import Image
 from typer.main import get_command
 
 from digit_recognizer import __version__, machine
 from digit_recognizer.cli.app import app
 from digit_recognizer.cli.evaluate import show_evaluation
+from digit_recognizer.cli.options import whole
 from digit_recognizer.cli.render import showing
 from digit_recognizer.cli.terminal import progress_bar
 from digit_recognizer.digits import Digits
@@ -58,6 +60,7 @@ ALLOWED_DEVICES = [  # of torch's build, the number of GPUs, and the name
     ("cu126", None, "cuda:7"),  # the driver does not say: torch decides
     ("rocm6.2", 0, "cuda"),
 ]
+TUNE = "tune tiny.toml digit-recognizer.zip --trials {} --out study"
 TRAIN = "train digit-recognizer.zip --recipe tiny.toml --out new"
 
 
@@ -175,7 +178,7 @@ def test_a_terminal_gets_a_bar(digits, monkeypatch):
     ("command", "names"),
     [
         (f"{TRAIN} --folds 2", ["fold 1/2  epoch 1/2", "fold 2/2  epoch 2/2"]),
-        ("tune tiny.toml digit-recognizer.zip --trials 2 --out study", ["trial 1/2  epoch 1/2", "trial 2/2"]),
+        (TUNE.format(2), ["2 trials in all:", "trial 1/2  epoch 1/2", "trial 2/2"]),
     ],
 )
 @pytest.mark.parametrize(("columns", "shows_loss"), [(120, True), (40, False)])
@@ -190,9 +193,21 @@ def test_the_bar_of_several_trainings_is_for_all_of_them(
     assert ("left  loss" in output) == shows_loss
 
 
+@pytest.mark.usefixtures("without_export")
+def test_a_resumed_search_counts_the_trials_before(digits, monkeypatch):
+    digits(TUNE.format(2))
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "120")
+    status, output, _ = digits(TUNE.format(3))
+    assert status == 0
+    assert says(output, "3 trials in all, 2 of them done:", "trial 3/3  epoch 1/2", "100%")
+    assert "trial 1/3" not in output
+
+
 @pytest.mark.parametrize(
     ("command", "bars"),
     [
+        ("read number.png", ["Reading"]),
         ("evaluate run train.csv", ["Reading", "Predicting"]),
         ("submit run test.csv", ["Reading", "Predicting"]),
         ("train train.csv --recipe tiny.toml --out new", ["Reading", "Evaluating"]),
@@ -202,6 +217,7 @@ def test_the_bar_of_several_trainings_is_for_all_of_them(
 def test_slow_work_shows_a_bar(command, bars, digits, here, monkeypatch):
     (here / "train.csv").write_text(csv_of(LABELLED))
     (here / "test.csv").write_text(csv_of(UNLABELLED))
+    Image.fromarray(LABELLED.images[0]).save(here / "number.png")
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setattr(Clock, "is_slow", lambda *_: True)
     status, _, errors = digits(command)
@@ -346,6 +362,21 @@ def test_evaluate_cuts_nothing_off_in_eighty_columns(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "90")
     show_evaluation(Evaluation(np.full((10, 10), 1234)), "what")
     assert says(capsys.readouterr().out, "images", "12,340")
+    monkeypatch.setenv("COLUMNS", "40")
+    show_evaluation(Evaluation(np.full((10, 10), 1234)), "what")
+    output = capsys.readouterr().out
+    assert "…" not in output
+    assert says(output, "digit", "images", "errors", "accuracy", "12,340", "11,106", "10.00 %")
+
+
+@pytest.mark.parametrize(("columns", "shown"), [(40, "98,432"), (60, "(None, 768)"), (80, "multiply-adds")])
+def test_a_summary_cuts_no_number_off(columns, shown, digits, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    status, output, _ = digits("summary flash")
+    assert status == 0
+    assert "…" not in output
+    assert says(output, "parameters", shown)
 
 
 # Submissions
@@ -434,8 +465,19 @@ def nothing_slow(monkeypatch):
         ("train digit-recognizer.zip --device banana", ["'banana'"]),
         ("train digit-recognizer.zip --device cuda", ["'cuda'"]),
         ("train --resume run", ["run", "2 epochs"]),
+        ("train --resume run --epochs 2", ["run", "2 epochs", "--epochs 7"]),
         ("tune tiny.toml digit-recognizer.zip --device banana", ["'banana'"]),
         ("tune tiny.toml digit-recognizer.zip --out test.csv", ["test.csv"]),
+        ("tune tiny.toml digit-recognizer.zip --out run", ["run", "--out"]),
+        (
+            "tune tiny.toml digit-recognizer.zip --search batch_size=16-64",
+            ["'batch_size=16-64'", "0.001..0.1"],
+        ),
+        (
+            "tune tiny.toml digit-recognizer.zip --search learning_rate=0.1..0.2",
+            ["'learning_rate'", "did you mean 'optimizer.learning_rate'?"],
+        ),
+        ("tune tiny.toml digit-recognizer.zip --set split.validation=0", ["split.validation=0.1"]),
         ("submit run test.csv -o none/mine.csv", ["none/mine.csv"]),
         ("report run -o test.csv/below", ["test.csv/below"]),
         ("report stopped", ["stopped", "--resume stopped"]),
@@ -560,6 +602,13 @@ def test_a_summary_shows_layers_shapes_and_parameters(what, digits):
     ("command", "facts"),
     [
         ("train none.zip", ["none.zip", "no such file", "archive"]),
+        ("train https://host/train.csv", ["https://host/train.csv", "address", "download"]),
+        ("read https://host/a.png", ["https://host/a.png", "address", "download"]),
+        ("train loose", ["loose holds pictures", "loose/a.png", "folders named 0 to 9"]),
+        ("train MNSIT", ["MNSIT", "no such file", "did you mean 'mnist'?"]),
+        ("train digit-recogniser.zip", ["no such file", "did you mean 'digit-recognizer.zip'?"]),
+        ("evaluate stoped", ["stoped", "run folder", "did you mean 'stopped'?"]),
+        ("train --resume ./stoped", ["stoped", "run folder", "did you mean 'stopped'?"]),
         ("train test.csv", ["test.csv", "'label'"]),
         ("train tiny.toml", ["tiny.toml", "archive"]),
         ("train empty", ["empty", "archive"]),
@@ -572,13 +621,15 @@ def test_a_summary_shows_layers_shapes_and_parameters(what, digits):
             for value in ("9" * 5000, "[" * 3000, "100001")
         ),
         ("train digit-recognizer.zip --set epoch=1", ["standard", "'epoch'", "did you mean 'epochs'?"]),
+        ("train digit-recognizer.zip -r test.csv", ["test.csv", "rename it", ".toml"]),
+        ("train digit-recognizer.zip -r tinny.toml", ["tinny.toml", "did you mean 'tiny.toml'?"]),
+        ("summary ./runn", ["'./runn'", "did you mean 'run'?"]),
         ("train digit-recognizer.zip -r standart", ["'standart'", "did you mean 'standard'?"]),
         ("train digit-recognizer.zip --set epochs=2 --epochs 2", ["--epochs", "--set epochs", "remove one"]),
         (
             "train bundled --set optimizer.learning_rate=1 --learning-rate 1",
             ["--learning-rate", "--set optimizer.learning_rate", "remove one"],
         ),
-        ("train bundled --batch-size 0", ["standard", "batch_size", "0"]),
         (f"{TRAIN} --set 'network=[\"dance 10\"]'", ["tiny.toml", "1", "'dance 10'"]),
         (f"{TRAIN} --set network=none:build", ["'none:build'", "ModuleNotFoundError"]),
         (f"{TRAIN} --device banana", ["auto, cpu, cuda or cuda:1", "'banana'"]),
@@ -614,7 +665,7 @@ def test_a_summary_shows_layers_shapes_and_parameters(what, digits):
         ("submit run none.csv", ["none.csv", "no such file"]),
         ("submit run test.csv -o ''", ["'.'", "submission.csv"]),
         ("submit run test.csv -o mine.npz --probabilities", ["mine.npz", ".csv"]),
-        ("submit run test.csv -o none/mine.csv", ["none/mine.csv", "No such file or directory"]),
+        ("submit run test.csv -o none/mine.csv", ["none/mine.csv", "no folder none", "create it first"]),
         ("submit run test.csv -o run", ["run", "Is a directory"]),
         ("submit run test.csv -o /dev/full", ["/dev/full", "No space left on device"]),
         ("recipes lenet", ["'lenet'", "alexnet28"]),
@@ -626,6 +677,8 @@ def test_a_summary_shows_layers_shapes_and_parameters(what, digits):
 def test_an_error_that_the_user_can_correct_is_one_sentence_and_status_2(command, facts, digits, here):
     whole = (here / "digit-recognizer.zip").read_bytes()
     (here / "half.zip").write_bytes(whole[: len(whole) // 2])
+    (here / "loose").mkdir()
+    Image.fromarray(LABELLED.images[0]).save(here / "loose" / "a.png")
     before = files_in(here)
     assert_refused(digits(command), *facts)
     assert [name for name in files_in(here) if not name.endswith("/.lock")] == [
@@ -634,17 +687,38 @@ def test_an_error_that_the_user_can_correct_is_one_sentence_and_status_2(command
 
 
 @pytest.mark.parametrize(
-    "command",
+    ("command", "facts"),
     [
-        *("train --seed -1", "train --folds 1", "train --no-such-option", "no-such-command", "report"),
-        *(f"report run {option}" for option in ("--digit 10", "--index -1", "--filter -1", "--filters 0")),
+        ("train --seed -1", ["--seed", "a whole number from 0", "'-1'"]),
+        ("train --seed 1.5", ["--seed", "a whole number from 0", "'1.5'"]),
+        ("train --epochs two", ["--epochs", "a whole number from 1", "'two'"]),
+        ("train --batch-size 0", ["--batch-size", "a whole number from 1", "'0'"]),
+        ("train --learning-rate 0,01", ["--learning-rate", "a number from 0", "'0,01'", "after a point"]),
+        ("train --folds 1", ["--folds", "a whole number from 2", "'1'"]),
+        ("tune tiny.toml --trials none", ["--trials", "a whole number from 1", "'none'"]),
+        ("read a.png --threshold 50", ["--threshold", "a number from 0 to 1", "'50'"]),
+        ("serve --port http", ["--port", "a whole number from 0 to 65535", "'http'"]),
+        ("train --no-such-option", ["--no-such-option"]),
+        ("no-such-command", ["no-such-command"]),
+        ("report", ["RUN"]),
+        ("report run --digit 10", ["--digit", "a whole number from 0 to 9", "'10'"]),
+        ("report run --index -1", ["--index", "'-1'"]),
+        ("report run --filter -1", ["--filter", "'-1'"]),
+        ("report run --filters 0", ["--filters", "'0'"]),
     ],
 )
-def test_a_wrong_option_is_status_2_too(command, digits):
+def test_a_wrong_option_is_status_2_too(command, facts, digits):
     status, output, errors = digits(command)
     assert (status, output) == (2, "")
-    assert "Usage: " in errors
+    assert says(" ".join(errors.replace("│", " ").split()), "Usage: ", *facts)
     assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("3", 3), ("1e3", 1000), ("2.0", 2), ("12345678901234567890", 12345678901234567890)]
+)
+def test_a_whole_number_may_have_any_notation(text, number):
+    assert whole(0)(text) == number
 
 
 def test_a_training_that_diverges_at_once_leaves_its_name_to_the_next_try(digits, here):
@@ -706,7 +780,12 @@ def run_program(words: str, before: str = "", after: str = "pass", **options):
 
 @pytest.mark.parametrize(
     ("module", "command"),
-    [("typer", "recipes"), ("onnxruntime", "read a.png"), ("pydantic_settings", "serve")],
+    [
+        ("logging", "recipes"),
+        ("typer", "recipes"),
+        ("onnxruntime", "read a.png"),
+        ("pydantic_settings", "serve"),
+    ],
 )
 def test_ctrl_c_while_a_module_is_loaded_prints_nothing(module, command, tmp_path):
     swallowing = """

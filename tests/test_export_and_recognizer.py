@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from digit_recognizer.digits import Digits
 from digit_recognizer.networks.build import build_network
-from digit_recognizer.networks.onnx_export import export_onnx
+from digit_recognizer.networks.onnx_export import export_onnx, is_slow_to_export
 from digit_recognizer.networks.predictor import Predictor, scale
 from digit_recognizer.recipes import load_recipe
 from digit_recognizer.recognition import Recognizer
@@ -172,6 +172,13 @@ class Branching(torch.nn.Module):
 
     def forward(self, images):
         return images.flatten(1)[:, :10] * (2 if images.sum().item() > 5 else 1)
+
+
+@pytest.mark.parametrize(("name", "slow"), [("standard", False), ("alexnet28", True), (None, True)])
+def test_an_export_that_takes_long_is_known_before(name, slow):
+    with torch.device("meta"):  # without memory for the weights
+        network = Unstable() if name is None else build_network(load_recipe(name))
+        assert is_slow_to_export(Predictor(network)) == slow
 
 
 @pytest.mark.parametrize(

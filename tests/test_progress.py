@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import contextmanager
 from types import ModuleType, SimpleNamespace
 
+import numpy as np
 import pytest
 
 from digit_recognizer import Recognizer, load_digits, resume, train, write_report
 from digit_recognizer.progress import Clock, counted, displayed_by, following
-from helpers import csv_of, make_digits, on_black, tiny
+from helpers import csv_of, idx_of, make_digits, on_black, tiny
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -37,16 +39,23 @@ def shown(monkeypatch) -> list[str]:
     return texts
 
 
-def test_reading_a_table_shows_a_bar_in_a_notebook(shown, tmp_path):
-    (tmp_path / "train.csv").write_text(csv_of(on_black(make_digits(500))))
-    load_digits(tmp_path / "train.csv")
+@pytest.mark.parametrize("name", ["train.csv", "train-images-idx3-ubyte", "digits.npz"])
+def test_reading_a_file_shows_a_bar_in_a_notebook(name, shown, tmp_path):
+    digits = on_black(make_digits(500))
+    assert digits.labels is not None
+    (tmp_path / "train.csv").write_text(csv_of(digits))
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(idx_of(digits.images))
+    (tmp_path / "train-labels-idx1-ubyte").write_bytes(idx_of(digits.labels.astype(np.uint8)))
+    np.savez(tmp_path / "digits.npz", images=digits.images, labels=digits.labels)
+    load_digits(tmp_path / name)
     assert shown[0].startswith("Reading: ")
     assert shown[-1].startswith("Reading: done in 0:00:0")
 
 
 def test_predicting_shows_a_bar_in_a_notebook(shown):
     Recognizer().predict(make_digits(300).images)
-    assert [text.partition(":")[0] for text in shown] == ["Predicting", "Predicting"]
+    assert {text.partition(":")[0] for text in shown} == {"Predicting"}
+    assert shown[-1].startswith("Predicting: done")
 
 
 @pytest.mark.usefixtures("without_export")
@@ -73,6 +82,22 @@ def test_a_caller_who_follows_the_steps_gets_no_bar(shown, tmp_path):
         pass
     assert steps
     assert not any(text.startswith("Training") for text in shown)
+
+
+def test_reading_a_picture_says_how_much_of_it_is_done():
+    fractions: dict[str, list[float]] = {}
+
+    @contextmanager
+    def display(what: str):
+        yield fractions.setdefault(what, []).append
+
+    page = np.full((1500, 1500), 255, np.uint8)
+    page[700:728, 700:728] -= make_digits(1).images[0]
+    with displayed_by(display):
+        Recognizer().read_page(page, is_upright=True)
+    assert len(fractions["Reading"]) > 2
+    assert fractions["Reading"] == sorted(fractions["Reading"])
+    assert fractions["Reading"][-1] == pytest.approx(1)
 
 
 def test_a_script_shows_nothing(capsys):

@@ -656,7 +656,8 @@ def test_a_search_as_json_is_one_object_a_line(digits, succeeds, tmp_path):
         json.loads, succeeds(f"{TUNE} --trials 2 --seed 3 --json").splitlines()
     )
     ranges = [{"key": "batch_size", "low": 16, "high": 64, "logarithmic": False}]
-    assert searching == {"event": "searching", "study": "new", "trials": 2, "ranges": ranges}
+    started = {"event": "searching", "study": "new", "trials": 2, "completed": 0}
+    assert searching == {**started, "ranges": ranges}
     chosen = parse_ranges(["batch_size=16..64"])
     again = tune(DIGITS, "tiny.toml", tmp_path / "again", trials=2, ranges=chosen, seed=3)
     assert trials == [{"event": "trial", **asdict(trial)} for trial in again]

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from digit_recognizer.imaging import normalise
-from digit_recognizer.sources import load_digits
+from digit_recognizer.sources import find_source, load_digits
 from digit_recognizer.sources.named import CHECKSUMS, FILES, load_mnist
 from helpers import idx_of, refusal, says
 
@@ -103,6 +103,22 @@ def test_what_was_downloaded_is_kept_and_not_asked_for_again(served, tmp_path):
     again = load_mnist("test", [f"{base}down/"], checksums, tmp_path / "new" / "folder")
     assert again.sha256() == first.sha256()
     assert asked == ["/good/t10k-images-idx3-ubyte.gz", "/good/t10k-labels-idx1-ubyte.gz"]
+
+
+def test_a_download_says_how_much_is_done(served, tmp_path):
+    base, checksums, _ = served
+    fractions: list[float] = []
+    load_mnist("train", [f"{base}good/"], checksums, tmp_path, fractions.append)
+    assert fractions[-1] == 1
+    assert fractions == sorted(fractions)
+
+
+def test_a_word_may_have_capitals_unless_it_is_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert find_source("Bundled") == "bundled"
+    assert len(load_digits("Bundled")) == 1797
+    (tmp_path / "Bundled").mkdir()
+    assert find_source("Bundled") == "Bundled"
 
 
 def test_a_damaged_file_in_the_cache_is_downloaded_again(served, digits, tmp_path):

@@ -497,12 +497,22 @@ REFUSED: dict[str, tuple[str, Callable[[Digits], Files], tuple[str, ...]]] = {
         lambda d: {"a.csv": table(np.column_stack([d.labels, cells_of(d)]), ["class", "label", *PIXELS])},
         ("'class' and 'label'",),
     ),
+    "several sets of arrays": (
+        ".",
+        lambda d: {name: npz(X=d.images, y=d.labels) for name in ("images.npz", "more.npz")},
+        ("several sets of arrays (images.npz, more.npz)",),
+    ),
     "several tables": (".", lambda d: {"a.csv": csv(d), "b.csv": csv(d)}, ("several tables (a.csv, b.csv)",)),
     "images without labels": ("X.npy", lambda d: {"X.npy": npy(d.images)}, ("no labels", "X and y")),
+    "images without labels beside another set": (
+        "X.npy",
+        lambda d: {"X.npy": npy(d.images), "b.npz": npz(images=d.images, labels=d.labels)},
+        ("no labels", "X and y"),
+    ),
     "pictures that are not sorted": (
         ".",
         lambda _: {"pictures/3_1.jpg": b"\xff\xd8\xff"},
-        ("a single JPEG picture", "folders named 0 to 9"),
+        ("holds pictures in no folder of their digit", "3_1.jpg", "folders named 0 to 9"),
     ),
     "pictures of other formats": (
         ".",

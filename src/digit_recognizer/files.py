@@ -37,10 +37,18 @@ def check_can_write(target: Path) -> None:
     try:
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        _check_has_folder(target)
         if target.is_file() or not target.exists():  # a pipe or a device is opened when there is something
             _try_to_write(target.resolve().parent)
     except OSError as error:
         raise DigitsError(f"cannot write {target}: {error.strerror or error}") from error
+
+
+def _check_has_folder(target: Path) -> None:
+    """Raise `DigitsError` if the folder of a file to write does not exist."""
+    folder = target.parent
+    if not folder.exists():
+        raise DigitsError(f"cannot write {target}: there is no folder {folder}; create it first")
 
 
 def _try_to_write(folder: Path) -> None:

@@ -67,6 +67,13 @@ def counted(items: Iterable[Item], total: int, on_progress: OnProgress | None) -
             on_progress(done / total)
 
 
+def within(on_progress: OnProgress | None, start: float, end: float) -> OnProgress | None:
+    """Return what to call with the fraction of a part of the work, which is from `start` to `end` of it."""
+    if on_progress is None:
+        return None
+    return lambda fraction: on_progress(start + (end - start) * fraction)
+
+
 class Clock:
     """Measures work, and estimates how long it is going to take."""
 

@@ -6,29 +6,22 @@ import io
 import sys
 from collections.abc import Callable
 
-from digit_recognizer.cli.terminal import (
-    USER_ERROR,
-    exit_on_interrupt,
-    missing_package,
-    printable,
-    printing_notes,
-    progress_bar,
-    quiet_interrupt,
-)
-from digit_recognizer.errors import DigitsError
-from digit_recognizer.machine import shorten_spinning
-from digit_recognizer.progress import displayed_by
+from digit_recognizer.cli.interrupts import exit_on_interrupt, quiet_interrupt
 
 __all__ = ["main"]
 
 
 def main() -> None:
     """Run the command line; an error that the user can correct is one sentence and exit status 2."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without "·" shows "?"
-    shorten_spinning()
-    with exit_on_interrupt():
+    with exit_on_interrupt():  # first of all: what is imported here takes a while
+        from digit_recognizer.cli.terminal import printing_notes, progress_bar
+        from digit_recognizer.machine import shorten_spinning
+        from digit_recognizer.progress import displayed_by
+
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")  # a terminal without "·" shows "?"
+        shorten_spinning()
         from digit_recognizer.cli.app import app
     sys.argv[1:] = _with_standard_output(sys.argv[1:])
     with quiet_interrupt(), printing_notes(), displayed_by(progress_bar):
@@ -45,6 +38,9 @@ def _with_standard_output(words: list[str]) -> list[str]:
 
 
 def _run(app: Callable[[], object]) -> None:
+    from digit_recognizer.cli.terminal import missing_package
+    from digit_recognizer.errors import DigitsError
+
     try:
         app()
     except DigitsError as error:
@@ -58,5 +54,7 @@ def _run(app: Callable[[], object]) -> None:
 
 
 def _fail(sentence: str) -> None:
+    from digit_recognizer.cli.terminal import USER_ERROR, printable
+
     print(f"digits: {printable(sentence)}", file=sys.stderr)
     sys.exit(USER_ERROR)

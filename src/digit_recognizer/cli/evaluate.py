@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +17,7 @@ from digit_recognizer.cli.options import (
     SourceOfRun,
     refuse,
 )
-from digit_recognizer.cli.terminal import make_console, print_json, say
+from digit_recognizer.cli.terminal import make_console, print_json, print_widest, say
 from digit_recognizer.errors import DigitsError
 
 if TYPE_CHECKING:
@@ -197,15 +198,16 @@ def show_evaluation(evaluation: Evaluation, what: str, note: str = "") -> None:
     console = make_console()
     score = score_in_words(evaluation.images, evaluation.errors)
     console.print(Text(f"{score}\n", "bold green"), soft_wrap=True)
-    table = _table(evaluation, with_images=True)
-    whole = console.measure(table, options=console.options.update(max_width=2 * console.width))
-    if whole.maximum > console.width:  # the images are the sum of the row
-        table = _table(evaluation, with_images=False)
-    console.print(table)
+    sums = ("images", "errors", "accuracy")
+    print_widest(
+        _table(evaluation, sums),
+        _table(evaluation, sums[1:]),  # the images are the sum of the row
+        _table(evaluation, sums, with_confusion=False),
+    )
 
 
-def _table(evaluation: Evaluation, *, with_images: bool) -> Table:
-    """Return the confusion matrix with the results of each digit."""
+def _table(evaluation: Evaluation, sums: Sequence[str], *, with_confusion: bool = True) -> Table:
+    """Return the results of each digit, with the confusion matrix or, in narrow terminals, without."""
     from rich import box
     from rich.table import Table
 
@@ -213,18 +215,18 @@ def _table(evaluation: Evaluation, *, with_images: bool) -> Table:
 
     table = Table(
         box=box.SIMPLE_HEAD,
-        title="digit (row) taken for (column)",
+        title="digit (row) taken for (column)" if with_confusion else None,
         title_justify="left",
         padding=0,
         pad_edge=False,
     )
-    sums = ("images", "errors", "accuracy") if with_images else ("errors", "accuracy")
-    for heading in ("", *map(str, range(10)), *sums):
-        table.add_column(heading, justify="right", no_wrap=True, min_width=4 if heading else 1)
     values = evaluation.as_dict()
+    columns = map(str, range(len(values["confusion"]))) if with_confusion else ()
+    for heading in ("" if with_confusion else "digit", *columns, *sums):
+        table.add_column(heading, justify="right", no_wrap=True, min_width=4 if heading else 1)
     for row, counts in zip(values["per_digit"], values["confusion"], strict=True):
-        cells = [f"{number:,}" if number else "·" for number in counts]
+        cells = [f"{number:,}" if number else "·" for number in counts] if with_confusion else []
         accuracy = "–" if row["accuracy"] is None else percent(row["accuracy"])
-        images = [f"{row['images']:,}"] if with_images else []
-        table.add_row(str(row["digit"]), *cells, *images, f"{row['errors']:,}", accuracy)
+        shown = {"images": f"{row['images']:,}", "errors": f"{row['errors']:,}", "accuracy": accuracy}
+        table.add_row(str(row["digit"]), *cells, *(shown[each] for each in sums))
     return table

@@ -238,21 +238,24 @@ class CrossValidated(Event):
 
 @dataclass(frozen=True, slots=True)
 class SearchStarted(Event):
-    """A search starts or resumes; `trials` includes those that the study has already."""
+    """A search starts or resumes; `trials` includes those that the study has `completed` already."""
 
     name = "searching"
     study: Path
     trials: int
     ranges: Sequence[Range]
+    completed: int
 
     def _values(self) -> Json:
         ranges = [asdict(each) for each in self.ranges]
-        return {"study": str(self.study), "trials": self.trials, "ranges": ranges}
+        values = {"study": str(self.study), "trials": self.trials, "completed": self.completed}
+        return {**values, "ranges": ranges}
 
     def __rich__(self) -> str:
         bounds = [(each.key, *map(setting_in_words, (each.low, each.high))) for each in self.ranges]
         ranges = [f"  {key:<28}{low} to {high}" for key, low, high in bounds]
-        return "\n".join([f"Searching in {self.study}, {count(self.trials, 'trial')} in all:", *ranges])
+        done = f", {self.completed:,} of them done" if self.completed else ""
+        return "\n".join([f"Searching in {self.study}, {count(self.trials, 'trial')} in all{done}:", *ranges])
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from digit_recognizer.cli.events import Show, SourceChosen
 from digit_recognizer.cli.options import RUNS
 from digit_recognizer.cli.terminal import as_argument, command_line
-from digit_recognizer.errors import DigitsError
+from digit_recognizer.errors import DigitsError, did_you_mean_path
 from digit_recognizer.files import check_can_create
 from digit_recognizer.formatting import count
 from digit_recognizer.runs.environment import Environment, read_environment
@@ -24,7 +24,7 @@ from digit_recognizer.runs.run_folder import (
     is_finished,
 )
 from digit_recognizer.sources import find_source, kind_of_file, load_digits
-from digit_recognizer.sources.formats import BUNDLED, MNIST
+from digit_recognizer.sources.formats import WORDS, named_word
 
 if TYPE_CHECKING:
     from digit_recognizer.digits import Digits
@@ -155,14 +155,16 @@ def check_folders(out: Path | None, resume: Path | None, start: Path | None, epo
 
 
 def _check_can_resume(run: Path, epochs: int | None) -> None:
-    """Raise `DigitsError` if a run is finished and no more epochs are asked for."""
+    """Raise `DigitsError` if a run is finished and cannot be trained for as many epochs."""
     from digit_recognizer.recipes import load_any_recipe
     from digit_recognizer.runs.metrics import read_metrics
 
-    if not is_finished(run) or epochs is not None:
+    if not is_finished(run):
         return
     recipe, done = load_any_recipe(run / RECIPE), read_metrics(run).epochs
-    if recipe.members == 1 and recipe.stopping is None:
+    if recipe.members > 1 and epochs is not None:
+        raise DigitsError(f"{run} has complete members: the number of epochs cannot be changed any more")
+    if recipe.members == 1 and recipe.stopping is None and (epochs is None or epochs <= done):
         command = command_line("train", "--resume", as_argument(run), "--epochs", str(done + 5))
         raise DigitsError(f"{run} is finished after {count(done, 'epoch')}; to train it further: {command}")
 
@@ -199,5 +201,8 @@ def _check_exists(name: str) -> None:
             f"{name} is {kind}: neither a model, which is a run folder or the {MODEL} in one, nor a source "
             "of digits"
         )
-    if name not in (BUNDLED, MNIST) and not Path(name).exists():
-        raise DigitsError(f"{name} does not exist; expected a run folder, a model or a source of digits")
+    if named_word(name) is None and not path.exists():
+        raise DigitsError(
+            f"{name} does not exist; expected a run folder, a model or a source of digits"
+            f"{did_you_mean_path(name, WORDS)}"
+        )

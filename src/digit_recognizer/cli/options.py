@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from enum import StrEnum
 from functools import partial
+from math import inf, nan
 from pathlib import Path
 from typing import Annotated
 
@@ -49,6 +51,47 @@ def _entries(folder: Path) -> list[Path]:
         return list(folder.iterdir())
     except OSError:
         return []
+
+
+def whole(least: int, most: int | None = None) -> Callable[[str], int]:
+    """Return what reads the whole number after an option: typer's own errors do not say what was found."""
+
+    def parse(text: str) -> int:
+        value = _whole(text)
+        if value is None or value < least or (most is not None and value > most):
+            upwards = f" from {least}" if most is None else f" from {least} to {most}"
+            raise typer.BadParameter(f"expected a whole number{upwards}, got {text!r}")
+        return value
+
+    return parse
+
+
+def _whole(text: str) -> int | None:
+    """Return the whole number that a text is in any notation, such as ``1e3``."""
+    for read in (int, float):
+        try:
+            value = read(text)
+        except ValueError:
+            continue
+        return int(value) if value == value // 1 else None
+    return None
+
+
+def real(least: float, most: float = inf) -> Callable[[str], float]:
+    """Return what reads the number after an option."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = nan
+        if not least <= value <= most:
+            upwards = f" from {least:g}" if most == inf else f" from {least:g} to {most:g}"
+            hint = "; write the decimals after a point" if "," in text else ""
+            raise typer.BadParameter(f"expected a number{upwards}, got {text!r}{hint}")
+        return value
+
+    return parse
 
 
 class Part(StrEnum):
@@ -101,10 +144,13 @@ RecipeArgument = Annotated[
         autocompletion=complete_recipe,
     ),
 ]
-Epochs = Annotated[int | None, typer.Option(metavar="N", help="Passes over the training images, at most.")]
-BatchSize = Annotated[int | None, typer.Option(metavar="N", help="Images per step.")]
+Epochs = Annotated[
+    int | None, typer.Option(parser=whole(1), metavar="N", help="Passes over the training images, at most.")
+]
+BatchSize = Annotated[int | None, typer.Option(parser=whole(1), metavar="N", help="Images per step.")]
 LearningRate = Annotated[
-    float | None, typer.Option(metavar="X", help="The optimizer's learning rate, such as 0.001.")
+    float | None,
+    typer.Option(parser=real(0), metavar="X", help="The optimizer's learning rate, such as 0.001."),
 ]
 Settings = Annotated[
     list[str] | None,

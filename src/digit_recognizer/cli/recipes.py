@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from digit_recognizer.cli.options import complete_recipe, complete_run
-from digit_recognizer.cli.terminal import make_console, say
+from digit_recognizer.cli.terminal import print_widest, say
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -38,11 +39,12 @@ def recipes(
     if name is not None:
         typer.echo(recipe_text(name), nl=False)
         return
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("recipe", no_wrap=True, style="bold")
-    table.add_column("what it is")
+    table, narrow = Table(box=box.SIMPLE_HEAD), Table(box=box.SIMPLE_HEAD)
+    for each in (table, narrow):
+        each.add_column("recipe", no_wrap=True, style="bold")
+        each.add_column("what it is")
     table.add_column("parameters", justify="right", no_wrap=True)
-    table.add_column("epochs", justify="right")
+    table.add_column("epochs", justify="right", no_wrap=True)
     table.add_column("reached")
     for recipe in map(load_any_recipe, packaged_names()):
         if isinstance(recipe, Recipe):
@@ -50,7 +52,8 @@ def recipes(
         else:
             parameters, _ = count_parameters(load_character_network(READER_MODEL))
         table.add_row(recipe.name, recipe.summary, f"{parameters:,}", str(recipe.epochs), recipe.reached)
-    make_console().print(table)
+        narrow.add_row(recipe.name, recipe.summary)
+    print_widest(table, narrow, wraps=True)
 
 
 def summary(
@@ -74,7 +77,8 @@ def summary(
     loaded = load_recipe(path / RECIPE if path.is_dir() else recipe)
     network = summarise_recipe(loaded)
     say(f"{loaded.name}: {loaded.summary}")
-    make_console().print(_layers_table(network))
+    headings = ("output shape", "parameters", "multiply-adds")
+    print_widest(*(_layers_table(network, shown) for shown in (headings, headings[:2], headings[1:2])))
     if network.members > 1:
         _show_count("Members, averaged", network.members)
     fixed = network.parameters - network.trained_parameters
@@ -84,21 +88,23 @@ def summary(
     _show_count("Multiply-adds an image", network.multiply_adds)
 
 
-def _layers_table(network: NetworkSummary) -> Table:
-    """Return the layers as Keras's `summary` shows them."""
+def _layers_table(network: NetworkSummary, headings: Sequence[str]) -> Table:
+    """Return the layers as Keras's `summary` shows them; narrow terminals get fewer columns."""
     from rich import box
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("layer", no_wrap=True)
-    table.add_column("output shape", no_wrap=True)
-    table.add_column("parameters", justify="right", no_wrap=True)
-    table.add_column("multiply-adds", justify="right", no_wrap=True)
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading == "output shape" else "right", no_wrap=True)
     for layer in network.layers:
         shape = ", ".join(map(str, (None, *layer.output_shape)))
-        table.add_row(
-            f"{layer.name} ({layer.kind})", f"({shape})", f"{layer.parameters:,}", f"{layer.multiply_adds:,}"
-        )
+        shown = {
+            "output shape": f"({shape})",
+            "parameters": f"{layer.parameters:,}",
+            "multiply-adds": f"{layer.multiply_adds:,}",
+        }
+        table.add_row(f"{layer.name} ({layer.kind})", *(shown[heading] for heading in headings))
     return table
 
 

@@ -30,14 +30,13 @@ from digit_recognizer.cli.events import (
     TrialDone,
     epoch_line,
 )
+from digit_recognizer.cli.interrupts import INTERRUPTED, stop_on_signal
 from digit_recognizer.cli.terminal import (
-    INTERRUPTED,
     as_argument,
     command_line,
     make_console,
     print_json,
     progress_bar,
-    stop_on_signal,
 )
 from digit_recognizer.formatting import loss_in_words, percent
 from digit_recognizer.progress import ShowProgress, displayed_by
@@ -189,9 +188,9 @@ class LiveRenderer(PlainRenderer):
             case Started(fold=(number, folds)):
                 self._print(event)
                 self._start_bar(Turn("fold", number, folds) if folds > 1 else Turn())
-            case SearchStarted(trials=trials):
+            case SearchStarted(trials=trials, completed=completed):
                 self._print(event)
-                self._start_bar(Turn("trial", 1, trials))
+                self._start_bar(Turn("trial", completed + 1, trials))
             case TrialDone(trial):
                 self._print(event)
                 self._turn = replace(self._turn, number=trial.number + 1)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from digit_recognizer.cli.options import RUNS, Part, PartOfSource, complete_run, refuse
+from digit_recognizer.cli.options import RUNS, Part, PartOfSource, complete_run, refuse, whole
 from digit_recognizer.cli.terminal import as_argument, command_line
 from digit_recognizer.files import check_can_create
 
@@ -35,20 +35,33 @@ def report(
     part: PartOfSource = Part.TRAIN,
     digit: Annotated[
         int | None,
-        _inside_option(min=0, max=9, help=r"Show the feature maps of an image of this digit.  \[default: 7]"),
+        _inside_option(
+            parser=whole(0, 9),
+            metavar="N",
+            help=r"Show the feature maps of an image of this digit.  \[default: 7]",
+        ),
     ] = None,
     index: Annotated[
         int | None,
-        _inside_option(min=0, help="Show those of the image in this row of the source, from 0."),
+        _inside_option(
+            parser=whole(0), metavar="N", help="Show those of the image in this row of the source, from 0."
+        ),
     ] = None,
     filters: Annotated[
         int | None,
-        _inside_option(min=1, help=r"Show this many filters of the second convolution.  \[default: 8]"),
+        _inside_option(
+            parser=whole(1),
+            metavar="N",
+            help=r"Show this many filters of the second convolution.  \[default: 8]",
+        ),
     ] = None,
     filter_: Annotated[
         int | None,
         _inside_option(
-            "--filter", min=0, help=r"Enlarge this filter of the first convolution, from 0.  \[default: 0]"
+            "--filter",
+            parser=whole(0),
+            metavar="N",
+            help=r"Enlarge this filter of the first convolution, from 0.  \[default: 0]",
         ),
     ] = None,
     out: Annotated[

@@ -7,14 +7,22 @@ from typing import Annotated, Any
 
 import typer
 
-from digit_recognizer.cli.options import CorrectionsFile, ModelOption, corrections_option, refuse
-from digit_recognizer.cli.terminal import exit_on_interrupt
+from digit_recognizer.cli.interrupts import exit_on_interrupt
+from digit_recognizer.cli.options import CorrectionsFile, ModelOption, corrections_option, real, refuse, whole
 
 _access_option = partial(typer.Option, rich_help_panel="Access")
 
 
-def _limit(help_: str, default: float) -> Any:
-    return typer.Option(help=rf"{help_}  \[default: {default}]", rich_help_panel="Limits")
+def _limit(help_: str, default: int) -> Any:
+    return _option(help_, default, parser=whole(1), metavar="N")
+
+
+def _seconds(help_: str, default: float) -> Any:
+    return _option(help_, default, parser=real(0, 3600), metavar="X")
+
+
+def _option(help_: str, default: float, **reading: Any) -> Any:
+    return typer.Option(help=rf"{help_}  \[default: {default}]", rich_help_panel="Limits", **reading)
 
 
 def serve(
@@ -23,9 +31,17 @@ def serve(
         str | None, typer.Option(help=r"The address to listen on.  \[default: 127.0.0.1]")
     ] = None,
     port: Annotated[
-        int | None, typer.Option(help=r"The port to listen on; 0 chooses a free one.  \[default: 8000]")
+        int | None,
+        typer.Option(
+            parser=whole(0, 65535),
+            metavar="N",
+            help=r"The port to listen on; 0 chooses a free one.  \[default: 8000]",
+        ),
     ] = None,
-    workers: Annotated[int | None, typer.Option(help=r"The number of processes.  \[default: 1]")] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(parser=whole(1, 64), metavar="N", help=r"The number of processes.  \[default: 1]"),
+    ] = None,
     log_json: Annotated[
         bool | None, typer.Option("--log-json", help="Write a line for each request to standard error.")
     ] = None,
@@ -63,11 +79,11 @@ def serve(
         int | None, _limit("The most requests in progress; more get status 503.", 64)
     ] = None,
     connections: Annotated[int | None, _limit("The most open connections.", 1000)] = None,
-    request_seconds: Annotated[float | None, _limit("The time to answer a request.", 5)] = None,
-    body_seconds: Annotated[float | None, _limit("The time for a client to send a request.", 20)] = None,
-    header_seconds: Annotated[float | None, _limit("The time for a client to send headers.", 5)] = None,
+    request_seconds: Annotated[float | None, _seconds("The time to answer a request.", 5)] = None,
+    body_seconds: Annotated[float | None, _seconds("The time for a client to send a request.", 20)] = None,
+    header_seconds: Annotated[float | None, _seconds("The time for a client to send headers.", 5)] = None,
     drain_seconds: Annotated[
-        float | None, _limit("The time to answer requests after SIGTERM, while not ready.", 0.5)
+        float | None, _seconds("The time to answer requests after SIGTERM, while not ready.", 0.5)
     ] = None,
 ) -> None:
     """Serve the page and the HTTP interface, by default to this machine only.

@@ -1,22 +1,16 @@
-"""What all commands share: exit statuses, output, and the handling of Ctrl+C."""
+"""What all commands share: exit statuses, output, notes and bars."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
 import logging
-import os
 import shlex
 import shutil
-import signal
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from threading import Event
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from digit_recognizer.errors import DigitsError
@@ -24,11 +18,11 @@ from digit_recognizer.progress import Clock, ShowProgress, displayed_by
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
-INTERRUPTED = 130  # exit status after Ctrl+C, as in shells
 USER_ERROR = 2  # exit status for errors that the user can correct, as for wrong options
+WIDEST_TABLE_COLUMNS = 500  # more than any table has
 PIPE_COLUMNS = 120  # width of the output if it is not a terminal
-HELD_KEY_SECONDS = 1.0  # holding Ctrl+C down sends it repeatedly; until then these count as one
 
 NOTED = ("digit_recognizer.sources", "digit_recognizer.training")  # loggers that say what was assumed
 
@@ -44,8 +38,6 @@ EXTRAS = {
     "starlette": "serve",
     "uvicorn": "serve",
 }  # the extra that installs a package; all others come with `train`
-
-Handler = Callable[[int, FrameType | None], object]
 
 
 def printable(text: str) -> str:
@@ -83,6 +75,18 @@ def say(sentence: str) -> None:
     make_console().print(sentence, highlight=False, markup=False, soft_wrap=True)
 
 
+def print_widest(*tables: Table, wraps: bool = False) -> None:
+    """Print the first of some tables, from wide to narrow, that fits, so that no number is cut off.
+
+    `wraps` says that a table also fits if texts in it have to be broken into lines.
+    """
+    console = make_console()
+    unlimited = console.options.update(max_width=WIDEST_TABLE_COLUMNS)
+    widths = [console.measure(each, options=unlimited) for each in tables]
+    fits = [(each.minimum if wraps else each.maximum) <= console.width for each in widths]
+    console.print(next((table for table, fit in zip(tables, fits, strict=True) if fit), tables[-1]))
+
+
 class _Notes(logging.Handler):
     """Prints what the library assumed, each sentence once, on standard error."""
 
@@ -102,6 +106,7 @@ class _Notes(logging.Handler):
 @contextmanager
 def printing_notes() -> Iterator[None]:
     """Print what the library assumes meanwhile, such as that a CSV has no header."""
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # that a home is read-only is nothing to users
     notes = _Notes()
     loggers = [logging.getLogger(name) for name in NOTED]
     before = [each.level for each in loggers]
@@ -172,68 +177,3 @@ def command_line(*words: str) -> str:
 def as_argument(folder: Path) -> str:
     """Return a folder as an argument that is not taken for an option."""
     return f"./{folder}" if str(folder).startswith("-") else str(folder)
-
-
-@contextmanager
-def exit_on_interrupt() -> Iterator[None]:
-    """Exit at once on Ctrl+C: a module that is being imported may catch a KeyboardInterrupt."""
-    with _on_interrupt(lambda _number, _frame: os._exit(INTERRUPTED)):
-        yield
-
-
-@contextmanager
-def quiet_interrupt() -> Iterator[None]:
-    """Exit without a traceback after Ctrl+C, even if another exception replaced the KeyboardInterrupt."""
-    interrupted = False
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        nonlocal interrupted
-        interrupted = True
-        signal.default_int_handler(number, frame)
-
-    with _on_interrupt(interrupt):
-        try:
-            yield
-        except BaseException:
-            if interrupted:
-                sys.exit(INTERRUPTED)
-            raise
-
-
-@contextmanager
-def stop_on_signal() -> Iterator[Event]:
-    """Give an event that the first Ctrl+C or SIGTERM sets; a second one ends the program as usual."""
-    stop = Event()
-    first_signal_at = 0.0
-    before: dict[int, Any] = {}
-
-    def handle(number: int, _frame: object) -> None:
-        nonlocal first_signal_at
-        if not stop.is_set():
-            first_signal_at = time.monotonic()
-            stop.set()
-        elif time.monotonic() - first_signal_at > HELD_KEY_SECONDS:
-            signal.signal(number, before[number])
-            signal.raise_signal(number)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        before[number.value] = signal.signal(number, handle)
-    try:
-        yield stop
-    finally:
-        for value, handler in before.items():
-            signal.signal(value, handler)
-
-
-@contextmanager
-def _on_interrupt(handler: Handler) -> Iterator[None]:
-    """Handle SIGINT, unless it is ignored, as under ``nohup``."""
-    before = signal.getsignal(signal.SIGINT)
-    if before is signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    signal.signal(signal.SIGINT, handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -28,6 +28,7 @@ from digit_recognizer.cli.options import (
     output_option,
     refuse,
     setting_key,
+    whole,
 )
 from digit_recognizer.cli.terminal import as_argument, command_line, require
 from digit_recognizer.errors import DigitsError
@@ -60,11 +61,14 @@ def train(
     learning_rate: LearningRate = None,
     settings: Settings = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, help=r"Determines all random draws.  \[default: 0]")
+        int | None,
+        typer.Option(parser=whole(0), metavar="N", help=r"Determines all random draws.  \[default: 0]"),
     ] = None,
     device: Device = "auto",
     skip_bad: SkipBad = False,
-    folds: Annotated[int | None, typer.Option(min=2, help="Number of cross-validation folds.")] = None,
+    folds: Annotated[
+        int | None, typer.Option(parser=whole(2), metavar="N", help="Number of cross-validation folds.")
+    ] = None,
     out: Annotated[
         Path | None,
         _folder_option("--out", "-o", help=r"The run folder to create.  \[default: runs/<time>-<recipe>]"),

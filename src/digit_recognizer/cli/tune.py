@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from digit_recognizer.cli.interrupts import INTERRUPTED
 from digit_recognizer.cli.options import (
     RUNS,
     BatchSize,
@@ -21,8 +22,9 @@ from digit_recognizer.cli.options import (
     Source,
     all_settings,
     setting_key,
+    whole,
 )
-from digit_recognizer.cli.terminal import INTERRUPTED, command_line, require
+from digit_recognizer.cli.terminal import command_line, require
 from digit_recognizer.files import check_can_create
 from digit_recognizer.machine import check_device
 
@@ -35,7 +37,10 @@ def tune(
     learning_rate: LearningRate = None,
     settings: Settings = None,
     trials: Annotated[
-        int, typer.Option(min=1, help="The number of trials, including those of earlier searches.")
+        int,
+        typer.Option(
+            parser=whole(1), metavar="N", help="The number of trials, including those of earlier searches."
+        ),
     ] = 20,
     search: Annotated[
         list[str] | None,
@@ -46,7 +51,10 @@ def tune(
         ),
     ] = None,
     seed: Annotated[
-        int, typer.Option(min=0, help="Determines the split, the first weights and the search.")
+        int,
+        typer.Option(
+            parser=whole(0), metavar="N", help="Determines the split, the first weights and the search."
+        ),
     ] = 0,
     device: Device = "auto",
     skip_bad: SkipBad = False,
@@ -71,19 +79,27 @@ def tune(
     from digit_recognizer.cli.inputs import choose_source, load
     from digit_recognizer.cli.render import showing
     from digit_recognizer.recipes import load_recipe
+    from digit_recognizer.search.space import (
+        check_holds_out,
+        check_ranges,
+        check_study_folder,
+        parse_ranges,
+    )
 
     loaded = load_recipe(recipe, changes)
     folder = out or RUNS / f"tune-{loaded.name}"
+    named = None if search is None else parse_ranges(search)
+    fixed = {setting_key(change) for change in changes}
+    check_study_folder(folder)
+    check_holds_out(loaded)
+    check_ranges(loaded, named or [], fixed)
     with showing(as_json=json) as (show, stop):
         found = choose_source(source, show)
         digits = load(found, skip_bad=skip_bad)
 
         from digit_recognizer.search import search as searching
-        from digit_recognizer.search.space import parse_ranges
-        from digit_recognizer.search.study import BEST
+        from digit_recognizer.search.study import BEST, count_completed
 
-        named = None if search is None else parse_ranges(search)
-        fixed = {setting_key(change) for change in changes}
         ranges = searching.choose_ranges(digits, loaded, named, fixed=fixed, seed=seed)
         done = searching.tune(
             digits,
@@ -96,7 +112,7 @@ def tune(
             on_step=lambda progress: show(Step(progress)),
             stop=stop,
         )
-        show(SearchStarted(folder, trials, ranges))
+        show(SearchStarted(folder, trials, ranges, count_completed(folder)))
         for trial in done:
             show(TrialDone(trial))
         if stop.is_set():

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from digit_recognizer.errors import DigitsError, first_line
+from digit_recognizer.errors import DigitsError, did_you_mean_path, first_line
 from digit_recognizer.imaging import heif, pdf, tiff
 from digit_recognizer.imaging.arrays import array_as_image, as_picture_array
 from digit_recognizer.imaging.grey import (
@@ -217,7 +217,8 @@ def _open(picture: Any, name: str) -> Iterator[IO[bytes]]:
                 "a Pillow image or a NumPy array"
             )
     except OSError as error:
-        raise DigitsError(f"cannot read {name}: {error.strerror or error}") from error
+        meant = did_you_mean_path(name) if isinstance(error, FileNotFoundError) else ""
+        raise DigitsError(f"cannot read {name}: {error.strerror or error}{meant}") from error
     except ValueError as error:  # of a path with a null character, or a closed stream
         if isinstance(error, DigitsError):
             raise

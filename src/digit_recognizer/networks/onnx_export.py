@@ -33,7 +33,14 @@ from digit_recognizer.runs.split import Rows, pack_rows
 
 OUTPUTS = ("probabilities", "is_digit")  # the second only with a non-digit class
 TRACED_OPSET = 17  # the latest that torch 2.4 writes
+MANY_WEIGHTS = 30_000_000  # take two seconds to write, 93 million five
 TOLERANCE = 1e-4  # of a probability, between torch and ONNX Runtime in float32
+
+
+def is_slow_to_export(predictor: Predictor) -> bool:
+    """Return whether `export_onnx` takes more than two seconds."""
+    weights = sum(each.numel() for each in predictor.parameters())
+    return weights > MANY_WEIGHTS or not can_be_written(predictor.network)
 
 
 def export_onnx(

@@ -1,20 +1,15 @@
-"""What a user probably meant by a name or a key that does not exist."""
+"""What a user probably meant by a key of a recipe that does not exist."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from typing import Any, get_args, get_type_hints
 
+from digit_recognizer.errors import did_you_mean
+
 ABBREVIATIONS = {"bs": "batch_size", "lr": "learning_rate", "wd": "weight_decay"}
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return ``; did you mean 'x'?`` with the nearest of the known words, or nothing if none is near."""
-    by_lower_case = {each.lower(): each for each in known}
-    nearest = get_close_matches(word.lower(), by_lower_case, n=1)
-    return f"; did you mean {by_lower_case[nearest[0]]!r}?" if nearest else ""
 
 
 def did_you_mean_key(key: str, recipe_type: type) -> str:

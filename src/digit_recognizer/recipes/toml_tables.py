@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -11,9 +12,9 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
-from digit_recognizer.errors import DigitsError
+from digit_recognizer.errors import DigitsError, did_you_mean, did_you_mean_path
 from digit_recognizer.recipes.schema import DType, Precision
-from digit_recognizer.recipes.suggestions import did_you_mean, did_you_mean_key
+from digit_recognizer.recipes.suggestions import did_you_mean_key
 
 NETWORK_FORM = "a list of layers, each in quotes, or 'module:function'"
 
@@ -28,12 +29,15 @@ def packaged_names() -> list[str]:
 
 
 def recipe_text(name: str) -> str:
-    """Return the TOML file of a packaged recipe; raises `DigitsError` if there is none of that name."""
+    """Return the TOML file of a packaged recipe, in any case; `DigitsError` if there is none of that name."""
     names = packaged_names()
-    if name not in names:
+    if name.lower() not in names:
+        if Path(name).is_file():
+            raise DigitsError(f"{name} is a file, but not a recipe by its name: rename it to end in .toml")
         expected = f"expected one of {', '.join(names)}, or a .toml file"
-        raise DigitsError(f"there is no recipe {name!r}: {expected}{did_you_mean(name, names)}")
-    return (resources.files("digit_recognizer.recipes") / f"{name}.toml").read_text("utf-8")
+        near = did_you_mean_path(name, names) if os.sep in name else did_you_mean(name, names)
+        raise DigitsError(f"there is no recipe {name!r}: {expected}{near}")
+    return (resources.files("digit_recognizer.recipes") / f"{name.lower()}.toml").read_text("utf-8")
 
 
 def read_text(name: str | Path) -> str:
@@ -41,10 +45,11 @@ def read_text(name: str | Path) -> str:
     if not str(name).endswith(".toml"):
         return recipe_text(str(name))
     try:
-        return Path(name).read_text("utf-8")
+        return Path(name).read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise DigitsError(f"cannot read the recipe {name}: {reason}") from error
+        near = did_you_mean_path(name, packaged_names()) if isinstance(error, FileNotFoundError) else ""
+        raise DigitsError(f"cannot read the recipe {name}: {reason}{near}") from error
 
 
 def parse(text: str, where: str) -> Table:

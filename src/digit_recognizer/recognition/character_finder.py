@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain, repeat
 from pathlib import Path
 
 import cv2
@@ -20,6 +21,7 @@ from onnxruntime import InferenceSession
 
 from digit_recognizer.imaging.edges import edge_tone
 from digit_recognizer.machine import usable_processors
+from digit_recognizer.progress import OnProgress, counted, following, within
 from digit_recognizer.recognition.session import start_session
 from digit_recognizer.recognition.unread import Area, UnreadParts
 
@@ -85,26 +87,33 @@ class CharacterFinder:
         """Find the characters of a page, (H, W), improbable ones too; the most probable come first."""
         found: list[FoundCharacter] = []
         unread = UnreadParts(page)
-        for scale in pyramid_scales(*page.shape):
-            area = unread.area()
-            if area is None:
-                break
-            here = self._find_at(page, scale, area)
-            unread.remove(each.box for each in here if _is_read(each, scale))
-            found += here
+        scales = pyramid_scales(*page.shape)
+        works = np.array([scale**2 for scale in scales])  # as the pixels of the levels
+        with following("Reading") as tell:
+            for level, scale in enumerate(scales):
+                area = unread.area()
+                if area is None:
+                    break
+                start, end = works[:level].sum() / works.sum(), works[: level + 1].sum() / works.sum()
+                here = self._find_at(page, scale, area, within(tell, start, end))
+                unread.remove(each.box for each in here if _is_read(each, scale))
+                found += here
         return keep_best(found)
 
-    def _find_at(self, page: Page, scale: float, area: Area) -> list[FoundCharacter]:
+    def _find_at(
+        self, page: Page, scale: float, area: Area, on_progress: OnProgress | None = None
+    ) -> list[FoundCharacter]:
         """Find the characters in an area of a page, looking at one level."""
         level = resize(page, scale)
         zoom = np.array([level.shape[1] / page.shape[1], level.shape[0] / page.shape[0]] * 2, np.float32)
         tiles = list(_tiles(area.scaled(zoom[0], zoom[1])))
         if len(tiles) == 1 or self._threads == 1:
-            found = [each for tile in tiles for each in self._find_in(level, tile, zoom)]
+            parts: Iterator[list[FoundCharacter]] = map(self._find_in, repeat(level), tiles, repeat(zoom))
+            found = list(chain.from_iterable(counted(parts, len(tiles), on_progress)))
         else:
             with ThreadPoolExecutor(min(self._threads, len(tiles)), "tiles") as pool:
-                parts = pool.map(lambda tile: self._find_in(level, tile, zoom), tiles)
-                found = [each for part in parts for each in part]
+                parts = pool.map(self._find_in, repeat(level), tiles, repeat(zoom))
+                found = list(chain.from_iterable(counted(parts, len(tiles), on_progress)))
         return found
 
     def _find_in(self, level: Page, tile: Area, zoom: NDArray[np.float32]) -> list[FoundCharacter]:

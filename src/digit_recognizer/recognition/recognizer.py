@@ -12,7 +12,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from digit_recognizer.digits import CLASSES, SIDE, Predictions, check_images
-from digit_recognizer.errors import DigitsError
+from digit_recognizer.errors import DigitsError, did_you_mean_path
 from digit_recognizer.progress import counted, following
 from digit_recognizer.reading import (
     Calibration,
@@ -229,7 +229,7 @@ def _find_model(path: Path) -> Path:
     if path.is_file():
         return path
     if path.suffix == ".onnx" and not path.exists():
-        raise DigitsError(f"there is no model {path}")
+        raise DigitsError(f"there is no model {path}{did_you_mean_path(path)}")
     read_environment(path)
     check_finished(path)
     model = path / MODEL

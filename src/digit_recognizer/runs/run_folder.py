@@ -22,7 +22,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from digit_recognizer.errors import DigitsError
+from digit_recognizer.errors import DigitsError, did_you_mean_path
 
 FORMAT = 1  # of the folder and of model.onnx; raised when an older version could not read a newer one's
 
@@ -42,7 +42,8 @@ FOLDS = "folds.json"  # of a cross-validation, whose folder holds a run for each
 def check_is_run(folder: Path) -> None:
     """Raise `DigitsError` unless a folder holds a run."""
     if not folder.is_dir():
-        raise DigitsError(f"there is no run folder {folder}: expected one that 'digits train' wrote")
+        expected = "expected one that 'digits train' wrote"
+        raise DigitsError(f"there is no run folder {folder}: {expected}{did_you_mean_path(folder)}")
     if is_cross_validation(folder):
         first = folder / "fold-1"
         raise DigitsError(f"{folder} is a cross-validation: name one of its runs, such as {first}")

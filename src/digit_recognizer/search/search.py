@@ -30,9 +30,16 @@ from digit_recognizer.machine import keep_freed_memory
 from digit_recognizer.recipes import Recipe, as_recipe
 from digit_recognizer.runs.history import EpochRecord
 from digit_recognizer.runs.run import lock_folder
-from digit_recognizer.runs.run_folder import holds_training
 from digit_recognizer.runs.split import DataSplit
-from digit_recognizer.search.space import Range, Value, apply, check_ranges, default_ranges
+from digit_recognizer.search.space import (
+    Range,
+    Value,
+    apply,
+    check_holds_out,
+    check_ranges,
+    check_study_folder,
+    default_ranges,
+)
 from digit_recognizer.search.study import Study, named_errors, open_study
 from digit_recognizer.training.data import prepare_data
 from digit_recognizer.training.device import choose_device, limit_threads, with_precision
@@ -118,7 +125,7 @@ def tune(
     loaded = as_recipe(recipe)
     chosen = choose_ranges(digits, loaded, ranges, seed=seed)
     target = Path(folder)
-    _check_folder(target)
+    check_study_folder(target)
     experiment = _prepare(digits, loaded, seed, device)  # refuses before anything is written
     make_directory(target)
     note_split(digits, experiment.split, loaded)
@@ -132,10 +139,7 @@ def tune(
 
 def _choose_split(digits: Digits, recipe: Recipe, seed: int) -> DataSplit:
     """Return the split of all trials; raise `DigitsError` if it has no validation images."""
-    if not recipe.split.validation:
-        raise DigitsError(
-            f"{recipe.name} holds out no images to evaluate trials on: add --set split.validation=0.1"
-        )
+    check_holds_out(recipe)
     split = choose_split(digits, recipe, seed)
     if not len(split.validation):
         if recipe.teacher is None and not recipe.start:
@@ -143,16 +147,6 @@ def _choose_split(digits: Digits, recipe: Recipe, seed: int) -> DataSplit:
         run = recipe.start if recipe.teacher is None else f"the teacher {recipe.teacher.run}"
         raise DigitsError(f"{run} held out no images to evaluate trials on")
     return split
-
-
-def _check_folder(folder: Path) -> None:
-    """Raise `DigitsError` if a study cannot be in a folder."""
-    if not folder.name:
-        raise DigitsError(f"{str(folder)!r} cannot hold a study: name a folder, such as --out runs/tuned")
-    if holds_training(folder):
-        raise DigitsError(
-            f"{folder} holds a run or a cross-validation: choose another folder for the study, with --out"
-        )
 
 
 def _prepare(digits: Digits, recipe: Recipe, seed: int, device: str) -> _Experiment:

@@ -1,14 +1,16 @@
-"""The search space: which settings of a recipe are searched, and in which ranges."""
+"""Which settings are searched, in which ranges, and what cannot be searched. Needs no torch."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
-from math import isfinite
+from math import inf, isfinite
+from pathlib import Path
 from typing import Any
 
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.recipes import Recipe
+from digit_recognizer.runs.run_folder import holds_training
 
 RANGE_FACTOR = 4.0  # a default range extends from a recipe's value by this factor each way
 LOGARITHMIC_RATIO = 10  # of the ends of a range, from which it is searched on a logarithmic scale
@@ -54,12 +56,12 @@ def parse_ranges(texts: Iterable[str]) -> list[Range]:
 
 
 def check_ranges(
-    recipe: Recipe, ranges: Iterable[Range], fixed: Collection[str], images: int
+    recipe: Recipe, ranges: Iterable[Range], fixed: Collection[str], images: float = inf
 ) -> tuple[Range, ...]:
     """Return ranges whose ends have the type of the setting, float or int.
 
     Raises `DigitsError` if a setting is unknown, named twice, fixed, out of range or not a number, if its
-    trials could not be compared, or if a batch is larger than the number of training images.
+    trials could not be compared, or if a batch is larger than the number of training `images`, if known.
     """
     checked: list[Range] = []
     for each in ranges:
@@ -72,6 +74,24 @@ def check_ranges(
             )
         checked.append(replace(each, low=low, high=high))
     return tuple(checked)
+
+
+def check_holds_out(recipe: Recipe) -> None:
+    """Raise `DigitsError` if a recipe holds out no images."""
+    if not recipe.split.validation:
+        raise DigitsError(
+            f"{recipe.name} holds out no images to evaluate trials on: add --set split.validation=0.1"
+        )
+
+
+def check_study_folder(folder: Path) -> None:
+    """Raise `DigitsError` if a study cannot be in a folder."""
+    if not folder.name:
+        raise DigitsError(f"{str(folder)!r} cannot hold a study: name a folder, such as --out runs/tuned")
+    if holds_training(folder):
+        raise DigitsError(
+            f"{folder} holds a run or a cross-validation: choose another folder for the study, with --out"
+        )
 
 
 def own_values(recipe: Recipe, ranges: Iterable[Range]) -> dict[str, Value]:

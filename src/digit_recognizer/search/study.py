@@ -129,6 +129,14 @@ def open_study(folder: Path, recipe: Recipe, ranges: tuple[Range, ...], digits: 
     return study
 
 
+def count_completed(folder: Path) -> int:
+    """Return the number of trials that the study in a folder has completed; 0 if there is none."""
+    if not (folder / STUDY).exists():
+        return 0
+    with named_errors(folder, (Exception,)):
+        return sum(map(_is_completed, _open(folder, epochs=1).get_trials(deepcopy=False)))
+
+
 @contextmanager
 def named_errors(folder: Path, kinds: tuple[type[Exception], ...] = STORAGE_ERRORS) -> Iterator[None]:
     """Turn errors of the study's file into a `DigitsError`."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,10 @@ from numpy.typing import NDArray
 
 from digit_recognizer.digits import CLASSES, PIXELS, Digits
 from digit_recognizer.errors import DigitsError
-from digit_recognizer.sources.common import Part, make_digits, note, part_of, to_images, to_labels
+from digit_recognizer.formatting import count
+from digit_recognizer.sources.common import Options, Part, make_digits, note, part_of, to_images, to_labels
 from digit_recognizer.sources.folders import File, Folder, open_archive
+from digit_recognizer.sources.streams import OnProgress
 from digit_recognizer.sources.tables.columns import find_label, find_layout
 
 SAMPLE_ROWS = 20  # that show which columns of an array are the label
@@ -68,7 +71,7 @@ class _Array:
     name: str
     where: str
     shape: tuple[int, ...]
-    read: Callable[[], NDArray[Any]]
+    read: Callable[[OnProgress | None], NDArray[Any]]
 
     @property
     def role(self) -> str | None:
@@ -87,29 +90,37 @@ def role_of(name: str) -> str | None:
     return next((role for role, names in ROLES.items() if words & names), None)
 
 
-def load_npz(folder: Folder, part: Part) -> Digits:
+def load_npz(folder: Folder, options: Options) -> Digits:
     """Load the images and labels of an .npz archive without unpickling anything."""
-    return _load(str(folder), list(_arrays_in(folder, "")), part)
+    return _load(str(folder), list(_arrays_in(folder, "")), options)
 
 
-def load_folder(folder: Folder, part: Part) -> Digits:
+def load_folder(folder: Folder, options: Options) -> Digits:
     """Load a part from .npy and .npz files in a folder."""
-    return _load(
-        str(folder), [each for name in _array_files(folder) for each in _arrays_of(folder.file(name))], part
-    )
+    found = {name: list(_arrays_of(folder.file(name))) for name in _array_files(folder)}
+    of_part = [name for name in found if part_of(name) in (options.part, None)]
+    sets = [name for name in of_part if len({each.is_labels for each in found[name]}) > 1]
+    if len(sets) > 1:
+        raise DigitsError(
+            f"{folder} contains several sets of arrays ({', '.join(sets)}): name the file to load"
+        )
+    return _load(str(folder), [each for arrays in found.values() for each in arrays], options)
 
 
-def load_file(file: File, part: Part) -> Digits:
-    """Load a .npy file, and the file of its labels or images beside it."""
+def load_file(file: File, options: Options) -> Digits:
+    """Load a .npy or .npz file, and the file beside it that holds only its labels, or only its images."""
     own = list(_arrays_of(file))
     others = [name for name in _array_files(file.folder) if name != file.name]
     same = [name for name in others if part_of(name) == part_of(file.name)]
-    beside = [each for name in same for each in _arrays_of(file.folder.file(name))]
-    if own[0].is_labels or own[0].role == "labels":
-        return _load(
-            str(file), [*own, *[each for each in beside if not each.is_labels]], part_of(file.name) or part
-        )
-    return _load(str(file), [*own, *[each for each in beside if each.is_labels]], part_of(file.name) or part)
+    are_labels = own[0].is_labels or own[0].role == "labels"
+    beside = [
+        each
+        for name in same
+        for arrays in [list(_arrays_of(file.folder.file(name)))]
+        if all(each.is_labels != are_labels for each in arrays)  # otherwise it is a set of its own
+        for each in arrays
+    ]
+    return _load(str(file), [*own, *beside], replace(options, part=part_of(file.name) or options.part))
 
 
 def has_arrays(folder: Folder, part: Part) -> bool:
@@ -124,16 +135,20 @@ def is_npy(head: bytes) -> bool:
     return head.startswith(NPY_MAGIC)
 
 
-def _load(where: str, arrays: list[_Array], part: Part) -> Digits:
-    images, labels = _choose(where, arrays, part)
-    pixels = images.read()
+def _load(where: str, arrays: list[_Array], options: Options) -> Digits:
+    images, labels = _choose(where, arrays, options.part)
+    pixels = images.read(options.on_progress)
     if labels is None and pixels.ndim == 2 and pixels.shape[1] > PIXELS and pixels.dtype.kind in "iuf":
-        return _load_table(images.where, pixels, part)
-    return make_digits(
-        where,
-        to_images(images.where, pixels),
-        None if labels is None else to_labels(labels.where, labels.read()),
-    )
+        return _load_table(images.where, pixels, options.part)
+    converted = to_images(images.where, pixels)
+    if labels is None:
+        return make_digits(where, converted, None)
+    if labels.shape[0] != len(converted):
+        raise DigitsError(
+            f"{where}: {images.name} has {count(len(converted), 'image')}, but {labels.name} has "
+            f"{count(labels.shape[0], 'label')}: give a pair that belongs together"
+        )
+    return make_digits(where, converted, to_labels(labels.where, labels.read(None)))
 
 
 def _load_table(where: str, cells: NDArray[Any], part: Part) -> Digits:
@@ -217,13 +232,13 @@ def _arrays_of(file: File) -> Iterator[_Array]:
         yield _Array(each.name, each.where, each.shape, _reopening(file, each.where))
 
 
-def _reopening(file: File, where: str) -> Callable[[], NDArray[Any]]:
+def _reopening(file: File, where: str) -> Callable[[OnProgress | None], NDArray[Any]]:
     """Return a function that reads an array of an archive that is closed meanwhile."""
 
-    def read() -> NDArray[Any]:
+    def read(on_progress: OnProgress | None) -> NDArray[Any]:
         with file.open() as stored, open_archive(file, stored) as archive:
             assert archive is not None
-            return next(each for each in _arrays_in(archive, "") if each.where == where).read()
+            return next(each for each in _arrays_in(archive, "") if each.where == where).read(on_progress)
 
     return read
 
@@ -243,11 +258,11 @@ def _array(name: str, where: str, file: File) -> _Array:
             np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         )
         shape = header(stream)[0]
-    return _Array(name, where, tuple(shape), lambda: _read_array(where, file))
+    return _Array(name, where, tuple(shape), partial(_read_array, where, file))
 
 
-def _read_array(where: str, file: File) -> NDArray[Any]:
-    with _array_errors(where), file.open_unpacked() as stream:
+def _read_array(where: str, file: File, on_progress: OnProgress | None) -> NDArray[Any]:
+    with _array_errors(where), file.open_unpacked(on_progress) as stream:
         return np.asarray(np.lib.format.read_array(stream, allow_pickle=False))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import islice
+from pathlib import Path
 
 from digit_recognizer.digits import Digits
 from digit_recognizer.errors import DigitsError
@@ -15,9 +16,10 @@ from digit_recognizer.sources.streams import ZIP_MAGIC
 from digit_recognizer.sources.tables.columns import first_names
 from digit_recognizer.sources.tables.csv_table import read_csv
 from digit_recognizer.sources.tables.csv_text import find_table, is_wide_table
-from digit_recognizer.sources.unreadable import HEAD_BYTES, SPARSE, kind_of_bytes, kind_of_zip
+from digit_recognizer.sources.unreadable import HEAD_BYTES, IN_FOLDERS, SPARSE, kind_of_bytes, kind_of_zip
 
 BUNDLED, MNIST = "bundled", "mnist"  # words that name a source; a folder of that name is ./mnist
+WORDS = (BUNDLED, MNIST)
 ARCHIVE_SUFFIXES = (".zip", ".npz", ".npy", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".data", ".arff", ".csv.gz", ".csv.bz2", ".csv.xz")
 LIST_SUFFIXES = (".csv", ".tsv", ".txt")
@@ -32,6 +34,14 @@ EXPECTED = (
 )
 
 Result = tuple[Loaded, SubmissionForm]
+
+
+def named_word(source: str | Path) -> str | None:
+    """Return the word that names a source, also of ``MNIST`` unless that is a file or a folder, or None."""
+    word = str(source)
+    if word in WORDS:
+        return word
+    return word.lower() if word.lower() in WORDS and not Path(word).exists() else None
 
 
 def plain(digits: Digits) -> Result:
@@ -64,7 +74,7 @@ def load_file(file: File, options: Options) -> Result:
 
         return parquet.load_tables([file], options), SubmissionForm()
     if arrays.is_npy(head):
-        return plain(arrays.load_file(file, options.part))
+        return plain(arrays.load_file(file, options))
     if SPARSE.match(head):
         from digit_recognizer.sources.sparse import load_sparse
 
@@ -76,7 +86,7 @@ def load_file(file: File, options: Options) -> Result:
         kind = "tar" if ".t" in name else "zip"
         raise DigitsError(f"{file} is not a {kind} archive, although its name says so: download it again")
     if idx.is_idx(file, head):
-        return plain(idx.load_file(file))
+        return plain(idx.load_file(file, options.on_progress))
     if b"\0" not in head or name.endswith(TEXT_SUFFIXES):
         loaded = _load_text(file, options)
         if loaded is not None:
@@ -108,8 +118,8 @@ def _load_archive(file: File, archive: Folder, options: Options) -> Result:
         raise DigitsError(f"{file} is {known[0]}: {known[1]}")
     if file.name.lower().endswith(".npz") or any(name.endswith(".npy") for name in archive.files()):
         if len(archive.members()) == 1:  # its labels may be in a file beside it
-            return plain(arrays.load_file(file, options.part))
-        return plain(arrays.load_npz(archive, options.part))
+            return plain(arrays.load_file(file, options))
+        return plain(arrays.load_npz(archive, options))
     return load_folder(archive, options)
 
 
@@ -152,6 +162,10 @@ def _refuse_known_kinds(folder: Folder) -> None:
         if head.startswith(ZIP_MAGIC):
             with file.open() as stored, open_archive(file, stored) as archive:
                 known = None if archive is None else kind_of_zip(archive.members())
+        if known and known[1] == IN_FOLDERS:
+            raise DigitsError(
+                f"{folder} holds pictures in no folder of their digit, such as {file}: {known[1]}"
+            )
         if known:
             raise DigitsError(f"{file} is {known[0]}: {known[1]}")
 
@@ -187,16 +201,16 @@ def _find_here(folder: Folder, options: Options) -> Callable[[], Result] | None:
         if table is not None and not (has_pictures and not is_wide_table(table)):
             return lambda: _load_table(folder, table if part == options.part else None, options)
         if idx.has_idx(folder, part):
-            return lambda: plain(idx.load_folder(folder, options.part))
+            return lambda: plain(idx.load_folder(folder, options.part, options.on_progress))
         if arrays.has_arrays(folder, part):
-            return lambda: plain(arrays.load_folder(folder, options.part))
+            return lambda: plain(arrays.load_folder(folder, options))
     if has_pictures:
         return lambda: _load_pictures(folder, options)
     parquet_files = [name for name in folder.files() if name.lower().endswith(COLUMN_SUFFIXES)]
     if parquet_files:
         return lambda: _load_parquet(folder, options)
     if sum(name.lower().endswith(".npy") for name in folder.files()) > 1:
-        return lambda: plain(arrays.load_folder(folder, options.part))
+        return lambda: plain(arrays.load_folder(folder, options))
     only = _only_file(folder)
     return None if only is None else lambda: load_file(only, options)
 

@@ -21,6 +21,7 @@ from digit_recognizer.errors import DigitsError
 from digit_recognizer.formatting import count
 from digit_recognizer.sources.common import Part, is_transposed, make_digits, part_of
 from digit_recognizer.sources.folders import File, Folder
+from digit_recognizer.sources.streams import OnProgress
 from digit_recognizer.sources.unreadable import HEAD_BYTES, kind_of_bytes
 
 MAX_DIMENSIONS = 3  # images, rows, columns
@@ -45,7 +46,7 @@ def has_idx(folder: Folder, part: Part) -> bool:
     return bool(image_files(folder, part))
 
 
-def load_file(file: File) -> Digits:
+def load_file(file: File, on_progress: OnProgress | None = None) -> Digits:
     """Load the pair that a file of images or of labels belongs to; images may have no labels."""
     match = FILE_NAME.fullmatch(file.name)
     if match is None:
@@ -54,14 +55,14 @@ def load_file(file: File) -> Digits:
             "train-images-idx3-ubyte or train-labels-idx1-ubyte, so that the other file of the pair is found"
         )
     if match[2].lower() == "images":
-        return load_pair(file, _other_file(file, match, "labels"))
+        return load_pair(file, _other_file(file, match, "labels"), on_progress)
     images = _other_file(file, match, "images")
     if images is None:
         raise DigitsError(f"{file}: expected the file of the images in the same folder")
-    return load_pair(images, file)
+    return load_pair(images, file, on_progress)
 
 
-def load_folder(folder: Folder, part: Part) -> Digits:
+def load_folder(folder: Folder, part: Part, on_progress: OnProgress | None = None) -> Digits:
     """Load a part from a folder: train-images…, or t10k-images… or test-images…, and their labels."""
     found = image_files(folder, part)
     if not found:
@@ -70,12 +71,12 @@ def load_folder(folder: Folder, part: Part) -> Digits:
     if len({_match(file)[1] for file in found}) > 1:
         names = ", ".join(sorted(file.name for file in found))
         raise DigitsError(f"{folder} contains several sets of images ({names}): name the file to load")
-    return load_file(found[0])
+    return load_file(found[0], on_progress)
 
 
-def load_pair(images_path: File, labels_path: File | None) -> Digits:
+def load_pair(images_path: File, labels_path: File | None, on_progress: OnProgress | None = None) -> Digits:
     """Load a file of images and its file of labels, if there is one; plain or gzip."""
-    images = _read_images(images_path)
+    images = _read_images(images_path, on_progress)
     if labels_path is None:
         return make_digits(str(images_path), images, None)
     labels = _read_labels(labels_path)
@@ -87,9 +88,9 @@ def load_pair(images_path: File, labels_path: File | None) -> Digits:
     return make_digits(str(labels_path), images, labels)
 
 
-def read_idx(path: File) -> NDArray[Any]:
+def read_idx(path: File, on_progress: OnProgress | None = None) -> NDArray[Any]:
     """Return the array of an IDX file, plain or gzip: uint8 or big-endian int32, of any shape."""
-    with path.open_unpacked() as stream:
+    with path.open_unpacked(on_progress) as stream:
         content = stream.read()
     known = kind_of_bytes("", content[:HEAD_BYTES])
     if known:
@@ -115,8 +116,8 @@ def read_idx(path: File) -> NDArray[Any]:
     return array
 
 
-def _read_images(path: File) -> NDArray[np.uint8]:
-    images = read_idx(path)
+def _read_images(path: File, on_progress: OnProgress | None) -> NDArray[np.uint8]:
+    images = read_idx(path, on_progress)
     if images.dtype != np.uint8 or images.shape[1:] != (SIDE, SIDE):
         raise DigitsError(
             f"{path}: expected images of unsigned bytes, (N, {SIDE}, {SIDE}), "

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from digit_recognizer.digits import Digits
-from digit_recognizer.errors import DigitsError
+from digit_recognizer.errors import DigitsError, check_is_local, did_you_mean_path
 from digit_recognizer.progress import following
 from digit_recognizer.sources import idx, kaggle
 from digit_recognizer.sources.common import Loaded, Options, Part, note, part_of
@@ -16,10 +16,12 @@ from digit_recognizer.sources.formats import (
     BUNDLED,
     EXPECTED,
     MNIST,
+    WORDS,
     find_digits,
     find_test_file,
     load_file,
     load_folder,
+    named_word,
     plain,
 )
 from digit_recognizer.sources.kaggle import SubmissionForm
@@ -88,7 +90,7 @@ def load_digits(
     DigitsError
         The source does not exist or cannot be read; the message says where and why.
     """
-    with following("Reading", on_progress) as tell:
+    with following(_doing(source), on_progress) as tell:
         return _load_checked(source, Options(part, skip_bad, tell))[0].digits
 
 
@@ -113,7 +115,7 @@ def load_test(
     DigitsError
         The source does not exist or cannot be read; the message says where and why.
     """
-    with following("Reading", on_progress) as tell:
+    with following(_doing(source), on_progress) as tell:
         loaded, form = _load_checked(source, Options("test", skip_bad, tell))
     return TestPart(loaded.digits, form)
 
@@ -124,14 +126,14 @@ def find_source(source: str | Path | None = None) -> str:
     Parameters
     ----------
     source
-        A path or a word; None for the default.
+        A path or a word, in any case; None for the default.
 
     Returns
     -------
     str
-        `source`; by default the value of the environment variable ``DIGITS_DATA``, then ``data`` if there
-        is a folder of that name with digits, then the current folder if it contains digits under a
-        usual name, then ``bundled``.
+        `source`, a word in lower case; by default the value of the environment variable ``DIGITS_DATA``,
+        then ``data`` if there is a folder of that name with digits, then the current folder if it contains
+        digits under a usual name, then ``bundled``.
 
     Raises
     ------
@@ -139,14 +141,16 @@ def find_source(source: str | Path | None = None) -> str:
         ``DIGITS_DATA`` names something that does not exist.
     """
     if source is not None:
-        return str(source)
+        return named_word(source) or str(source)
     variable = os.environ.get(SOURCE_VARIABLE)
     if variable:
-        if variable not in (BUNDLED, MNIST) and not Path(variable).exists():
+        word = named_word(variable)
+        if word is None and not Path(variable).exists():
             raise DigitsError(
                 f"the environment variable {SOURCE_VARIABLE} is set to {variable}, which does not exist"
+                f"{did_you_mean_path(variable, WORDS)}"
             )
-        return variable
+        return word or variable
     if Path(DEFAULT_FOLDER).is_dir() and _contains_digits(folder_at(Path(DEFAULT_FOLDER))):
         return DEFAULT_FOLDER
     return HERE if _contains_named_digits(folder_at(Path(HERE))) else BUNDLED
@@ -175,6 +179,11 @@ def _has_test_csv(folder: Folder) -> bool:
     return any(name in folder.files() for name in names)
 
 
+def _doing(source: str | Path) -> str:
+    """Return what a bar says meanwhile."""
+    return "Downloading MNIST" if named_word(source) == MNIST else "Reading"
+
+
 def _load_checked(source: str | Path, options: Options) -> tuple[Loaded, SubmissionForm]:
     if options.part not in PARTS:
         raise DigitsError(f"expected the part train or test, got {options.part!r}")
@@ -190,19 +199,22 @@ def _load_checked(source: str | Path, options: Options) -> tuple[Loaded, Submiss
 
 
 def _load(source: str | Path, options: Options) -> tuple[Loaded, SubmissionForm]:
-    if source == BUNDLED:
+    word = named_word(source)
+    if word == BUNDLED:
         from digit_recognizer.sources.named import load_bundled
 
         return plain(load_bundled(options.part))
-    if source == MNIST:
+    if word == MNIST:
         from digit_recognizer.sources.named import load_mnist
 
-        return plain(load_mnist(options.part))
+        return plain(load_mnist(options.part, on_progress=options.on_progress))
+    check_is_local(source)
     path = Path(source)
     if path.is_dir():
         return load_folder(folder_at(path), options)
     if not path.is_file():
-        raise DigitsError(f"{path}: no such file or folder; expected {EXPECTED}")
+        meant = did_you_mean_path(path, WORDS)
+        raise DigitsError(f"{path}: no such file or folder; expected {EXPECTED}{meant}")
     file = file_at(path)
     if options.part == "test" and part_of(file.name) == "train":
         beside = find_test_file(file)

@@ -23,6 +23,7 @@ from digit_recognizer.errors import DigitsError
 from digit_recognizer.sources.common import Part, import_optional, make_digits
 from digit_recognizer.sources.folders import file_at
 from digit_recognizer.sources.idx import load_pair
+from digit_recognizer.sources.streams import OnProgress
 
 MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -64,24 +65,37 @@ def load_mnist(
     mirrors: Sequence[str] = MIRRORS,
     checksums: Mapping[str, str] = CHECKSUMS,
     cache: Path | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Digits:
     """Return MNIST's 60,000 training or 10,000 test digits, downloaded on first use.
 
     The cache is by default the folder ``$DIGITS_CACHE``, or the system's folder for caches.
+    `on_progress` is called with the fraction of the images that is downloaded.
     """
     pooch = import_optional("pooch")
     folder = cache or Path(os.environ.get(CACHE_VARIABLE) or pooch.os_cache("digit-recognizer"))
     with _silenced(pooch.get_logger()):
-        images, labels = (_fetch(pooch, name, mirrors, checksums[name], folder) for name in FILES[part])
+        images, labels = (
+            _fetch(pooch, name, mirrors, checksums[name], folder, tell)
+            for name, tell in zip(FILES[part], (on_progress, None), strict=True)  # labels are small
+        )
     return load_pair(file_at(images), file_at(labels))
 
 
-def _fetch(pooch: Any, name: str, mirrors: Sequence[str], checksum: str, folder: Path) -> Path:
+def _fetch(
+    pooch: Any,
+    name: str,
+    mirrors: Sequence[str],
+    checksum: str,
+    folder: Path,
+    on_progress: OnProgress | None,
+) -> Path:
     """Return a file in the cache; download it from the first mirror that has it."""
     failures = []
     timeouts = (CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)
     for mirror in mirrors:
-        downloader = pooch.HTTPDownloader(chunk_size=CHUNK_BYTES, timeout=timeouts)
+        bar = False if on_progress is None else _DownloadBar(on_progress)
+        downloader = pooch.HTTPDownloader(progressbar=bar, chunk_size=CHUNK_BYTES, timeout=timeouts)
         try:
             found = pooch.retrieve(mirror + name, f"sha256:{checksum}", name, folder, downloader=downloader)
             return Path(found)
@@ -95,6 +109,28 @@ def _fetch(pooch: Any, name: str, mirrors: Sequence[str], checksum: str, folder:
         f"cannot download MNIST ({'; '.join(failures)}): "
         "name the Kaggle archive, a folder of IDX files, or bundled instead"
     )
+
+
+class _DownloadBar:
+    """What pooch takes for a bar of tqdm; it passes the fraction on."""
+
+    def __init__(self, on_progress: OnProgress) -> None:
+        self.total = 0  # bytes; pooch sets it, 0 if the server does not say
+        self._on_progress = on_progress
+        self._done = 0
+
+    def update(self, count: int) -> None:
+        """Add downloaded bytes."""
+        self._done += count
+        if self.total:
+            self._on_progress(min(1.0, self._done / self.total))
+
+    def reset(self) -> None:
+        """Start again: pooch repeats the whole at the end."""
+        self._done = 0
+
+    def close(self) -> None:
+        """Do nothing."""
 
 
 def _host(mirror: str) -> str:

@@ -6,6 +6,7 @@ and the step alone, so a run that is resumed on the same machine ends with the s
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Generator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from digit_recognizer.corrections import load_corrections
 from digit_recognizer.digits import Digits, Samples
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.files import remove_partial_files, write_text
-from digit_recognizer.networks.onnx_export import export_onnx
+from digit_recognizer.networks.onnx_export import export_onnx, is_slow_to_export
 from digit_recognizer.networks.summary import count_parameters
 from digit_recognizer.recipes import Recipe, as_recipe
 from digit_recognizer.recipes.schema import Split
@@ -56,6 +57,8 @@ from digit_recognizer.training.state import (
     predictor_of,
     remove_member_files,
 )
+
+logger = logging.getLogger(__name__)
 
 PROBE_IMAGES = 64  # on which model.onnx is compared with the network
 
@@ -250,6 +253,8 @@ def write_run(
     history = state.position.history
     write_text(folder / HISTORY, history_to_csv(history))  # a killed process may have lost it
     save_tensors(folder / WEIGHTS, predictor.network.state_dict(), {"recipe": state.recipe.name})
+    if is_slow_to_export(predictor):
+        logger.info("writing %s, which takes some seconds", folder / MODEL)
     export_onnx(
         predictor,
         folder / MODEL,

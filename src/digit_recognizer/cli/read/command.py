@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from digit_recognizer.cli.options import ModelOption, output_option, refuse
+from digit_recognizer.cli.options import ModelOption, output_option, real, refuse, whole
 from digit_recognizer.cli.read.output import (
     DRAWING_FORMATS,
     STANDARD_OUTPUT,
@@ -27,6 +27,7 @@ from digit_recognizer.cli.read.pages import INPUT_NAME, Page, find_pages
 from digit_recognizer.cli.terminal import USER_ERROR
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.files import check_can_write
+from digit_recognizer.progress import displayed_by
 
 if TYPE_CHECKING:
     from digit_recognizer.reading import Allowed, ReadingOptions
@@ -62,8 +63,8 @@ def read(
     threshold: Annotated[
         float | None,
         typer.Option(
-            min=0,
-            max=1,
+            parser=real(0, 1),
+            metavar="X",
             help="Mark numbers below this confidence with '?'. "
             r"With --single: print 'not sure'  \[default: 0.5].",
         ),
@@ -77,7 +78,7 @@ def read(
         ),
     ] = None,
     digits: Annotated[
-        int | None, numbers_option(min=1, max=100, metavar="N", help="Read only numbers of N digits.")
+        int | None, numbers_option(parser=whole(1, 100), metavar="N", help="Read only numbers of N digits.")
     ] = None,
     values: Annotated[
         Path | None,
@@ -87,7 +88,8 @@ def read(
         DecimalMark, numbers_option(help="What separates decimals; auto finds out.")
     ] = DecimalMark.AUTO,
     page: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Read only this page of each PDF or TIFF, from 1.")
+        int | None,
+        typer.Option(parser=whole(1), metavar="N", help="Read only this page of each PDF or TIFF, from 1."),
     ] = None,
     json: Annotated[bool, output_option("--json", help="Print a JSON object for each picture.")] = False,
     show: Annotated[
@@ -228,8 +230,12 @@ def _check_targets(pages: Sequence[Page], show: Path | None, table: Path | None)
 @contextmanager
 def _bar(total: int, *, as_json: bool) -> Iterator[Callable[[], None]]:
     """Give a function that moves a progress bar, which a terminal shows meanwhile."""
-    if total == 1 or not sys.stderr.isatty() or (as_json and sys.stdout.isatty()):
-        yield lambda: None
+    if total == 1:
+        yield lambda: None  # the page's own bar appears if it takes long
+        return
+    if not sys.stderr.isatty() or (as_json and sys.stdout.isatty()):
+        with displayed_by(lambda _what: nullcontext()):
+            yield lambda: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
@@ -240,7 +246,8 @@ def _bar(total: int, *, as_json: bool) -> Iterator[Callable[[], None]]:
         *columns, console=Console(stderr=True), transient=True, redirect_stdout=redirect
     ) as progress:
         task = progress.add_task("", total=total)
-        yield lambda: progress.advance(task)
+        with displayed_by(lambda _what: nullcontext()):
+            yield lambda: progress.advance(task)
 
 
 def _read_page(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
-from digit_recognizer.errors import DigitsError
+from digit_recognizer.errors import DigitsError, check_is_local
 
 STANDARD_INPUT = "-"
 INPUT_NAME = "standard input"  # in error messages
@@ -57,6 +57,7 @@ def _pages_of(name: str) -> Iterable[Page]:
         return _pages_of_input()
     folder = Path(name)
     try:
+        check_is_local(name)
         if not folder.is_dir():
             return _pages_of_file(Page(folder))
         found = sorted(
@@ -64,6 +65,8 @@ def _pages_of(name: str) -> Iterable[Page]:
             for path in folder.iterdir()
             if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
         )
+    except DigitsError as error:
+        return [Page(folder, problem=str(error))]
     except OSError as error:
         return [Page(folder, problem=f"cannot read {name}: {error.strerror or error}")]
     if not found:

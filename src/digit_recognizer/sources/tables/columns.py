@@ -304,7 +304,8 @@ def _check_missing(where: str, names: Sequence[str]) -> None:
 def _refuse_count(where: str, count: int, names: Sequence[str] | None) -> None:
     beside = (0,) if names else (0, 1, CLASSES)  # a label or ten one-hot columns
     size = next(filter(None, (size_in_words(count - labels) for labels in beside)), "")
-    found = f"found {count:,} columns{' of pixels' if size and names else ''}{size}"
+    plural = "" if count == 1 else "s"
+    found = f"found {count:,} column{plural}{' of pixels' if size and names else ''}{size}"
     if count == COLOURS * PIXELS:
         advice = ": take the mean of the three colours"
     elif size:
