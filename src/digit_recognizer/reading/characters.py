@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 CHARACTERS = "0123456789.,-/:+%"  # the classes, in this order
 DIGITS = 10  # the first of these
+MIN_READ_CONFIDENCE = 0.6  # below, a mark on its own is not read
 
 
 @dataclass(frozen=True, slots=True)

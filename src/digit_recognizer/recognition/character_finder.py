@@ -1,16 +1,15 @@
 """Find the characters of a page with ``reader.onnx`` in ONNX Runtime.
 
 The network finds characters whose digits are some 20 to 56 pixels high. So it looks at a pyramid of the page,
-from coarse to fine, each level twice as large as the one before, and of the characters that were found in one
-place the best is kept. `unread.py` says which parts of a level are worth looking at. `docs/reader.md`
-describes the file for other programs.
+from coarse to fine, each level twice as large as the one before, and then at sizes between them, each time
+only at what is not surely read yet (`unread.py`). `agreement.py` says what these looks find together.
+`docs/reader.md` describes the file for other programs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import chain, repeat
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from onnxruntime import InferenceSession
 from digit_recognizer.imaging.edges import edge_tone
 from digit_recognizer.machine import usable_processors
 from digit_recognizer.progress import OnProgress, counted, following, within
+from digit_recognizer.recognition.agreement import FoundCharacter, Look, agree, keep_best
 from digit_recognizer.recognition.session import start_session
 from digit_recognizer.recognition.unread import Area, UnreadParts
 
@@ -34,46 +34,10 @@ MIN_LEVEL_SIDE_PX = 8  # lower levels hold no character that the network finds
 ENLARGED_SIDE_PX = 256  # smaller pages are enlarged twice, at most
 MAX_PIXELS = 4_000_000  # of the finest level
 TILE_PX, HALO_PX = 1024, 64  # large levels are looked at in tiles, each with some of its surroundings
-MAX_OVERLAP_FRACTION = 0.5  # of the smaller of two boxes; if they overlap more, they are one character
+BETWEEN = 2**-0.5  # of two levels: the size in the middle of an octave
 READ_CONFIDENCE, READ_EM_PX = 0.9, 28  # what is as confident and as large needs no finer level
 
 Page = NDArray[np.uint8]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FoundCharacter:
-    """A character that was found on a page.
-
-    Attributes
-    ----------
-    box
-        float32, shape (4,): left, top, right and bottom, in pixels of the page.
-    probabilities
-        float32, shape (17,), of each of `CHARACTERS`, given that it is one of them.
-    is_character
-        The probability that there is a character, 0 to 1.
-    em
-        The height of a digit of its number, in pixels of the page.
-    starts
-        The probability that a number starts with it, 0 to 1.
-    """
-
-    box: NDArray[np.float32]
-    probabilities: NDArray[np.float32]
-    is_character: float
-    em: float
-    starts: float
-
-    @property
-    def confidence(self) -> float:
-        """The probability that there is a character, and that it is the most probable one."""
-        return self.is_character * float(self.probabilities.max())
-
-    @property
-    def middle(self) -> tuple[float, float]:
-        """The column and the row of the middle of its box."""
-        left, top, right, bottom = self.box.tolist()
-        return (left + right) / 2, (top + bottom) / 2
 
 
 class CharacterFinder:
@@ -85,9 +49,10 @@ class CharacterFinder:
 
     def find(self, page: Page) -> list[FoundCharacter]:
         """Find the characters of a page, (H, W), improbable ones too; the most probable come first."""
-        found: list[FoundCharacter] = []
+        looks: list[Look] = []
         unread = UnreadParts(page)
-        scales = pyramid_scales(*page.shape)
+        octaves = pyramid_scales(*page.shape)
+        scales = [*octaves, *(scale * BETWEEN for scale in octaves)]
         works = np.array([scale**2 for scale in scales])  # as the pixels of the levels
         with following("Reading") as tell:
             for level, scale in enumerate(scales):
@@ -95,10 +60,10 @@ class CharacterFinder:
                 if area is None:
                     break
                 start, end = works[:level].sum() / works.sum(), works[: level + 1].sum() / works.sum()
-                here = self._find_at(page, scale, area, within(tell, start, end))
-                unread.remove(each.box for each in here if _is_read(each, scale))
-                found += here
-        return keep_best(found)
+                found = self._find_at(page, scale, area, within(tell, start, end))
+                unread.remove(each.box for each in found if _is_read(each, scale))
+                looks.append(Look(scale, area, found))
+        return keep_best(agree(looks))
 
     def _find_at(
         self, page: Page, scale: float, area: Area, on_progress: OnProgress | None = None
@@ -122,14 +87,10 @@ class CharacterFinder:
         padded = pad(level[seen.top : seen.bottom, seen.left : seen.right])
         boxes, *values = self._session.run(OUTPUTS, {"page": padded})
         boxes += np.array([seen.left - MARGIN_PX, seen.top - MARGIN_PX] * 2, np.float32)
-        middles = (boxes[:, :2] + boxes[:, 2:]) / 2
-        return [
-            FoundCharacter(box / zoom, probabilities, float(is_character), float(em / zoom[1]), float(starts))
-            for middle, box, probabilities, is_character, em, starts in zip(
-                middles, boxes, *values, strict=True
-            )
-            if tile.contains(*middle)
-        ]
+        is_inside = tile.contains(*((boxes[:, :2] + boxes[:, 2:]) / 2).T)
+        boxes, probabilities, is_character, ems, starts = (each[is_inside] for each in (boxes, *values))
+        numbers = (each.tolist() for each in (is_character, ems / zoom[1], starts))
+        return list(map(FoundCharacter, boxes / zoom, probabilities, *numbers))
 
 
 def pyramid_scales(height: int, width: int) -> list[float]:
@@ -141,20 +102,6 @@ def pyramid_scales(height: int, width: int) -> list[float]:
         scale /= 2
         scales.append(scale)
     return [each for each in scales[::-1] if min(height, width) * each >= MIN_LEVEL_SIDE_PX]
-
-
-def keep_best(found: Iterable[FoundCharacter]) -> list[FoundCharacter]:
-    """Return the most probable of characters that lie upon each other, the most probable first."""
-    ordered = sorted(found, key=lambda character: -character.is_character)
-    boxes = np.array([each.box for each in ordered], np.float32).reshape(-1, 4)
-    areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
-    kept: list[int] = []
-    for number, box in enumerate(boxes):
-        common = np.minimum(box[2:], boxes[kept, 2:]) - np.maximum(box[:2], boxes[kept, :2])
-        overlaps = np.prod(common.clip(0), axis=1) / np.minimum(areas[number], areas[kept]).clip(1e-6)
-        if not (overlaps > MAX_OVERLAP_FRACTION).any():
-            kept.append(number)
-    return [ordered[number] for number in kept]
 
 
 def resize(page: Page, scale: float) -> Page:

@@ -7,7 +7,7 @@ from statistics import median
 
 import numpy as np
 
-from digit_recognizer.recognition.character_finder import FoundCharacter
+from digit_recognizer.recognition.agreement import FoundCharacter
 
 MIN_P_START = 0.5  # from it, a character starts a new number, if there is a space before it
 MIN_SPACE_EM = 0.8  # between the boxes of two numbers

@@ -13,6 +13,7 @@ from digit_recognizer.imaging.character_image import character_image
 from digit_recognizer.reading import (
     CHARACTERS,
     DIGITS,
+    MIN_READ_CONFIDENCE,
     Box,
     Calibration,
     Character,
@@ -22,13 +23,14 @@ from digit_recognizer.reading import (
     interpret,
     number_of,
 )
-from digit_recognizer.recognition.character_finder import FoundCharacter
+from digit_recognizer.recognition.agreement import FoundCharacter
 from digit_recognizer.recognition.grouping import group
 
 FindCharacters = Callable[[NDArray[np.uint8]], list[FoundCharacter]]  # of a page, (H, W)
 Predict = Callable[[NDArray[np.uint8]], Predictions]  # of images, (N, 28, 28)
 
-MIN_CONFIDENCE = 0.5  # below, a mark is not read
+MIN_SURE_DIGITS = 2  # of a number, from which less sure digits in it are read, too
+MIN_CONFIDENCE_AMONG_DIGITS = 0.3  # of these
 IMAGE_WEIGHT = 0.2  # of the prediction for the image of a single digit
 UNLIKELY, NO_DIGITS = "probably not a digit", "no digit beside it"  # reasons to reject a mark
 
@@ -53,16 +55,32 @@ def read_page(
         characters = _with_images(characters, page)
     if predict is not None:
         characters = _with_predictions(characters, predict, image_weight)
-    likely = [place for place, each in enumerate(characters) if each.confidence >= MIN_CONFIDENCE]
-    rejected = [(each, UNLIKELY) for each in characters if each.confidence < MIN_CONFIDENCE]
+    chosen = _choose(found, characters)
+    rejected = [(each, UNLIKELY) for place, each in enumerate(characters) if place not in chosen]
     lines = []
-    for row in group([found[place] for place in likely]):
-        numbers = [[characters[likely[place]] for place in number] for number in row]
+    for row in group([found[place] for place in chosen]):
+        numbers = [[characters[chosen[place]] for place in number] for number in row]
         rejected += [(each, NO_DIGITS) for number in numbers if not _has_digits(number) for each in number]
         lines.append(Line(tuple(number_of(number) for number in numbers if _has_digits(number))))
     marks = tuple(RejectedMark(each.box, reason, each) for each, reason in rejected)
     read = tuple(line for line in lines if line.numbers)
     return interpret(Reading(read, marks, page=page, calibration=calibration))
+
+
+def _choose(found: Sequence[FoundCharacter], characters: Sequence[Character]) -> list[int]:
+    """Return the places of what is read: sure characters, and less sure digits among sure ones."""
+    likely = [
+        place for place, each in enumerate(characters) if each.confidence >= MIN_CONFIDENCE_AMONG_DIGITS
+    ]
+    chosen: list[int] = []
+    for row in group([found[place] for place in likely]):
+        for number in row:
+            places = [likely[each] for each in number]
+            sure = [place for place in places if characters[place].confidence >= MIN_READ_CONFIDENCE]
+            digits = [place for place in places if characters[place].text.isdecimal()]
+            is_number = len({*sure} & {*digits}) >= MIN_SURE_DIGITS
+            chosen += {*sure, *digits} if is_number else sure
+    return sorted(chosen)
 
 
 def _has_digits(characters: Iterable[Character]) -> bool:

@@ -15,6 +15,7 @@ from digit_recognizer.digits import CLASSES, SIDE, Predictions, check_images
 from digit_recognizer.errors import DigitsError, did_you_mean_path
 from digit_recognizer.progress import counted, following
 from digit_recognizer.reading import (
+    MIN_READ_CONFIDENCE,
     Calibration,
     Reading,
     ReadingOptions,
@@ -38,7 +39,7 @@ BUNDLED_MODEL = Path(__file__).with_name("models") / "digits.onnx"
 CALIBRATION = "calibration.json"  # beside a model: how the confidences of numbers are calibrated
 OUTPUTS = ("probabilities", "is_digit")  # of a model: the first, or both
 PAGE = "page"  # the input of a model that reads
-THRESHOLD = 0.5  # default confidence below which no single digit is returned
+THRESHOLD = MIN_READ_CONFIDENCE  # default confidence below which no single digit is returned
 
 
 class Recognizer:

@@ -25,9 +25,12 @@ class Area:
     right: int
     bottom: int
 
-    def contains(self, column: float, row: float) -> bool:
-        """Return whether a place lies within it."""
-        return self.left <= column < self.right and self.top <= row < self.bottom
+    def contains(self, columns: NDArray[np.float32], rows: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Return which places lie within it."""
+        is_inside = (
+            (self.left <= columns) & (columns < self.right) & (self.top <= rows) & (rows < self.bottom)
+        )
+        return np.asarray(is_inside)
 
     def scaled(self, across: float, down: float) -> Area:
         """Return the area in a page of another size."""
