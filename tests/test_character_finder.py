@@ -12,6 +12,7 @@ import pytest
 
 from digit_recognizer import Predictions
 from digit_recognizer.reading import CHARACTERS
+from digit_recognizer.recognition.agreement import P_MISSED, FoundCharacter, Look, agree, keep_best
 from digit_recognizer.recognition.character_finder import (
     MARGIN_PX,
     MAX_PIXELS,
@@ -19,8 +20,6 @@ from digit_recognizer.recognition.character_finder import (
     READER_MODEL,
     SIDE_MULTIPLE_PX,
     CharacterFinder,
-    FoundCharacter,
-    keep_best,
     pad,
     pyramid_scales,
 )
@@ -168,6 +167,37 @@ def test_the_best_of_overlapping_characters_is_kept():
     assert keep_best([]) == []
 
 
+PAGE = Area(0, 0, 400, 400)
+
+
+def test_looks_that_should_find_a_character_vote():
+    one, other = found("8", 0, confidence=0.9), found("3", 2, confidence=0.8)
+    (first, second) = agree([Look(1.0, PAGE, [one]), Look(1.2, PAGE, [other])])
+    odds = (9 * 4) ** 0.5  # the geometric mean of 0.9 to 0.1 and 0.8 to 0.2
+    assert first.is_character == second.is_character == pytest.approx(odds / (1 + odds))
+    expected = np.zeros(len(CHARACTERS))
+    expected[[8, 3]] = 0.9 / 1.7, 0.8 / 1.7
+    np.testing.assert_allclose(first.probabilities, expected, rtol=1e-6)
+    assert first.box.tolist() == one.box.tolist()
+
+
+@pytest.mark.parametrize(
+    ("scale", "area", "is_asked"),
+    [
+        (1.2, PAGE, True),
+        (3.0, PAGE, False),  # there it is too large
+        (0.5, PAGE, False),  # too small
+        (1.2, Area(200, 0, 400, 400), False),  # elsewhere
+    ],
+)
+def test_a_look_that_misses_what_it_should_find_speaks_against_it(scale, area, is_asked):
+    elsewhere = found("1", 300, confidence=0.9)
+    agreed = agree([Look(1.0, PAGE, [found("8", 0, confidence=0.9)]), Look(scale, area, [elsewhere])])
+    odds = (9 * P_MISSED / (1 - P_MISSED)) ** 0.5 if is_asked else 9
+    assert agreed[0].is_character == pytest.approx(odds / (1 + odds))
+    assert agree([Look(1.0, PAGE, [])]) == []
+
+
 # Which are a number
 
 
@@ -197,6 +227,15 @@ def test_unlikely_characters_and_lone_separators_are_rejected_with_a_reason():
         (UNLIKELY, "9"),
         (NO_DIGITS, "-"),
     ]
+
+
+def test_less_sure_digits_are_read_among_sure_ones_only():
+    unsure = [found("4", 0, confidence=0.35), found("7", 25), found("9", 50)]
+    assert read(*unsure).text == "479"
+    assert read(*unsure, found(".", 75, 25, width=5, height=5, confidence=0.35)).text == "479"
+    assert read(*unsure[:2]).text == "7"
+    assert read(unsure[0]).text == ""
+    assert [each.reason for each in read(*unsure[:2]).rejected_marks] == [UNLIKELY]
 
 
 def test_boxes_are_whole_pixels_within_the_page():

@@ -99,7 +99,7 @@ def test_a_layout_puts_ink_into_each_box(name):
 
 
 def test_every_digit_is_about_as_frequent():
-    pages = [compose_page(GLYPHS, rng(seed), height=HEIGHT, width=WIDTH) for seed in range(150)]
+    pages = [compose_page(GLYPHS, rng(seed), height=HEIGHT, width=WIDTH) for seed in range(400)]
     classes = np.concatenate([page.classes for page in pages])
     counts = np.bincount(classes[classes >= 0], minlength=len(CHARACTERS))
     assert counts[:10].min() > 0.6 * counts[:10].mean()
