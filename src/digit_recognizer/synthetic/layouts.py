@@ -15,17 +15,21 @@ from digit_recognizer.synthetic.ink import Patch, draw_curves
 from digit_recognizer.synthetic.rules import draw_box, draw_grid, draw_rule, sample_rule_pen
 from digit_recognizer.synthetic.scribbles import draw_scribble, sample_word, write_word
 from digit_recognizer.synthetic.sheet import Box, Run, put_run
-from digit_recognizer.synthetic.writing import sample_digits, sample_number, write_run
+from digit_recognizer.synthetic.writing import sample_digits, sample_number, write_plain_one, write_run
 
 Rng = np.random.Generator
 
 MAX_LINES = 8
+P_PLAIN_ONE = 0.15  # of single digits
 MAX_CHARACTERS = 70  # of a page, about
 
 
 def _single(draft: Draft) -> None:
     """Write one digit anywhere."""
-    run = write_run(sample_digits(draft.rng, 1, 1), draft.em, draft.hand, draft.rng)
+    if draft.rng.random() < P_PLAIN_ONE:
+        run = write_plain_one(draft.em, draft.hand, draft.rng)
+    else:
+        run = write_run(sample_digits(draft.rng, 1, 1), draft.em, draft.hand, draft.rng)
     cut = 0.25 * draft.em if draft.rng.random() < 0.25 else -1.0
     put_inside(draft, run, draft.area.inset(-cut, -cut))
 

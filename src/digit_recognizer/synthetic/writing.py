@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digit_recognizer.synthetic.glyphs import Hand
-from digit_recognizer.synthetic.ink import INK_LEVEL, Curve, Patch, draw_curves
+from digit_recognizer.synthetic.ink import INK_LEVEL, Curve, Patch, bend, draw_curves, smooth
 from digit_recognizer.synthetic.sheet import Run
 
 Rng = np.random.Generator
@@ -140,6 +140,14 @@ def write_run(text: str, em: float, hand: Hand, rng: Rng, max_width: float = FAR
         numbers.append(number)
         _note_edge(edge, patch, low)
     return Run(patches, names, numbers, _joins(patches, names, em, hand, rng), hand.is_printed)
+
+
+def write_plain_one(em: float, hand: Hand, rng: Rng) -> Run:
+    """Write a 1 that is nothing but a stroke."""
+    lean = em * (hand.slant + rng.normal(0, 0.06))
+    stroke = np.array([[lean, -em], [lean / 2 + em * rng.normal(0, 0.02), -em / 2], [0.0, 0.0]])
+    patch = draw_curves([bend(smooth(stroke), em, rng)], hand.pen_px(em))
+    return Run([patch.moved(-patch.left, 0)], "1", [0])
 
 
 def _next_column(edge: NDArray[np.int_], patch: Patch, low: int, reach: int) -> float:
