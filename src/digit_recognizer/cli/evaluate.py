@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from digit_recognizer.evaluation import Evaluation
     from digit_recognizer.recognition import Recognizer
 
+LOW_CONFIDENCE = 0.5  # below, predictions of a submission are counted as unsure
+
 
 def evaluate(
     model: ModelArgument = None,
@@ -134,7 +136,7 @@ def submit(
     from digit_recognizer.cli.inputs import find_inputs
     from digit_recognizer.files import check_can_write
     from digit_recognizer.formatting import count, percent
-    from digit_recognizer.recognition import THRESHOLD, Recognizer
+    from digit_recognizer.recognition import Recognizer
     from digit_recognizer.sources import load_test, write_probabilities, write_submission
 
     beside = output.with_suffix(".npz") if output.name else output
@@ -165,9 +167,9 @@ def submit(
     if not output.is_file():  # in a pipe, only the rows
         return
     names = f"{output} and {beside}" if probabilities else str(output)
-    unsure = int((predictions.confidence < THRESHOLD).sum())
+    unsure = int((predictions.confidence < LOW_CONFIDENCE).sum())
     number = count(len(predictions), "prediction")
-    below = f"{unsure:,} of them with a confidence below {percent(THRESHOLD, 0)}"
+    below = f"{unsure:,} of them with a confidence below {percent(LOW_CONFIDENCE, 0)}"
     say(f"Wrote {names}: {number} for {inputs.source}, {below}.")
 
 
