@@ -98,12 +98,17 @@ def test_a_request_that_is_half_sent_at_shutdown_is_answered():
         assert service.process.wait(PATIENCE) == 0
 
 
+def test_a_limit_of_none_is_refused(run_command):
+    status, _, errors = run_command("serve --images 0")
+    assert status == 2
+    assert says(errors, "--images", "a whole number from 1", "'0'")
+
+
 @pytest.mark.parametrize(
     ("options", "facts"),
     [
         ("--host 0.0.0.0", ["0.0.0.0", "--token", "--no-token"]),
         ("--model nowhere.onnx", ["nowhere.onnx"]),
-        ("--images 0", ["--images", "DIGITS_IMAGES", "1"]),
         ("--port TAKEN", ["127.0.0.1", "TAKEN", "in use"]),
     ],
 )

@@ -35,6 +35,7 @@ ENLARGED_SIDE_PX = 256  # smaller pages are enlarged twice, at most
 MAX_PIXELS = 4_000_000  # of the finest level
 TILE_PX, HALO_PX = 1024, 64  # large levels are looked at in tiles, each with some of its surroundings
 BETWEEN = 2**-0.5  # of two levels: the size in the middle of an octave
+MAX_PIXELS_BETWEEN = 400_000  # of a level between two; larger ones take too long for what they bring
 READ_CONFIDENCE, READ_EM_PX = 0.9, 28  # what is as confident and as large needs no finer level
 
 Page = NDArray[np.uint8]
@@ -52,25 +53,29 @@ class CharacterFinder:
         looks: list[Look] = []
         unread = UnreadParts(page)
         octaves = pyramid_scales(*page.shape)
-        scales = [*octaves, *(scale * BETWEEN for scale in octaves)]
+        between = (scale * BETWEEN for scale in octaves)
+        scales = [*octaves, *(scale for scale in between if scale**2 * page.size <= MAX_PIXELS_BETWEEN)]
         works = np.array([scale**2 for scale in scales])  # as the pixels of the levels
+        reduced = (
+            resize(page, min(1.0, octaves[-1])) if octaves else page
+        )  # levels are made of it: less to read
         with following("Reading") as tell:
-            for level, scale in enumerate(scales):
+            for number, scale in enumerate(scales):
                 area = unread.area()
                 if area is None:
                     break
-                start, end = works[:level].sum() / works.sum(), works[: level + 1].sum() / works.sum()
-                found = self._find_at(page, scale, area, within(tell, start, end))
+                start, end = works[:number].sum() / works.sum(), works[: number + 1].sum() / works.sum()
+                level = resize(reduced, scale * page.shape[0] / reduced.shape[0])
+                zoom = np.array([level.shape[1] / page.shape[1], level.shape[0] / page.shape[0]] * 2)
+                found = self._find_at(level, zoom.astype(np.float32), area, within(tell, start, end))
                 unread.remove(each.box for each in found if _is_read(each, scale))
                 looks.append(Look(scale, area, found))
         return keep_best(agree(looks))
 
     def _find_at(
-        self, page: Page, scale: float, area: Area, on_progress: OnProgress | None = None
+        self, level: Page, zoom: NDArray[np.float32], area: Area, on_progress: OnProgress | None = None
     ) -> list[FoundCharacter]:
-        """Find the characters in an area of a page, looking at one level."""
-        level = resize(page, scale)
-        zoom = np.array([level.shape[1] / page.shape[1], level.shape[0] / page.shape[0]] * 2, np.float32)
+        """Find the characters in an area of a page, in a level that is `zoom`, (4,), times as large."""
         tiles = list(_tiles(area.scaled(zoom[0], zoom[1])))
         if len(tiles) == 1 or self._threads == 1:
             parts: Iterator[list[FoundCharacter]] = map(self._find_in, repeat(level), tiles, repeat(zoom))

@@ -19,6 +19,7 @@ MIN_SURE_DIGITS = 2  # of a turned page: a single digit does not tell, a 6 may b
 ROTATIONS = (90, 180, 270)  # degrees clockwise
 MAX_PIXELS = 1_000_000  # of the page that is turned
 MAX_CONFIDENCE = 1 - 1e-6
+P_TURNED = 0.01  # of pages that lie in another way than upright: 18 upside down is 81
 
 
 def read_upright(page: NDArray[np.uint8], read: Callable[[NDArray[np.uint8]], Reading]) -> Reading:
@@ -35,7 +36,8 @@ def read_upright(page: NDArray[np.uint8], read: Callable[[NDArray[np.uint8]], Re
         reading = read(_turned(small, degrees))
         if len(_sure(reading)) >= MIN_SURE_DIGITS:
             readings[degrees] = reading
-    best = max(readings, key=lambda degrees: _log_odds(readings[degrees]))
+    prior = log((1 - P_TURNED) / (P_TURNED / len(ROTATIONS)))  # for upright
+    best = max(readings, key=lambda degrees: _log_odds(readings[degrees]) + (prior if degrees == 0 else 0.0))
     if best == 0:
         return upright
     return replace(readings[best] if small is page else read(_turned(page, best)), rotation=best)
