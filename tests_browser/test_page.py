@@ -13,7 +13,7 @@ from handwriting import ADVANCE, DIGITS, SCRIBBLE, curve, draw, draw_at_once, dr
 from PIL import Image, ImageDraw
 from playwright.sync_api import expect
 
-from serving import serving
+from serving import proxy, serving
 
 PENS = ("Fine pen", "Medium pen", "Broad pen")
 PLACES = [(120, 60, 300, "Broad pen"), (40, 330, 110, "Fine pen"), (560, 130, 170, "Medium pen")]
@@ -661,6 +661,26 @@ def test_a_missing_service_is_reported_and_retried(page):
     page.unroute("**/v1/read*")
     expect(page.locator("#text")).to_have_text("8")
     expect(page.locator("#notice")).to_be_hidden()
+
+
+@pytest.mark.parametrize("removes_path", [True, False])
+def test_the_page_and_the_documentation_work_below_a_path(removes_path, open_service):
+    options = () if removes_path else ("--root-path", "/tools/digits")
+    with (
+        serving(*options) as service,
+        proxy(service.port, "/tools/digits", removes_path=removes_path) as below,
+    ):
+        page = open_service(below)
+        asked = []
+        page.on("request", lambda request: asked.append(request.url))
+        write(page, "47")
+        until(page, HAS_ORANGE)  # in the section "Inside the network"
+        page.get_by_role("link", name="API").click()
+        expect(page.locator("#state")).to_contain_text("operations")
+        assert f"'{below}v1/read'" in page.locator("details pre").first.text_content()
+        page.get_by_role("link", name="Back to the page").click()
+        page.wait_for_selector(".layer")
+        assert [address for address in asked if not address.startswith((below, "data:", "blob:"))] == []
 
 
 def test_a_token_is_asked_for_once(browser):

@@ -25,6 +25,13 @@ def serve(
     port: Annotated[
         int | None, typer.Option(help=r"The port to listen on; 0 chooses a free one.  \[default: 8000]")
     ] = None,
+    root_path: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            help="The path below which a reverse proxy serves the page and the interface, such as /digits.",
+        ),
+    ] = None,
     workers: Annotated[int | None, typer.Option(help=r"The number of processes.  \[default: 1]")] = None,
     log_json: Annotated[
         bool | None, typer.Option("--log-json", help="Write a line for each request to standard error.")
