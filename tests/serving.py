@@ -10,8 +10,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
+HOP_BY_HOP = {"Connection", "Content-Length", "Host", "Keep-Alive", "Transfer-Encoding"}  # and what changes
 PATIENCE = 60  # seconds; other tests may run at the same time
 
 
@@ -56,6 +59,47 @@ def serving(*options: str, cwd: Path | None = None) -> Iterator[Service]:
             yield Service(process, process.stdout.readline())
         finally:
             process.kill()
+
+
+@contextmanager
+def proxy(port: int, below: str, *, removes_path: bool) -> Iterator[str]:
+    """Run a reverse proxy that serves the service at a port below a path; yield the address of the page."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def forward(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            if not self.path.startswith(f"{below}/"):
+                self.send_error(404)
+                return
+            path = self.path.removeprefix(below) if removes_path else self.path
+            sent = {name: value for name, value in self.headers.items() if name not in HOP_BY_HOP}
+            service = HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+            service.request(self.command, path, body, {**sent, "Host": f"127.0.0.1:{port}"})
+            response = service.getresponse()
+            content = response.read()
+            service.close()
+            self.send_response_only(response.status)
+            for name, value in response.getheaders():
+                if name.title() not in HOP_BY_HOP:
+                    self.send_header(name, value)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_DELETE = do_GET = do_POST = forward  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        thread = Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}{below}/"
+        server.shutdown()
+        thread.join()
 
 
 def received(connection: socket.socket) -> bytes:

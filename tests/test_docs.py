@@ -141,7 +141,8 @@ def send_like_curl(command, folder):
         field, _, file = given.form.partition("=@")
         return httpx2.post(given.url, files={field: (folder / file).read_bytes()}, timeout=60)
     if given.data_binary is not None:
-        content = (folder / given.data_binary.removeprefix("@")).read_bytes()
+        is_file = given.data_binary.startswith("@")
+        content = (folder / given.data_binary[1:]).read_bytes() if is_file else given.data_binary.encode()
         return httpx2.post(given.url, content=content, headers={name: value}, timeout=60)
     return httpx2.get(given.url, headers={name: value}, timeout=60)
 

@@ -8,8 +8,10 @@ import io
 import json
 import logging
 import time
+from urllib.parse import quote
 
 import numpy as np
+import pillow_heif
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
@@ -44,6 +46,9 @@ def png(page: np.ndarray, kind: str = "PNG") -> bytes:
     stream = io.BytesIO()
     Image.fromarray(page).save(stream, kind)
     return stream.getvalue()
+
+
+PNG_42 = png(written("42"))
 
 
 def error(response, status: int) -> str:
@@ -101,6 +106,89 @@ def test_a_form_gives_the_same_answer_as_the_bytes(client):
     assert {**form, "seconds": 0} == {**raw, "seconds": 0}
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"files": {"file": PNG_42}},
+        {"files": {"": PNG_42}},
+        {"files": {"upload": PNG_42}, "data": {"title": "a number", "picture": "a text"}},
+        {"files": {"other": b"no picture", "picture": PNG_42}},
+    ],
+    ids=["file", "no name", "among texts", "among files"],
+)
+def test_a_form_may_name_its_only_file_as_it_likes(form, client):
+    assert client.post("/v1/read", **form).json()["text"] == "42"
+
+
+BASE64_42 = base64.b64encode(PNG_42).decode()
+URL_SAFE_42 = base64.urlsafe_b64encode(PNG_42).decode()
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        f"data:image/png;base64,{BASE64_42}",
+        f"data:;base64,{BASE64_42}",
+        f"data:text/plain;charset=utf-8;BASE64,{quote(BASE64_42)}",
+        f"data:image/png,{quote(PNG_42)}",
+        BASE64_42,
+        BASE64_42.rstrip("="),
+        base64.encodebytes(PNG_42).decode(),
+        URL_SAFE_42,
+        f" {BASE64_42} ",
+    ],
+    ids=[
+        "data URL",
+        "no type",
+        "escaped",
+        "no base64",
+        "base64",
+        "no padding",
+        "lines",
+        "URL-safe",
+        "spaces",
+    ],
+)
+@pytest.mark.parametrize("headers", [JSON, RAW, {"Content-Type": "application/x-www-form-urlencoded"}])
+def test_a_picture_in_json_is_read_as_its_bytes(image, headers, client):
+    answer = client.post("/v1/read?images=true", content=json.dumps({"image": image}), headers=headers)
+    raw = client.post("/v1/read?images=true", content=PNG_42)
+    assert {**answer.json(), "seconds": 0} == {**raw.json(), "seconds": 0}
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "facts"),
+    [
+        ("{", 400, ["JSON"]),
+        ("[]", 400, ["object"]),
+        ('"data:image/png;base64,AAAA"', 400, ["object"]),
+        ("{}", 400, ["image"]),
+        ('{"image": ""}', 400, ["image"]),
+        ('{"image": 7}', 400, ["image", "string"]),
+        ('{"image": "data:image/png;base64,"}', 400, ["no picture"]),
+        ('{"image": "https://example.org/7.png"}', 400, ["image", "base64", "data:image/png"]),
+        ('{"image": "é"}', 400, ["image", "base64"]),
+        ('{"image": "A"}', 400, ["image", "base64"]),
+        ('{"image": "AAAA"}', 422, ["not a picture", "PNG"]),
+        ('{"image": "AAAA", "digits": 2}', 400, ["digits"]),
+    ],
+)
+def test_json_without_a_picture_is_refused(body, status, facts, client):
+    answer = client.post("/v1/read", content=body.encode(), headers=JSON)
+    assert says(error(answer, status), *facts)
+
+
+def test_bytes_that_are_called_json_are_read_all_the_same(client):
+    assert client.post("/v1/read", content=PNG_42, headers=JSON).json()["text"] == "42"
+
+
+def test_heic_is_read(client):
+    stream = io.BytesIO()
+    pillow_heif.from_pillow(Image.fromarray(written("42")).convert("RGB")).save(stream, quality=95)
+    for headers in (RAW, {"Content-Type": "image/heic"}):
+        assert client.post("/v1/read", content=stream.getvalue(), headers=headers).json()["text"] == "42"
+
+
 def test_a_page_without_ink_is_blank(client):
     answer = client.post("/v1/read", content=png(np.full((50, 80), 255, np.uint8))).json()
     assert (answer["text"], answer["lines"], answer["rejected"], answer["blank"]) == ("", [], [], True)
@@ -130,6 +218,43 @@ def test_a_picture_with_too_many_pixels_is_422():
         assert "0.01 megapixels" in error(
             small.post("/v1/read", content=png(np.zeros((101, 100), np.uint8))), 422
         )
+
+
+def test_on_request_a_picture_with_too_many_pixels_is_reduced():
+    page = written("42", height=80)
+    with service(pixels=page.size - 1) as small:
+        for kind in ("PNG", "JPEG", "TIFF", "BMP", "PPM", "GIF", "JPEG2000"):
+            picture = png(page, kind)
+            assert "megapixels" in error(small.post("/v1/read", content=picture), 422)
+            answer = small.post("/v1/read?reduce=true", content=picture).json()
+            assert (answer["text"], answer["width"], answer["height"]) == ("42", *page.shape[::-1]), kind
+            box = answer["lines"][0]["numbers"][0]["box"]
+            assert box["x"] + box["width"] > page.shape[1] / 2
+
+
+@pytest.mark.parametrize(
+    ("picture", "facts"),
+    [
+        (png(np.zeros((400, 401), np.uint8)), ["0.16 megapixels", "PNG", "at most 0.04", "JPEG"]),
+        (encoded(Image.new("1", (12_501, 12_000)), "PNG"), ["150 megapixels"]),
+        (encoded(Image.new("L", (16_000, 16_000)), "JPEG"), ["250 megapixels"]),
+    ],
+    ids=["more memory than the limit allows", "a huge PNG", "a huge JPEG"],
+)
+def test_what_is_too_large_to_be_reduced_is_422(picture, facts):
+    with service(pixels=10_000, body_bytes=5_000_000) as small:
+        assert says(error(small.post("/v1/read?reduce=true", content=picture), 422), *facts)
+
+
+@pytest.mark.slow
+def test_on_request_a_photo_of_200_megapixels_is_read():
+    large = Image.new("L", (16_320, 12_240), 235)
+    number = Image.fromarray(written("42"))
+    large.paste(number.resize((8 * number.width, 8 * number.height)), (6000, 4000))
+    with service() as phone:
+        assert "150 megapixels" in error(phone.post("/v1/read", content=encoded(large, "JPEG")), 422)
+        answer = phone.post("/v1/read?reduce=true", content=encoded(large, "JPEG")).json()
+    assert (answer["text"], answer["width"], answer["height"]) == ("42", 16_320, 12_240)
 
 
 def test_a_large_picture_is_reduced_and_its_boxes_are_in_its_own_pixels(client):
@@ -216,13 +341,14 @@ FORM = "multipart/form-data"
     "request_of",
     [
         {"content": b""},
-        {"files": {"other": b"x"}},
+        {"files": {"one": b"x", "two": b"y"}},
+        {"files": [("picture", b"x"), ("picture", b"y")]},
         {"data": {"picture": "text"}, "files": {"x": b""}},
         {"content": b"--x\r\nContent-", "headers": {"Content-Type": f"{FORM}; boundary=x"}},
         {"content": b"12345", "headers": {"Content-Type": FORM}},
         {"url": "/v1/read?images=perhaps", "content": png(written("7"))},
     ],
-    ids=["nothing", "another field", "no file", "cut off", "no boundary", "parameter"],
+    ids=["nothing", "two files", "two pictures", "no name", "cut off", "no boundary", "parameter"],
 )
 def test_a_request_of_the_wrong_form_is_400(request_of, client):
     error(client.post(**{"url": "/v1/read", **request_of}), 400)

@@ -42,6 +42,13 @@ def serve(
         int | None,
         typer.Option(parser=whole(1, 64), metavar="N", help=r"The number of processes.  \[default: 1]"),
     ] = None,
+    root_path: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            help="The path below which a reverse proxy serves the page and the interface, such as /digits.",
+        ),
+    ] = None,
     log_json: Annotated[
         bool | None, typer.Option("--log-json", help="Write a line for each request to standard error.")
     ] = None,

@@ -16,20 +16,21 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 
 from digit_recognizer.errors import DigitsError, did_you_mean_path, first_line
 from digit_recognizer.imaging import heif, pdf, tiff
 from digit_recognizer.imaging.arrays import array_as_image, as_picture_array
 from digit_recognizer.imaging.grey import (
-    DECODER_BYTES,
+    FORMAT_BYTES,
     SIDEWAYS,
     bytes_per_pixel,
     make_upright,
     reduce_while_decoding,
-    reduction_factor,
     rows_to_grey,
     to_grey,
 )
+from digit_recognizer.imaging.limits import MAX_PIXELS, Limits
 
 Picture = bytes | bytearray | memoryview | str | os.PathLike[str] | IO[bytes] | Image.Image | NDArray[Any]
 
@@ -46,11 +47,9 @@ FORMATS = {
     "HEIC": (),
     "PDF": (),
 }  # recognised by content, not by file name; and what Pillow calls those that it decodes
+JPEG_SIGNATURE = b"\xff\xd8\xff"
 EXPECTED = f"expected {', '.join(list(FORMATS)[:-1])} or {list(FORMATS)[-1]}"
-MAX_PIXELS = 150_000_000  # of a picture; Pillow refuses 179 million as a decompression bomb
 MAX_BYTES = 200_000_000  # of a file
-MAX_SIDE_PX = 65_535  # Pillow needs eight bytes for each row, however short
-MEGAPIXEL = 1_000_000
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +91,12 @@ def decode(
 
 
 def decode_page(
-    picture: Picture, name: str = "the file", *, page: int = 1, max_pixels: int = MAX_PIXELS
+    picture: Picture,
+    name: str = "the file",
+    *,
+    page: int = 1,
+    max_pixels: int = MAX_PIXELS,
+    reduce: bool = False,
 ) -> DecodedPage:
     """Decode a picture to an upright grey page of at most 25 megapixels.
 
@@ -115,6 +119,9 @@ def decode_page(
         The page of a PDF or TIFF, from 1.
     max_pixels
         The maximum number of pixels.
+    reduce
+        Reduce a picture with more pixels, up to 150 megapixels or those of a JPEG of 250, instead of refusing
+        it, if decoding it takes no more memory than a picture of its format with `max_pixels` may.
 
     Raises
     ------
@@ -124,7 +131,7 @@ def decode_page(
     """
     if isinstance(picture, str | os.PathLike):
         name = os.fspath(picture)
-    limits = _Limits(name, max_pixels)
+    limits = Limits(name, max_pixels, reduce)
     if hasattr(picture, "__array__") and not isinstance(picture, Image.Image):
         array = as_picture_array(picture, name)
         limits.check_size((array.shape[1], array.shape[0]))
@@ -163,38 +170,6 @@ def count_pages(picture: Picture, name: str = "the file") -> int | None:
             return pdf.count_pages(stream, name)
         pages = len(tiff.find_pages(stream, name)) if tiff.is_tiff(stream) else 1
         return pages if pages > 1 else None
-
-
-@dataclass(frozen=True, slots=True)
-class _Limits:
-    """What is allowed of a picture, and what error messages call it."""
-
-    name: str
-    max_pixels: int
-
-    def check_size(self, size: tuple[int, int]) -> None:
-        """Raise `DigitsError` unless a picture has an allowed number of pixels."""
-        if size[0] * size[1] > self.max_pixels:
-            raise DigitsError(self.too_large)
-        if max(size) > MAX_SIDE_PX:
-            raise DigitsError(f"{self.name} is longer than {MAX_SIDE_PX:,} pixels: crop it to the numbers")
-        if 0 in size:
-            raise DigitsError(f"{self.name} has no pixels")
-
-    def check_memory(self, size: tuple[int, int], pixel_bytes: float, kind: str) -> None:
-        """Raise `DigitsError` if decoding a picture of this size would take too much memory."""
-        pixels = size[0] * size[1]
-        if pixels * pixel_bytes > DECODER_BYTES:
-            limit = DECODER_BYTES / pixel_bytes / MEGAPIXEL
-            raise DigitsError(
-                f"{self.name} has {pixels / MEGAPIXEL:.0f} megapixels, which is too much for {kind} "
-                f"(at most {limit:.0f}): make it smaller, or save it as a JPEG"
-            )
-
-    @property
-    def too_large(self) -> str:
-        """The error message for a picture with too many pixels."""
-        return f"{self.name} has more than {self.max_pixels / MEGAPIXEL:g} megapixels: make it smaller first"
 
 
 @contextmanager
@@ -253,7 +228,7 @@ def _check_page(page: int, pages: int, name: str) -> None:
         raise DigitsError(f"{name} has no page {page}: expected {'1' if pages == 1 else f'1 to {pages}'}")
 
 
-def _decode_file(stream: IO[bytes], page: int, limits: _Limits) -> DecodedPage:
+def _decode_file(stream: IO[bytes], page: int, limits: Limits) -> DecodedPage:
     name = limits.name
     if pdf.is_pdf(stream):
         grey, pages = pdf.render_page(stream, page, name)
@@ -265,8 +240,7 @@ def _decode_file(stream: IO[bytes], page: int, limits: _Limits) -> DecodedPage:
         return _decode_heic(stream, limits)
     if kind == "AVIF":
         heif.check_avif(name)
-    known = [each for names in FORMATS.values() for each in names if each in _pillow_formats()]
-    with _pillow_errors(limits), Image.open(stream, formats=known) as image:
+    with _pillow_errors(limits), _open_image(stream, limits) as image:
         if len(places) > 1:
             image.seek(places[page - 1])
         elif image.format in ("GIF", "PNG", "WEBP", "AVIF") and getattr(image, "is_animated", False):
@@ -274,27 +248,41 @@ def _decode_file(stream: IO[bytes], page: int, limits: _Limits) -> DecodedPage:
         return _decode_image(image, limits, len(places))
 
 
+def _open_image(stream: IO[bytes], limits: Limits) -> Image.Image:
+    """Open a picture that Pillow decodes; a JPEG that may be reduced also beyond Pillow's own limit."""
+    known = [each for names in FORMATS.values() for each in names if each in _pillow_formats()]
+    try:
+        return Image.open(stream, formats=known)
+    except Image.DecompressionBombError:
+        stream.seek(0)
+        if not limits.reduce or stream.read(len(JPEG_SIGNATURE)) != JPEG_SIGNATURE:
+            raise
+        stream.seek(0)
+        return JpegImageFile(stream)
+
+
 def _pillow_formats() -> list[str]:
     Image.init()
     return Image.ID
 
 
-def _decode_heic(stream: IO[bytes], limits: _Limits) -> DecodedPage:
+def _decode_heic(stream: IO[bytes], limits: Limits) -> DecodedPage:
     picture = heif.open_heic(stream, limits.name)
     limits.check_size(picture.size)
     limits.check_memory(picture.size, heif.BYTES_PER_PIXEL, "a HEIC")
     rows = heif.decoded_rows(picture, limits.name)
     width, height = picture.size  # upright
-    return DecodedPage(rows_to_grey(rows, picture.size, reduction_factor(picture.size)), width, height)
+    return DecodedPage(rows_to_grey(rows, picture.size, limits.factor(picture.size)), width, height)
 
 
-def _decode_image(image: Image.Image, limits: _Limits, pages: int = 1) -> DecodedPage:
+def _decode_image(image: Image.Image, limits: Limits, pages: int = 1) -> DecodedPage:
     size = image.size
-    limits.check_size(size)
-    factor = reduction_factor(size)
+    limits.check_size(size, image.format)
+    factor = limits.factor(size, image.format)
     reduction = reduce_while_decoding(image, factor)
     kind = f"a {image.format} of this kind" if image.format else "an image of this kind"
-    limits.check_memory(size, bytes_per_pixel(image, size, reduction), kind)
+    whole = FORMAT_BYTES.get(image.format or "", 0)
+    limits.check_memory(size, bytes_per_pixel(image, size, reduction), kind, whole)
     image.load()
     grey = to_grey(image, factor if reduction == 1 else 1, limits.name)
     width, height = image.size if reduction == 1 else size  # Pillow rotates TIFFs when it loads them
@@ -305,7 +293,7 @@ def _decode_image(image: Image.Image, limits: _Limits, pages: int = 1) -> Decode
 
 
 @contextmanager
-def _pillow_errors(limits: _Limits) -> Iterator[None]:
+def _pillow_errors(limits: Limits) -> Iterator[None]:
     """Turn any error of Pillow's into a `DigitsError` that says what is wrong with the picture."""
     name = limits.name
     try:
@@ -316,7 +304,7 @@ def _pillow_errors(limits: _Limits) -> Iterator[None]:
     except UnidentifiedImageError as error:
         raise DigitsError(f"{name} is not a picture: {EXPECTED}") from error
     except Image.DecompressionBombError as error:
-        raise DigitsError(limits.too_large) from error
+        raise DigitsError(limits.too_large()) from error
     except Exception as error:  # damaged files make Pillow's decoders raise errors of nearly any type
         if isinstance(error, OSError) and error.strerror:  # an error of the disk, not of the picture
             raise

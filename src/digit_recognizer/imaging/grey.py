@@ -19,6 +19,7 @@ PAGE_PIXELS = 25_000_000  # of a page, to which larger pictures are reduced
 DECODER_BYTES = 220_000_000  # of memory that decoding may take; what would take more is refused
 MODE_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2}  # of memory for a pixel of an image; of others 4
 FORMAT_BYTES = {"WEBP": 18, "AVIF": 10, "JPEG2000": 19}  # for a pixel, measured in colour
+JPEG_FACTORS = (2, 4, 8)  # by which libjpeg can reduce a picture while it decodes it
 ROWS_PER_STRIP, BITS_PER_SAMPLE = 278, 258  # tags of a TIFF, whose strips are decoded as a whole
 COEFFICIENT_BYTES = 2  # of a JPEG that must be held as a whole before it can be decoded
 STRIP_PIXELS = 1_000_000  # converted at a time; copies of a whole picture would take hundreds of megabytes
@@ -39,18 +40,19 @@ SIDEWAYS = (5, 6, 7, 8)  # these exchange width and height
 Rows = Callable[[int, int], Image.Image]  # the rows of a picture from a first to a last, exclusively
 
 
-def reduction_factor(size: tuple[int, int]) -> int:
-    """Return by what the sides of a picture are divided, so that it has at most `PAGE_PIXELS`."""
-    return max(1, ceil(sqrt(size[0] * size[1] / PAGE_PIXELS)))
+def reduction_factor(size: tuple[int, int], max_pixels: int = PAGE_PIXELS) -> int:
+    """Return by what the sides of a picture are divided, so that it has at most `max_pixels`."""
+    return max(1, ceil(sqrt(size[0] * size[1] / max_pixels)))
 
 
 def reduce_while_decoding(image: Image.Image, factor: int) -> int:
     """Make a decoder reduce a picture where it can, which saves memory and time; return by what it does."""
     width, height = image.size
     if image.format in ("JPEG", "MPO"):
-        halved = (width // 2, height // 2) if factor == 2 else None
-        image.draft("L", halved)  # decodes only the grey channel
-        return 2 if image.width < width else 1
+        is_possible = factor in JPEG_FACTORS and min(image.size) >= factor
+        reduced = (width // factor, height // factor) if is_possible else None
+        image.draft("L", reduced)  # decodes only the grey channel
+        return factor if image.width < width else 1
     if isinstance(image, Jpeg2KImageFile) and image.tile:
         too_large = width * height * FORMAT_BYTES["JPEG2000"] / DECODER_BYTES
         levels = ceil(log2(max(factor, sqrt(too_large))))

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -13,8 +14,8 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
-from starlette.responses import FileResponse, Response
-from starlette.routing import Match, Route
+from starlette.responses import FileResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute, Match, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
@@ -22,7 +23,7 @@ from digit_recognizer import __version__
 from digit_recognizer.machine import return_freed_memory
 from digit_recognizer.service import corrections_api, v1, v2
 from digit_recognizer.service.errors import error_response
-from digit_recognizer.service.limits import Limits, State
+from digit_recognizer.service.limits import Limits, State, path_of
 from digit_recognizer.service.model import Model
 from digit_recognizer.service.observability import Metrics
 from digit_recognizer.service.openapi import describe
@@ -59,6 +60,7 @@ def create_app(settings: Settings) -> FastAPI:
         version=__version__,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # Starlette's redirects name a host, which a reverse proxy may change
         lifespan=lifespan,
     )
     app.state.model, app.state.service = model, state
@@ -89,7 +91,7 @@ def _bypass_fastapi(app: FastAPI) -> None:
 class _FastRoute(Route):
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Compare the path as a string, and name the route in the scope for the metrics."""
-        if scope["type"] != "http" or scope["path"] != self.path or scope["method"] != "POST":
+        if scope["type"] != "http" or scope["method"] != "POST" or path_of(scope) != self.path:
             return Match.NONE, {}
         return Match.FULL, {"endpoint": self.endpoint, "path_params": {}, "route": self}
 
@@ -126,6 +128,8 @@ def _add_error_handlers(app: FastAPI) -> None:
 
     async def http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
+        if error.status_code == 404 and (address := _address_without_slash(app, request)) is not None:
+            return RedirectResponse(address)
         if error.status_code == 405:
             error.headers = {"Allow": _allowed_methods(app, request)}
         return error_response(error)
@@ -141,7 +145,20 @@ def _add_error_handlers(app: FastAPI) -> None:
 
 def _allowed_methods(app: FastAPI, request: Request) -> str:
     """Return the methods of all routes of a path; Starlette returns those of the first one only."""
-    matching = [route for route in app.routes if route.matches(request.scope)[0] is not Match.NONE]
-    return ", ".join(
-        sorted({method for route in matching for method in getattr(route, "methods", None) or ()})
-    )
+    methods = {
+        method for route in _matching(app, request.scope) for method in getattr(route, "methods", None) or ()
+    }
+    return ", ".join(sorted(methods))
+
+
+def _address_without_slash(app: FastAPI, request: Request) -> str | None:
+    """Return the relative address of a route that was requested with a slash at the end; else None."""
+    path = request.scope["path"]
+    if not (path.endswith("/") and _matching(app, {**request.scope, "path": path[:-1]})):
+        return None
+    query = f"?{request.url.query}" if request.url.query else ""
+    return f"../{quote(path[:-1].rpartition('/')[2])}{query}"
+
+
+def _matching(app: FastAPI, scope: Scope) -> list[BaseRoute]:
+    return [route for route in app.routes if route.matches(scope)[0] is not Match.NONE]

@@ -12,6 +12,7 @@ from functools import lru_cache
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from digit_recognizer.service.errors import RETRY, error_response
@@ -65,6 +66,7 @@ class Limits:
         token = settings.token.get_secret_value() if settings.token else None
         self._authorization = None if token is None else f"Bearer {token}".encode()
         self._hosts = settings.hosts
+        self._root_path = settings.root_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -72,6 +74,7 @@ class Limits:
             await self._app(scope, receive, send)
             return
         start = time.perf_counter()
+        scope = _with_root_path(scope, self._root_path)
         exchange = _Exchange(scope, receive, send, self._state)
         try:
             await self._answer(exchange)
@@ -90,7 +93,7 @@ class Limits:
         log_request(scope, exchange.status, seconds, exchange.received, exchange.sent)
 
     async def _answer(self, exchange: _Exchange) -> None:
-        path, headers = exchange.scope["path"], Headers(scope=exchange.scope)
+        path, headers = exchange.path, Headers(scope=exchange.scope)
         exchange.unread = _has_body(headers)
         if self._hosts is not None:
             _check_host(headers.get("host", ""), self._hosts)
@@ -98,6 +101,10 @@ class Limits:
             _check_token(headers, self._authorization)
         if exchange.unread:
             _check_body_headers(headers, self._settings.body_bytes)
+        if not path:  # the root path itself: relative addresses on the page need the slash
+            redirect = RedirectResponse(exchange.scope["path"].rpartition("/")[2] + "/")
+            await redirect(exchange.scope, exchange.replay, exchange.respond)
+            return
         try:
             await self._answer_in_time(exchange)
         except TimeoutError as error:
@@ -113,7 +120,7 @@ class Limits:
                 timeout.reschedule(now() + self._settings.body_seconds)
                 await self._receive_body(exchange)
             timeout.reschedule(now() + self._settings.request_seconds)
-            if exchange.scope["path"] in HEALTH:
+            if exchange.path in HEALTH:
                 await self._app(exchange.scope, exchange.replay, exchange.respond)
             else:
                 await self._run_app(exchange)
@@ -147,6 +154,7 @@ class _Exchange:
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, state: State) -> None:
         self.scope = scope
+        self.path = path_of(scope)
         self.body = b""
         self.unread = False  # part of the body has not been received
         self.received = 0  # bytes of the body
@@ -203,6 +211,22 @@ class _Exchange:
                     message = await self._receive()
                     discarded += len(message.get("body", b""))
                     self.unread = message.get("more_body", False)
+
+
+def path_of(scope: Scope) -> str:
+    """Return the path of a request below the root path; empty for the root path without a slash."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
+
+
+def _with_root_path(scope: Scope, root_path: str) -> Scope:
+    """Return a scope whose path begins with the root path, as ASGI has it; a proxy may have removed it."""
+    if not root_path:
+        return scope
+    mounted, path = scope.get("root_path", ""), path_of(scope)
+    if path == root_path or path.startswith(f"{root_path}/"):
+        path = path.removeprefix(root_path)
+    return {**scope, "root_path": mounted + root_path, "path": mounted + root_path + path}
 
 
 def _has_body(headers: Headers) -> bool:

@@ -19,6 +19,7 @@ from digit_recognizer.digits import INK
 from digit_recognizer.machine import usable_processors
 from digit_recognizer.recognition import Recognizer
 from digit_recognizer.service.batcher import Batcher
+from digit_recognizer.service.reading_schemas import ReadParameters
 from digit_recognizer.service.schemas import JsonObject
 from digit_recognizer.service.settings import Settings
 
@@ -77,11 +78,9 @@ class Model:
             return await self._batcher.submit(images)
         return await self.run(self._predict, images)
 
-    async def read(
-        self, picture: bytes, page: int, options: ReadingOptions, *, images: bool, upright: bool
-    ) -> JsonObject:
+    async def read(self, picture: bytes, asked: ReadParameters, options: ReadingOptions) -> JsonObject:
         """Return the answer of ``/v1/read``; raise `DigitsError` for a picture that cannot be read."""
-        return await self.run(self._read, picture, page, options, images, upright)
+        return await self.run(self._read, picture, asked, options)
 
     async def explain(self, image: NDArray[np.uint8], *, saliency: bool) -> JsonObject:
         """Return the answer of ``/v1/explain`` for an image (28, 28)."""
@@ -103,24 +102,25 @@ class Model:
         columns = (found.labels.tolist(), _rounded(found.probabilities), is_digit, _rounded(found.confidence))
         return list(map(Answer, *columns))
 
-    def _read(
-        self, picture: bytes, number: int, options: ReadingOptions, images: bool, upright: bool
-    ) -> JsonObject:
+    def _read(self, picture: bytes, asked: ReadParameters, options: ReadingOptions) -> JsonObject:
         from digit_recognizer.imaging import decode_page
         from digit_recognizer.recognition.scale import scale_boxes
         from digit_recognizer.recognition.unread import is_blank
 
         start = time.perf_counter()
-        page = decode_page(picture, "the picture", page=number, max_pixels=self._max_pixels)
-        reading = self._recognizer.read_page(page.grey, options, is_upright=upright, with_images=images)
+        limits: Any = {"max_pixels": self._max_pixels, "reduce": asked.reduce}
+        page = decode_page(picture, "the picture", page=asked.page, **limits)
+        reading = self._recognizer.read_page(
+            page.grey, options, is_upright=asked.upright, with_images=asked.images
+        )
         reading = scale_boxes(reading, page.scale)
         return {
             **reading.as_dict(),
             "width": page.width,
             "height": page.height,
             "pages": page.pages,
-            "lines": [_line(line, images) for line in reading.lines],
-            "rejected": list(_rejected(reading, images)),
+            "lines": [_line(line, asked.images) for line in reading.lines],
+            "rejected": list(_rejected(reading, asked.images)),
             "blank": not reading.lines and is_blank(page.grey),
             "seconds": _seconds_since(start),
         }

@@ -16,7 +16,7 @@ from digit_recognizer.service.schemas import JsonObject
 
 SCHEMAS = "#/components/schemas/"
 BODIES = (
-    *(schemas.Images, schemas.OneImage, schemas.InferRequest, schemas.Correction),
+    *(schemas.Picture, schemas.Images, schemas.OneImage, schemas.InferRequest, schemas.Correction),
     schemas.NumberCorrection,
 )
 FASTAPI_ERRORS = (
@@ -74,16 +74,11 @@ KERNEL_SIZE = {"height": 1, "width": 2, "inputs": 1, "outputs": 1}
 LABELS = {"name": "labels", "datatype": "INT64"}
 
 IMAGE_TYPES = (
-    *("png", "jpeg", "webp", "bmp", "gif", "tiff", "jp2", "avif", "heic"),
+    *("png", "jpeg", "webp", "bmp", "gif", "tiff", "jp2", "avif", "heic", "heif"),
     *("x-portable-bitmap", "x-portable-graymap", "x-portable-pixmap"),
 )
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 FORM = {"type": "object", "properties": {"picture": BINARY["schema"]}, "required": ["picture"]}
-PICTURE = {
-    **{f"image/{name}": BINARY for name in IMAGE_TYPES},
-    "application/pdf": BINARY,
-    "multipart/form-data": {"schema": FORM},
-}
 
 
 def _route(
@@ -112,6 +107,12 @@ def _images(model: type[BaseModel]) -> JsonObject:
     return {**_json(model, {"images": [ONE]}), "application/octet-stream": BINARY}
 
 
+PICTURE = {
+    **{f"image/{name}": BINARY for name in IMAGE_TYPES},
+    "application/pdf": BINARY,
+    "multipart/form-data": {"schema": FORM},
+    **_json(schemas.Picture, {"image": f"data:image/png;base64,{ONE_PIXEL}"}),
+}
 READ = _route(
     reading_schemas.ServiceReading,
     {

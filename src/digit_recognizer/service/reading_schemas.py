@@ -38,6 +38,7 @@ PATTERN = (
 VALUE = "Read only this number, or any of several if the parameter is repeated."
 DECIMAL_MARK = "What separates decimals; auto finds out."
 THRESHOLD = "Numbers below this confidence are not sure."
+REDUCE = "Make a picture beyond the limit of pixels smaller, instead of refusing it."
 UPRIGHT = "The picture is upright for sure: do not find out whether it is turned."
 
 
@@ -54,6 +55,7 @@ class ReadParameters(BaseModel):
     decimal_mark: Annotated[Literal["auto", ".", ","], Field(description=DECIMAL_MARK)] = "auto"
     threshold: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, description=THRESHOLD)] = 0.0
     upright: Annotated[bool, Field(description=UPRIGHT)] = False
+    reduce: Annotated[bool, Field(description=REDUCE)] = False
 
 
 class BoxAnswer(Schema):

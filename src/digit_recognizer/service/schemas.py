@@ -36,6 +36,12 @@ class Error(Schema):
     error: str
 
 
+class Picture(Schema):
+    """A picture of any size: its bytes in base64, or a data URL such as data:image/png;base64,…."""
+
+    image: Annotated[str, Field(min_length=1)]
+
+
 class Images(Schema):
     """Images of single digits: 28 rows of 28 pixels, 0 background to 255 ink."""
 

@@ -13,6 +13,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from digit_recognizer.errors import DigitsError
 
 PREFIX = "DIGITS_"  # of environment variables: DIGITS_PORT
+OWN_PATHS = ("docs", "metrics", "openapi.json", "static", "v1", "v2")  # first parts of the service's paths
+ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#\s]+", re.IGNORECASE)
 
 Count = Annotated[int, Field(ge=1)]
@@ -28,6 +30,8 @@ class Settings(BaseSettings):
         A run folder or a ``model.onnx``; None: the shipped model.
     host, port
         The address to listen on; port 0 picks a free one.
+    root_path
+        The path below which a reverse proxy serves the service, such as ``/digits``; empty: at the root.
     token, no_token
         The bearer token that clients must send. Remote access needs a token or `no_token`.
     corrections, corrections_file
@@ -58,6 +62,7 @@ class Settings(BaseSettings):
     model: Path | None = None
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    root_path: str = ""
     token: SecretStr | None = None
     no_token: bool = False
     corrections: bool = False
@@ -91,6 +96,17 @@ class Settings(BaseSettings):
         if not host.strip():
             raise ValueError("expected a host name or an address, such as 127.0.0.1, or 0.0.0.0 for all")
         return host
+
+    @field_validator("root_path")
+    @classmethod
+    def _check_root_path(cls, given: str) -> str:
+        parts = given.strip().strip("/")
+        path = f"/{parts}" if parts else ""
+        if not ROOT_PATH.fullmatch(path) or {".", ".."} & set(parts.split("/")):
+            raise ValueError(f"expected a path such as /digits, without a host name, got {given!r}")
+        if parts.split("/")[0] in OWN_PATHS:
+            raise ValueError(f"expected a path that does not start like the service's own, got {given!r}")
+        return path
 
     @field_validator("allow_origin")
     @classmethod

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from base64 import b64decode
 from typing import Annotated
+from urllib.parse import unquote_to_bytes
 
 import numpy as np
 from fastapi import APIRouter, Query, Request
@@ -27,6 +30,9 @@ from digit_recognizer.service.settings import Settings
 JSON, RAW, FORM = "application/json", "application/octet-stream", "multipart/form-data"
 MAX_INLINE_BYTES = 100_000  # of JSON; more is parsed in a thread, so that other requests do not wait
 IMAGES, ROWS = TypeAdapter(schemas.Images), TypeAdapter(schemas.Rows)
+PICTURE = TypeAdapter(schemas.Picture)
+MAX_PARTS = 100  # files of a form, and as many other fields
+DATA_URL = re.compile(r"\s*data:[^,]*,", re.IGNORECASE)
 
 
 class _InMemoryParser(MultiPartParser):
@@ -41,11 +47,9 @@ def add_routes(router: APIRouter, model: Model, settings: Settings) -> None:
     async def read(request: Request, asked: Annotated[ReadParameters, Query()]) -> Response:
         """Read the numbers in a picture, in the formats of `digits read`."""
         options = _reading_options(asked)
-        picture = await _picture(request)
+        picture = await _picture(request, model)
         try:
-            return json_response(
-                await model.read(picture, asked.page, options, images=asked.images, upright=asked.upright)
-            )
+            return json_response(await model.read(picture, asked, options))
         except DigitsError as error:
             raise HTTPException(422, str(error)) from error
 
@@ -115,9 +119,12 @@ def _reading_options(asked: ReadParameters) -> ReadingOptions:
     return ReadingOptions(asked.decimal_mark, allowed, asked.threshold)
 
 
-async def _picture(request: Request) -> bytes:
-    """Return the picture in a request: the body, or a field of a form."""
-    picture = await _form_field(request) if content_type(request) == FORM else await request.body()
+async def _picture(request: Request, model: Model) -> bytes:
+    """Return the picture in a request: the body, a file of a form, or a text in JSON."""
+    kind = content_type(request)
+    picture = await _file_of_form(request) if kind == FORM else await request.body()
+    if kind != FORM and _is_json(picture, kind):
+        picture = await model.run(_json_picture, picture)
     if not picture:
         raise HTTPException(
             400, "the request has no picture; send its bytes, or a form with a file 'picture'"
@@ -125,18 +132,47 @@ async def _picture(request: Request) -> bytes:
     return picture
 
 
-async def _form_field(request: Request) -> bytes:
+async def _file_of_form(request: Request) -> bytes:
+    """Return the file 'picture' of a form, or its only file, whatever its name."""
+    limits = {"max_files": MAX_PARTS, "max_fields": MAX_PARTS}
     try:
-        form = await _InMemoryParser(request.headers, request.stream(), max_files=1, max_fields=1).parse()
+        form = await _InMemoryParser(request.headers, request.stream(), **limits).parse()
     except (MultiPartException, KeyError, ValueError) as error:
         raise HTTPException(400, "the form is damaged; expected one field 'picture' with a file") from error
     try:
-        picture = form.get("picture")
-        if not isinstance(picture, UploadFile):
+        files = [(name, each) for name, each in form.multi_items() if isinstance(each, UploadFile)]
+        chosen = [each for name, each in files if name == "picture"] or [each for _, each in files]
+        if not chosen:
             raise HTTPException(400, "the form has no file; expected one field 'picture' with a file")
-        return await picture.read()
+        if len(chosen) > 1:
+            raise HTTPException(400, f"the form has {len(chosen)} files; send one for each request")
+        return await chosen[0].read()
     finally:
         await form.close()
+
+
+def _is_json(body: bytes, kind: str) -> bool:
+    """Return whether a body is JSON: no picture starts with a brace, and some clients name no type."""
+    first = body[:100].lstrip()[:1]
+    return first == b"{" or (kind == JSON and first in (b"[", b'"'))
+
+
+def _json_picture(body: bytes) -> bytes:
+    """Return the picture in JSON: base64, with or without padding and line breaks, or a data URL."""
+    try:
+        text = PICTURE.validate_json(body).image
+    except ValidationError as error:
+        raise invalid_json(error) from error
+    head = DATA_URL.match(text)
+    content = unquote_to_bytes(text[head.end() :] if head else text)
+    if head and ";base64" not in head[0].lower():
+        return content
+    letters = b"".join(content.split()).translate(bytes.maketrans(b"-_", b"+/")).rstrip(b"=")
+    try:
+        return b64decode(letters + b"=" * (-len(letters) % 4), validate=True)
+    except ValueError as error:
+        expected = "expected base64, or a data URL such as data:image/png;base64,…"
+        raise HTTPException(400, f"image: {str(error)[:1].lower()}{str(error)[1:]}; {expected}") from error
 
 
 async def _images(request: Request, model: Model, max_images: int) -> NDArray[np.uint8]:

@@ -1,5 +1,6 @@
 // Shows openapi.json: each operation with its parameters, example bodies and answers.
 
+const SERVICE = new URL("..", import.meta.url).href.slice(0, -1); // this file is in its folder "static"
 const MAX_EXAMPLE = 1200; // characters
 
 function element(name, content = [], attributes = {}) {
@@ -26,7 +27,7 @@ function curl(path, method, body) {
   if (method !== "get" && !body) parts.push(`-X ${method.toUpperCase()}`);
   if (kinds.some((kind) => kind.startsWith("image/"))) parts.push("--data-binary @picture.png");
   else if (kinds.length) parts.push(`-H 'Content-Type: ${kinds[0]}' -d @request.json`);
-  return element("pre", [...parts, `'${location.origin}${path}'`].join(" "), { tabindex: "0" });
+  return element("pre", [...parts, `'${SERVICE}${path}'`].join(" "), { tabindex: "0" });
 }
 
 function bodies(body) {
@@ -66,7 +67,7 @@ function operation(path, method, what) {
 async function show() {
   const state = document.getElementById("state");
   try {
-    const description = await (await fetch("/openapi.json")).json();
+    const description = await (await fetch(`${SERVICE}/openapi.json`)).json();
     const operations = Object.entries(description.paths).flatMap(([path, methods]) =>
       Object.entries(methods).map(([method, what]) => operation(path, method, what)),
     );

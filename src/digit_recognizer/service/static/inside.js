@@ -168,7 +168,7 @@ class Layer {
     const length = this.maps.width * this.maps.height;
     const own = this.maps.levels.subarray(index * length, (index + 1) * length);
     const most = Math.round((100 * own.reduce((best, level) => Math.max(best, level), 0)) / 255);
-    return most === 0 ? " It does not respond to this digit." : ` Its strongest response is ${most} % of the layer’s maximum.`;
+    return most === 0 ? " It does not respond to this digit." : ` Its strongest response is ${most}% of the layer’s maximum.`;
   }
 }
 

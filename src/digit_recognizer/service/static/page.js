@@ -13,7 +13,7 @@ const MIN_REQUEST_INTERVAL_MS = 30; // while the pen moves
 const ANNOUNCE_DELAY_MS = 700; // without a change, until screen readers announce the reading
 const UNAVAILABLE = 503;
 const BLANK = { lines: [], rejected: [], notes: [], blank: true, width: 1, height: 1, pages: 1 };
-const READ = `/v1/read?images=true&threshold=${SURE}`;
+const READ = `/v1/read?images=true&reduce=true&threshold=${SURE}`;
 
 const at = (id) => document.getElementById(id);
 const [paper, picture, overlay, stage] = ["paper", "picture", "overlay", "stage"].map(at);
@@ -55,7 +55,10 @@ function wantReading() {
 
 async function readLatest() {
   const { work, opened, page, penUp, isDrawing } = state;
-  if (!opened && ink.isBlank) return take(BLANK, work);
+  if (!opened && ink.isBlank) {
+    recovered(); // nothing is retried
+    return take(BLANK, work);
+  }
   state.sentAt = performance.now();
   try {
     const body = opened ? await fitting(opened, picture, state.limits) : ink.png();
@@ -126,17 +129,23 @@ function isTemporary(error) {
 
 function report(error) {
   if (!(error instanceof HttpError || error instanceof NetworkError)) console.error(error);
-  notify(error.message);
+  notify(error.message, isTemporary(error));
 }
 
-function notify(sentence) {
+/** Show a sentence: one about something temporary until it is over, others until the user does something else. */
+function notify(sentence, isTemporary) {
   const notice = at("notice");
   notice.hidden = false;
+  notice.dataset.until = isTemporary ? "answer" : "action";
   if (notice.textContent !== sentence) notice.textContent = sentence;
 }
 
 function recovered() {
   backoff.reset();
+  if (at("notice").dataset.until === "answer") dismiss();
+}
+
+function dismiss() {
   at("notice").hidden = true;
 }
 
@@ -285,8 +294,10 @@ const pen = () => Number(document.querySelector("[name=pen]:checked").value);
 const hooks = {
   draws: () => state.opened === null,
   began: () => {
+    dismiss();
     state.isDrawing = true;
     at("invitation").hidden = true;
+    at("undo").disabled = at("clear").disabled = false; // also while the service does not answer
     wantReading();
   },
   moved: () => {
@@ -309,6 +320,7 @@ const keyboard = drawWithKeys(paper, ink, pen, at("nib"), hooks);
 
 function undo() {
   if (state.opened) return;
+  dismiss();
   keyboard.lift();
   ink.undo();
   state.picked = null;
@@ -318,6 +330,7 @@ function undo() {
 }
 
 function clear() {
+  dismiss();
   keyboard.lift();
   ink.clear();
   state.work++;
@@ -328,6 +341,7 @@ function clear() {
 // --- Pictures
 
 async function open(file, page = 1) {
+  dismiss();
   keyboard.lift();
   const work = ++state.work;
   await display(picture, file);
@@ -370,7 +384,7 @@ at("clear").addEventListener("click", clear);
 at("previous").addEventListener("click", () => open(state.opened, state.page - 1));
 at("next").addEventListener("click", () => open(state.opened, state.page + 1));
 at("close").addEventListener("click", () => {
-  recovered();
+  dismiss();
   close();
   at("choose").querySelector("input").focus();
 });
@@ -389,7 +403,7 @@ document.addEventListener("keydown", (event) => {
   } else if (event.ctrlKey || event.metaKey || event.altKey) {
     return;
   } else if (event.key === "Escape" || event.key === "Delete") {
-    recovered();
+    dismiss();
     if (state.opened) close();
     else clear();
   } else if (/^[0-9]$/.test(event.key) && state.picked) {

@@ -3,6 +3,7 @@
 import { widthOf } from "./ink.js";
 
 const MAX_TAP_PX = 5; // that a pointer may move during a tap
+const NEAR_PX = 48; // from the paper; a stroke may begin so far outside
 const STEP_PX = 8; // for one press of an arrow key
 const HOLD_MS = 180; // until a held arrow key moves the pen continuously
 const SPEED_PX_PER_MS = 0.28; // of a held arrow key
@@ -16,6 +17,13 @@ const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], Arrow
  */
 export function drawWithPointers(canvas, ink, nominal, hooks) {
   let drawing = null;
+  let isFromOutside = false; // the pen came down beside the paper, and is still down
+
+  const isBeside = ({ clientX: x, clientY: y, target }) => {
+    const { left, top, right, bottom } = canvas.getBoundingClientRect();
+    const distance = Math.max(left - x, x - right, top - y, y - bottom);
+    return target !== canvas && distance < NEAR_PX && !target.closest("a, button, input, label, summary");
+  };
 
   const points = (event) => {
     const { left, top } = canvas.getBoundingClientRect();
@@ -27,14 +35,24 @@ export function drawWithPointers(canvas, ink, nominal, hooks) {
     }));
   };
 
-  canvas.addEventListener("pointerdown", (event) => {
-    if (event.button !== 0 || drawing || !hooks.draws()) return;
+  const begin = (event) => {
+    if (drawing || !hooks.draws()) return;
     if (canvas.hasPointerCapture !== undefined) canvas.setPointerCapture(event.pointerId);
     const [point] = points(event);
     drawing = { id: event.pointerId, start: point, isTap: true };
     ink.begin(point);
     hooks.began(point);
+  };
+
+  canvas.addEventListener("pointerdown", (event) => event.button === 0 && begin(event));
+  document.addEventListener("pointerdown", (event) => {
+    isFromOutside = event.button === 0 && event.pointerType !== "touch" && hooks.draws() && isBeside(event);
   });
+  document.addEventListener("selectstart", (event) => isFromOutside && event.preventDefault());
+  canvas.addEventListener("pointerenter", (event) => {
+    if (isFromOutside && event.buttons === 1) begin(event);
+  });
+  document.addEventListener("pointerup", () => (isFromOutside = false));
 
   canvas.addEventListener("pointermove", (event) => {
     if (event.pointerId !== drawing?.id) return;

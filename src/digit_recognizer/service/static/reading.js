@@ -14,11 +14,11 @@ export function count(number, word) {
   return `${number} ${word}${number === 1 ? "" : "s"}`;
 }
 
-/** Return a fraction as a whole percentage; 100 % and 0 % only if nothing is missing. */
+/** Return a fraction as a whole percentage; 100% and 0% only if nothing is missing. */
 export function percent(fraction) {
   const whole = Math.round(100 * fraction);
-  if (whole === 100 && fraction < 0.9995) return "99 %";
-  return whole === 0 && fraction > 0.0005 ? "<1 %" : `${whole} %`;
+  if (whole === 100 && fraction < 0.9995) return "99%";
+  return whole === 0 && fraction > 0.0005 ? "<1%" : `${whole}%`;
 }
 
 /** Return what a mark may be, most likely first: {text, probability}; they sum to P(it is a character). */

@@ -1,5 +1,6 @@
 // Requests to the service: the token, errors and retries.
 
+const SERVICE = new URL("..", import.meta.url).href.slice(0, -1); // this file is in its folder "static"
 const TOKEN_KEY = "digits-token"; // in sessionStorage
 const RETRY_DELAYS_MS = [500, 1000, 2000, 4000]; // the last one repeats
 
@@ -36,7 +37,7 @@ export async function ask(path, options = {}) {
 async function send(path, options, token) {
   const headers = { ...options.headers, ...(token === null ? {} : { Authorization: `Bearer ${token}` }) };
   try {
-    return await fetch(path, { ...options, headers });
+    return await fetch(SERVICE + path, { ...options, headers });
   } catch {
     throw new NetworkError("The service does not answer. Retrying…");
   }

@@ -225,7 +225,7 @@ export function remarkOn(reading) {
   if (reading.state === "blank") return "The picture is empty.";
   if (reading.state === "rejected") {
     if (!rejected) return "The network recognises no digit.";
-    return `The network recognises ${rejected === 1 ? "no digit in this mark" : `no digits in these ${rejected} marks`}.`;
+    return `According to the network, ${rejected === 1 ? "this mark is not a digit" : `these ${rejected} marks are not digits`}.`;
   }
   const unsure = reading.characters.filter((mark) => confidenceOf(mark) < SURE);
   const numbers = reading.lines.flat().filter(({ isSure }) => !isSure);
