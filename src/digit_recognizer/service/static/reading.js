@@ -4,8 +4,8 @@ import { bytesOf } from "./service.js";
 
 export const SURE = 0.9; // confidence; characters below it are orange, numbers below it have a question mark
 const CHARACTERS = "0123456789.,-/:+%"; // of the probabilities of a character, in this order
-const SAME_BOX_IOU = 0.85; // a correction holds if the box overlaps at least as much (intersection over union)
-const SAME_IMAGE_DIFFERENCE = 6; // and the pixels differ by less than this on average
+const SAME_BOX_IOU = 0.7; // a correction holds if the box overlaps at least as much (intersection over union)
+const SAME_IMAGE_DIFFERENCE = 12; // and the pixels differ by less than this on average
 const NUMBER_GAP_FRACTION = 0.9; // of the line's height; a wider gap separates two numbers
 const SAME_LINE_FRACTION = 0.5; // of the lower mark's height; marks of one line overlap at least as much
 
