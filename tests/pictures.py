@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -57,6 +59,19 @@ def written(*lines: str, seed: int = 0, height: int = 40, gap: int = 6, margin: 
     ink = np.pad(np.vstack(rows), margin)
     noise = np.random.default_rng(seed).normal(0, 3, ink.shape)
     return (PAPER_LEVEL - INK_CONTRAST * ink + noise).clip(0, 255).astype(np.uint8)
+
+
+def write_table(
+    folder: Path, texts: Sequence[str], parts: Sequence[str], labels: Sequence[str] | None = None
+) -> Path:
+    """Write pictures of texts, and a table of them with their parts; by default a label is the text."""
+    lines = ["file,label,part"]
+    for number, (text, label, part) in enumerate(zip(texts, labels or texts, parts, strict=True)):
+        Image.fromarray(written(text, seed=number, margin=8)).save(folder / f"{number}.png")
+        lines.append(f"{number}.png,{label},{part}")
+    path = folder / "labels.csv"
+    path.write_text("\n".join(lines), "utf-8")
+    return path
 
 
 def pdf_of(*pages: np.ndarray) -> bytes:

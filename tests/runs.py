@@ -12,9 +12,18 @@ import pytest
 
 from digit_recognizer.digits import Digits
 from digit_recognizer.recipes.recipe import Recipe
-from digit_recognizer.training import fit, resume, train
+from digit_recognizer.sources.numbers import NumberPictures
+from digit_recognizer.training import fit, resume, resume_folds, train
 from helpers import follow_until, make_digits, tensors_of
 
+NUMBER_SETTINGS = (
+    "epochs=2",
+    "batch_size=2",
+    "composed.drawn=4",
+    "composed.pages=1",
+    "precision=float32",
+    "shown=1",
+)  # of the recipe numbers, for runs of a second
 DIGITS = make_digits()
 STEPS = 5  # of an epoch of the tiny recipe: 160 images, 32 a batch
 LINEAR = ('network=["maxpool 4", "dense 10"]', "epochs=1")  # settings of the smallest network
@@ -42,6 +51,16 @@ def resume_to_the_end(folder: Path, **options: Any) -> None:
     """Resume a run and let it finish."""
     for _ in resume(folder, DIGITS, **options):
         pass
+
+
+def resume_folds_to_the_end(folder: Path, data: Digits | NumberPictures) -> list[int]:
+    """Resume a cross-validation, and return the numbers of the folds that were trained."""
+    numbers = []
+    for run in resume_folds(folder, data):
+        numbers.append(run.number)
+        for _ in run.records:
+            pass
+    return numbers
 
 
 def stop_now() -> Event:

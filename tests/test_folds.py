@@ -35,7 +35,7 @@ from helpers import (
     split_of,
     tiny,
 )
-from runs import LINEAR, STEPS, metrics_of, note_steps, stop_now, weights_of
+from runs import LINEAR, STEPS, metrics_of, note_steps, resume_folds_to_the_end, stop_now, weights_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -60,16 +60,6 @@ def run_to_the_end(folder: Path, *settings: str, **options) -> Path:
 def train_until(step: int, folder: Path, *settings: str, **options) -> Path:
     follow_until(step, lambda **stop: records(folder, *settings, **options, **stop))
     return folder
-
-
-def resume_to_the_end(folder: Path) -> list[int]:
-    """Resume a cross-validation, and return the numbers of the folds that were trained."""
-    numbers = []
-    for run in resume_folds(folder, DIGITS):
-        numbers.append(run.number)
-        for _ in run.records:
-            pass
-    return numbers
 
 
 def outcome(folder: Path) -> dict:
@@ -213,7 +203,7 @@ def test_a_cross_validation_stopped_anywhere_comes_to_the_same(step, tmp_path, w
     begun = (step - 1) // STEPS + 1
     assert not (folder / f"fold-{begun}/metrics.json").exists()
     assert not (folder / f"fold-{begun + 1}").exists()
-    assert resume_to_the_end(folder) == list(range(begun, FOLDS + 1))
+    assert resume_folds_to_the_end(folder, DIGITS) == list(range(begun, FOLDS + 1))
     assert outcome(folder) == outcome(whole)
     assert files_in(folder) == files_in(whole)
     for number in range(1, FOLDS + 1):
@@ -225,14 +215,14 @@ def test_a_cross_validation_dropped_between_two_folds_comes_to_the_same(tmp_path
     for _ in next(runs).records:
         pass
     runs.close()
-    assert resume_to_the_end(tmp_path / "run") == [2, 3]
+    assert resume_folds_to_the_end(tmp_path / "run", DIGITS) == [2, 3]
     assert outcome(tmp_path / "run") == outcome(whole)
 
 
 def test_a_cross_validation_whose_runs_were_never_asked_for_comes_to_the_same(tmp_path, whole):
     cross_validate(DIGITS, tiny(*LINEAR), tmp_path / "run", folds=FOLDS, **MADE)
     assert files_in(tmp_path / "run") == ["folds.json", "recipe.toml"]
-    assert resume_to_the_end(tmp_path / "run") == [1, 2, 3]
+    assert resume_folds_to_the_end(tmp_path / "run", DIGITS) == [1, 2, 3]
     assert outcome(tmp_path / "run") == outcome(whole)
 
 
@@ -241,7 +231,7 @@ def test_a_cross_validation_killed_before_its_last_line_comes_to_the_same(tmp_pa
     folder = shutil.copytree(whole, tmp_path / "run")
     plan = {key: read_plan(whole)[key] for key in ("format", "folds", "seed", "source")}
     (folder / "folds.json").write_text(json.dumps(plan))
-    assert resume_to_the_end(folder) == []
+    assert resume_folds_to_the_end(folder, DIGITS) == []
     assert outcome(folder) == outcome(whole)
 
 
@@ -250,7 +240,7 @@ def test_validation_rows_are_the_same_when_a_fold_is_resumed(tmp_path):
     settings = (WATCHING[-1], "epochs=3")
     run_to_the_end(tmp_path / "whole", *settings)
     train_until(3, tmp_path / "run", *settings)
-    resume_to_the_end(tmp_path / "run")
+    resume_folds_to_the_end(tmp_path / "run", DIGITS)
     assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")
 
 

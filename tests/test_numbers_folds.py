@@ -10,7 +10,6 @@ from statistics import stdev
 import numpy as np
 import onnx
 import pytest
-from PIL import Image
 
 import helpers
 from digit_recognizer.evaluation import wilson_interval
@@ -35,8 +34,8 @@ from helpers import (
     split_of,
     tiny,
 )
-from pictures import written
-from runs import metrics_of, stop_now, weights_of
+from pictures import write_table
+from runs import NUMBER_SETTINGS, metrics_of, resume_folds_to_the_end, stop_now, weights_of
 
 pytestmark = pytest.mark.usefixtures("one_thread", "quick_export")
 
@@ -44,15 +43,7 @@ WRITTEN = ("12", "407", "5", "88", "31", "690", "74", "2")
 LABELS = ("12", "407", "5", "83", "31", "690", "74", "2")  # one is wrong, so that there is an error to count
 PARTS = ("train", "train", "train", "validation", "train", "validation", "train", "test")
 PICTURES, CHARACTERS = 7, 15  # without the test part
-SETTINGS = (
-    "epochs=2",
-    "batch_size=2",
-    "composed.drawn=4",
-    "composed.pages=1",
-    "precision=float32",
-    "shown=1",
-)
-RECIPE = load_any_recipe("numbers", SETTINGS)
+RECIPE = load_any_recipe("numbers", NUMBER_SETTINGS)
 FOLDS = 2
 STEPS = 2  # of the first fold, which learns from three pictures; the second learns from four, in four steps
 RUN_FILES = sorted([*helpers.RUN_FILES, "calibration.json", "fold.npy"])
@@ -75,14 +66,7 @@ def quick_export():
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("cells")
-    lines = ["file,label,part"]
-    for number, (text, label, part) in enumerate(zip(WRITTEN, LABELS, PARTS, strict=True)):
-        Image.fromarray(written(text, seed=number, margin=8)).save(folder / f"{number}.png")
-        lines.append(f"{number}.png,{label},{part}")
-    path = folder / "labels.csv"
-    path.write_text("\n".join(lines), "utf-8")
-    return path
+    return write_table(tmp_path_factory.mktemp("cells"), WRITTEN, PARTS, LABELS)
 
 
 @pytest.fixture(scope="module")
@@ -103,16 +87,6 @@ def records(pictures: NumberPictures, folder: Path, **options):
     """Train fold after fold, and yield all their records."""
     for run in cross_validate(pictures, RECIPE, folder, folds=FOLDS, seed=4, **options):
         yield from run.records
-
-
-def resume_to_the_end(folder: Path, pictures: NumberPictures) -> list[int]:
-    """Resume a cross-validation, and return the numbers of the folds that were trained."""
-    numbers = []
-    for run in resume_folds(folder, pictures):
-        numbers.append(run.number)
-        for _ in run.records:
-            pass
-    return numbers
 
 
 def outcome(folder: Path) -> dict:
@@ -202,13 +176,13 @@ def test_folds_stopped_anywhere_come_to_the_same(step, whole, pictures, tmp_path
     begun = 1 if step <= STEPS else 2
     assert "results" not in read_plan(folder)
     assert not (folder / f"fold-{begun}/metrics.json").exists()
-    assert resume_to_the_end(folder, pictures) == list(range(begun, FOLDS + 1))
+    assert resume_folds_to_the_end(folder, pictures) == list(range(begun, FOLDS + 1))
     assert_same_outcome(folder, whole)
 
 
 def test_folds_stopped_while_the_first_is_prepared_come_to_the_same(whole, pictures, tmp_path):
     assert list(records(pictures, tmp_path / "run", stop=stop_now())) == []
-    assert resume_to_the_end(tmp_path / "run", pictures) == [1, 2]
+    assert resume_folds_to_the_end(tmp_path / "run", pictures) == [1, 2]
     assert_same_outcome(tmp_path / "run", whole)
 
 
@@ -216,7 +190,7 @@ def test_folds_killed_before_their_last_line_come_to_the_same(whole, pictures, t
     folder = shutil.copytree(whole, tmp_path / "run")
     plan = {key: read_plan(whole)[key] for key in ("format", "folds", "seed", "source")}
     (folder / "folds.json").write_text(json.dumps(plan))
-    assert resume_to_the_end(folder, pictures) == []
+    assert resume_folds_to_the_end(folder, pictures) == []
     assert_same_outcome(folder, whole)
 
 
@@ -260,7 +234,10 @@ def test_digits_have_no_folds_of_numbers(whole, tmp_path):
 # The command line
 
 TRAIN = " ".join(
-    ["train {table} --recipe numbers --folds 2 --out new --seed 4", *(f"--set {each}" for each in SETTINGS)]
+    [
+        "train {table} --recipe numbers --folds 2 --out new --seed 4",
+        *(f"--set {each}" for each in NUMBER_SETTINGS),
+    ]
 )
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 import helpers
 from digit_recognizer import Recognizer, load_digits
@@ -48,36 +47,21 @@ from digit_recognizer.training.numbers.text_loss import (
 from digit_recognizer.training.numbers.trainer import split_numbers
 from digit_recognizer.training.numbers.views import sample_view, stack
 from helpers import files_in, follow_until, history_without_times, refusal, says, tensors_of
-from pictures import written
-from runs import stop_now
+from pictures import write_table, written
+from runs import NUMBER_SETTINGS, stop_now
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 TEXTS = ("12", "407", "5", "88", "31", "690", "74", "2")
-SETTINGS = (
-    "epochs=2",
-    "batch_size=2",
-    "composed.drawn=4",
-    "composed.pages=1",
-    "precision=float32",
-    "shown=1",
-)
-RECIPE = load_any_recipe("numbers", SETTINGS)
+PARTS = ("train",) * 5 + ("validation",) * 2 + ("test",)
+RECIPE = load_any_recipe("numbers", NUMBER_SETTINGS)
 RUN_FILES = sorted([*helpers.RUN_FILES, "calibration.json"])
 
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory) -> Path:
     """Return a table of written numbers; two are held out, and one is of the test part."""
-    folder = tmp_path_factory.mktemp("cells")
-    lines = ["file,label,part"]
-    for number, text in enumerate(TEXTS):
-        Image.fromarray(written(text, seed=number, margin=8)).save(folder / f"{number}.png")
-        part = "test" if number == 7 else "validation" if number > 4 else "train"
-        lines.append(f"{number}.png,{text},{part}")
-    path = folder / "labels.csv"
-    path.write_text("\n".join(lines), "utf-8")
-    return path
+    return write_table(tmp_path_factory.mktemp("cells"), TEXTS, PARTS)
 
 
 @pytest.fixture(scope="module")
@@ -227,7 +211,7 @@ def test_resuming_needs_the_same_pictures_and_something_to_do(run, table):
 @pytest.mark.parametrize(("shown", "batches"), [(1, 2), (5, 2), (6, 4), (16, 8)])
 def test_few_pictures_are_shown_several_times(shown, batches, table):
     pictures = load_numbers(table).of_parts("train")
-    recipe = load_any_recipe("numbers", [*SETTINGS, f"shown={shown}", "batch_size=2"])
+    recipe = load_any_recipe("numbers", [*NUMBER_SETTINGS, f"shown={shown}", "batch_size=2"])
     split = DataSplit(np.arange(5), np.arange(0))
     scales = np.ones(5)
     task = NumberTask(
@@ -241,7 +225,9 @@ def test_few_pictures_are_shown_several_times(shown, batches, table):
 
 def test_a_loss_goes_down(table, tmp_path):
     """On pictures that it sees as they are, after some steps."""
-    recipe = load_any_recipe("numbers", [*SETTINGS, "epochs=4", "augmentation=0.0", "composed.weight=0.0"])
+    recipe = load_any_recipe(
+        "numbers", [*NUMBER_SETTINGS, "epochs=4", "augmentation=0.0", "composed.weight=0.0"]
+    )
     first, *_, last = train_numbers(load_numbers(table), recipe, tmp_path / "run")
     assert last.loss < first.loss
 
@@ -329,7 +315,7 @@ def test_calibration_of_few_or_certain_confidences_is_finite(confidences, right)
 
 def test_commands_train_evaluate_and_read(table, run_command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    settings = " ".join(f"--set {each}" for each in SETTINGS)
+    settings = " ".join(f"--set {each}" for each in NUMBER_SETTINGS)
     status, output, errors = run_command(f"train {table} --recipe numbers {settings} --out cells --report")
     assert (status, errors) == (0, "")
     assert says(output, "Training numbers on 7 images", "epoch   2", "in 2 numbers", "evaluate cells")
