@@ -101,12 +101,14 @@ def _agreed(look: Look, own: _Table, tables: Sequence[tuple[Look, _Table]]) -> l
         if other is look:
             continue
         is_asked = own.can_be_found_by(other)
+        if not is_asked.any():
+            continue
         is_same = _ious(own.boxes, table.boxes) >= MIN_SAME_IOU
-        best = np.where(is_same, table.is_character, 0).argmax(axis=1)
-        p_found = np.where(is_same.any(axis=1), table.is_character[best], P_MISSED)
+        best, is_found = np.where(is_same, table.is_character, 0).argmax(axis=1), is_same.any(axis=1)
+        p_found = np.where(is_found, table.is_character[best], P_MISSED)
         log_odds += is_asked * _log_odds(p_found)
         votes += is_asked
-        weight = table.is_character[best] * (is_asked & is_same.any(axis=1))
+        weight = p_found * (is_asked & is_found)
         weighted += weight[:, None] * table.probabilities[best]
         weights += weight
     p_character = 1 / (1 + np.exp(-log_odds / votes))

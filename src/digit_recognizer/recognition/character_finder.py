@@ -56,18 +56,18 @@ class CharacterFinder:
         between = (scale * BETWEEN for scale in octaves)
         scales = [*octaves, *(scale for scale in between if scale**2 * page.size <= MAX_PIXELS_BETWEEN)]
         works = np.array([scale**2 for scale in scales])  # as the pixels of the levels
-        reduced = (
-            resize(page, min(1.0, octaves[-1])) if octaves else page
-        )  # levels are made of it: less to read
+        ends = works.cumsum()
+        reduced = resize(page, min(1.0, max(octaves, default=1.0)))  # all levels are made of it: less to read
         with following("Reading") as tell:
-            for number, scale in enumerate(scales):
+            for scale, start, end in zip(scales, ends - works, ends, strict=True):
                 area = unread.area()
                 if area is None:
                     break
-                start, end = works[:number].sum() / works.sum(), works[: number + 1].sum() / works.sum()
                 level = resize(reduced, scale * page.shape[0] / reduced.shape[0])
                 zoom = np.array([level.shape[1] / page.shape[1], level.shape[0] / page.shape[0]] * 2)
-                found = self._find_at(level, zoom.astype(np.float32), area, within(tell, start, end))
+                found = self._find_at(
+                    level, zoom.astype(np.float32), area, within(tell, start / ends[-1], end / ends[-1])
+                )
                 unread.remove(each.box for each in found if _is_read(each, scale))
                 looks.append(Look(scale, area, found))
         return keep_best(agree(looks))

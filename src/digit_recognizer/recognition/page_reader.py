@@ -56,7 +56,8 @@ def read_page(
     if predict is not None:
         characters = _with_predictions(characters, predict, image_weight)
     chosen = _choose(found, characters)
-    rejected = [(each, UNLIKELY) for place, each in enumerate(characters) if place not in chosen]
+    unlikely = sorted({*range(len(characters))}.difference(chosen))
+    rejected = [(characters[place], UNLIKELY) for place in unlikely]
     lines = []
     for row in group([found[place] for place in chosen]):
         numbers = [[characters[chosen[place]] for place in number] for number in row]

@@ -66,7 +66,7 @@ def read(
             parser=real(0, 1),
             metavar="X",
             help="Mark numbers below this confidence with '?'. "
-            r"With --single: print 'not sure'  \[default: 0.5].",
+            r"With --single: print 'not sure'  \[default: 0.6].",
         ),
     ] = None,
     pattern: Annotated[

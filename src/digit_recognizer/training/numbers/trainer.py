@@ -140,13 +140,10 @@ def as_numbers_recipe(
     recipe: NumbersRecipe | Recipe | str | Path, epochs: int | None = None
 ) -> NumbersRecipe:
     """Return a recipe for numbers, loaded if it is a name or a file; `DigitsError` if it is not one."""
-    if isinstance(recipe, NumbersRecipe):
-        return recipe
-    name = recipe.name if isinstance(recipe, Recipe) else recipe
-    if isinstance(recipe, Recipe):
-        loaded: Recipe | NumbersRecipe = recipe
+    if isinstance(recipe, str | Path):
+        name, loaded = recipe, load_any_recipe(recipe, [] if epochs is None else [f"epochs={epochs}"])
     else:
-        loaded = load_any_recipe(recipe, [] if epochs is None else [f"epochs={epochs}"])
+        name, loaded = recipe.name, recipe
     if not isinstance(loaded, NumbersRecipe):
         raise DigitsError(f"{name} is a recipe for single digits, not for pictures of whole numbers")
     return loaded
