@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
@@ -250,9 +251,8 @@ def _decode_file(stream: IO[bytes], page: int, limits: Limits) -> DecodedPage:
 
 def _open_image(stream: IO[bytes], limits: Limits) -> Image.Image:
     """Open a picture that Pillow decodes; a JPEG that may be reduced also beyond Pillow's own limit."""
-    known = [each for names in FORMATS.values() for each in names if each in _pillow_formats()]
     try:
-        return Image.open(stream, formats=known)
+        return Image.open(stream, formats=_pillow_formats())
     except Image.DecompressionBombError:
         stream.seek(0)
         if not limits.reduce or stream.read(len(JPEG_SIGNATURE)) != JPEG_SIGNATURE:
@@ -261,9 +261,11 @@ def _open_image(stream: IO[bytes], limits: Limits) -> Image.Image:
         return JpegImageFile(stream)
 
 
-def _pillow_formats() -> list[str]:
+@cache
+def _pillow_formats() -> tuple[str, ...]:
+    """Return those of `FORMATS` that the installed Pillow has."""
     Image.init()
-    return Image.ID
+    return tuple(each for names in FORMATS.values() for each in names if each in Image.ID)
 
 
 def _decode_heic(stream: IO[bytes], limits: Limits) -> DecodedPage:
