@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from digit_recognizer.recognition.unread import Area
 
-MAX_OVERLAP_FRACTION = 0.5  # of the smaller of two boxes; if they overlap more, they are one character
+MAX_OVERLAP_FRACTION = 0.7  # of the smaller of two boxes; if they overlap more, they are one character
 MIN_SAME_IOU = 0.5  # from it, two looks found the same character
 SURE_EM_RANGE_PX = (24.0, 48.0)  # heights of digits at which no look should miss a character
 P_MISSED = 0.05  # probability of a character by a look that should find it and does not

@@ -14,7 +14,8 @@ from digit_recognizer.digits import INK
 from digit_recognizer.imaging.edges import edge_tone
 from digit_recognizer.recognition.character_finder import MARGIN_PX, SIDE_MULTIPLE_PX
 
-SIZE_SIGMA, ASPECT_SIGMA = 0.1, 0.06  # of the logarithms of size and aspect
+SIZE_RANGE = (0.7, 1.4)  # as far as half an octave, as reading looks at the sizes in between
+ASPECT_SIGMA = 0.06  # of its logarithm
 ROTATION_SIGMA, SLANT_SIGMA = 2.5, 0.1  # degrees; sideways shift per pixel downwards
 P_TONES, P_INVERTED, P_NOISY, P_BLURRED = 0.5, 0.1, 0.2, 0.2
 GAMMA_SIGMA = 0.25  # of its logarithm
@@ -58,7 +59,8 @@ def stack(levels: Sequence[Page], rng: Rng | None = None) -> Tensor:
 
 def _in_other_shape(picture: Page, scale: float, rng: Rng, strength: float) -> Page:
     """Return a picture in another size, rotated and slanted; what is new has the colour of its edges."""
-    size, aspect = np.exp(strength * rng.normal(0, (SIZE_SIGMA, ASPECT_SIGMA)))
+    size = np.exp(strength * rng.uniform(*np.log(SIZE_RANGE)))
+    aspect = np.exp(strength * rng.normal(0, ASPECT_SIGMA))
     angle, slant = strength * rng.normal(0, (np.radians(ROTATION_SIGMA), SLANT_SIGMA))
     turned = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     matrix = turned @ [[1, slant], [0, 1]] * (scale * size * np.array([aspect, 1 / aspect]))
