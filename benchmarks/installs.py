@@ -185,6 +185,8 @@ INSTALLS = {
     "train,tune": Install("[train,tune]", "from digit_recognizer.search.search import tune", tune),
     "notebook": Install("[train]", "from digit_recognizer import train", run_notebook),
 }
+IN_NOTEBOOKS = ("core", "notebook")  # installs with --numpy
+COMMON = tuple(name for name in INSTALLS if name != "notebook")  # installs without it
 
 
 def main() -> int:
@@ -193,7 +195,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("pythons", nargs="*", metavar="PYTHON", help=f"default: {', '.join(PYTHONS)}")
-    parser.add_argument("--install", action="append", choices=INSTALLS, help="repeatable; default: all")
+    parser.add_argument("--install", action="append", choices=INSTALLS, help="repeatable")
     parser.add_argument("--numpy", action="append", metavar="VERSION", help="repeatable")
     parser.add_argument("--from-git", action="store_true", help="install the last commit instead of a wheel")
     parser.add_argument("--with-nvidia", action="store_true", help="install NVIDIA's libraries, too: some GB")
@@ -204,13 +206,14 @@ def main() -> int:
 def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Return the report: a row for each Python, NumPy and install."""
     pythons = find_pythons(arguments.pythons)
+    installs = arguments.install or (IN_NOTEBOOKS if arguments.numpy else COMMON)
     package = f"git+{ROOT.as_uri()}" if arguments.from_git else build_wheel(folder).as_uri()
     rows = []
     print_cells("Python", "NumPy", "install", "size, MB", "import, s", "what was run")
     print_cells(*["---"] * 6)
     for python in pythons:
         for numpy in arguments.numpy or [None]:
-            for name in arguments.install or INSTALLS:
+            for name in installs:
                 row = measure_install(python, name, package, numpy, with_nvidia=arguments.with_nvidia)
                 rows.append(row)
                 print_row(row)
