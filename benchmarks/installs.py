@@ -160,8 +160,8 @@ def run_notebook(env: Environment) -> str:
     cells = [each for each in json.loads(NOTEBOOK.read_text("utf-8"))["cells"] if each["cell_type"] == "code"]
     code = "\n".join(["from pathlib import Path", *("".join(cell["source"]) for cell in cells[1:])])
     env.python(code)
-    if len((env.work / "submission.csv").read_text("utf-8").splitlines()) != 301:
-        raise BenchmarkError(f"{NOTEBOOK} wrote no submission of 300 images")
+    if len((env.work / "submission.csv").read_text("utf-8").splitlines()) < 301:  # 300 images if bundled
+        raise BenchmarkError(f"{NOTEBOOK} wrote no whole submission")
     return f"the cells of `{NOTEBOOK.name}`"
 
 
@@ -207,7 +207,7 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Return the report: a row for each Python, NumPy and install."""
     pythons = find_pythons(arguments.pythons)
     installs = arguments.install or (IN_NOTEBOOKS if arguments.numpy else COMMON)
-    package = f"git+{ROOT.as_uri()}" if arguments.from_git else build_wheel(folder).as_uri()
+    package = f"git+file://localhost{ROOT.as_posix()}" if arguments.from_git else build_wheel(folder).as_uri()
     rows = []
     print_cells("Python", "NumPy", "install", "size, MB", "import, s", "what was run")
     print_cells(*["---"] * 6)
