@@ -7,6 +7,8 @@ BESIDE ?=
 PICTURES ?=
 NUMBERS ?=
 HANDS ?=
+PYTHONS ?=
+NUMPYS ?=
 RECIPE ?= standard
 BIN := .venv/bin
 PEERS := .venv-peers/bin
@@ -24,7 +26,7 @@ LOWEST_READY := .venv-lowest/.ready
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: run serve test test-browser test-hostile test-lowest test-quick coverage browser-programs check lint types bench \
-bench-service bench-threads bench-start robustness mnist model clean help
+bench-service bench-threads bench-start installs robustness mnist model clean help
 
 help:
 	@echo "make run           train, report and evaluate on SOURCE=digit-recognizer.zip; default: data/, else the bundled digits"
@@ -43,6 +45,7 @@ help:
 	@echo "make bench-service measure the service: rates, endurance, overload, shutdowns; a quarter of an hour"
 	@echo "make bench-threads measure training and prediction beside busy processes and under a quota: four minutes"
 	@echo "make bench-start   measure the time from the command to the first step, for each kind of source: a few minutes"
+	@echo "make installs      install the wheel with each extra in PYTHONS='python3.11 python3.13', NUMPYS='1.26.4 2.4.6'; use and measure it"
 	@echo "make clean         remove the virtual environments and caches; runs/ and data/ stay"
 
 run: $(TRAIN_READY)
@@ -114,6 +117,10 @@ bench-threads: $(TRAIN_READY)
 
 bench-start: $(READY)
 	$(BIN)/python benchmarks/first_step.py $(or $(SOURCE),data/digit-recognizer.zip)
+
+# Default: the Pythons that are found; with NUMPYS, what notebook services do: NumPy first, and the newest of the rest.
+installs: $(READY)
+	$(BIN)/python benchmarks/installs.py $(PYTHONS) $(addprefix --numpy ,$(NUMPYS))
 
 robustness: $(READY)
 	$(BIN)/python benchmarks/robustness.py $(or $(SOURCE),data/digit-recognizer.zip) --model $(MODEL) \

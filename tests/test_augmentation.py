@@ -211,3 +211,7 @@ def test_an_augmentation_that_moves_nothing_gives_the_image_again():
 def test_a_plain_image_stays_plain_however_it_is_moved(value):
     plain = np.full((28, 28), value, np.uint8)
     assert (preview_augmentation(plain, MOVED, 6) == value).all()
+
+
+def test_a_preview_without_augmentation_shows_the_image_as_it_is():
+    assert np.array_equal(preview_augmentation(IMAGE, None, 2), np.stack([IMAGE, IMAGE]))

@@ -18,12 +18,19 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture
-def shown(monkeypatch) -> list[str]:
+def pages() -> list[str]:
+    """Return what the bars of `shown` are in HTML."""
+    return []
+
+
+@pytest.fixture
+def shown(monkeypatch, pages) -> list[str]:
     """Return the texts of all bars, as if this were a notebook."""
     texts: list[str] = []
 
     def display(content: dict[str, str], **_: object) -> SimpleNamespace:
         texts.append(content["text/plain"])
+        pages.append(content["text/html"])
         assert content["text/html"].startswith("<progress value=")
         return SimpleNamespace(update=display)
 
@@ -67,6 +74,16 @@ def test_training_and_resuming_show_a_bar_in_a_notebook(shown, tmp_path):
     for _ in resume(tmp_path / "run", make_digits(), epochs=3):
         pass
     assert shown[0].startswith("Training: 7")  # of three epochs, two are done
+
+
+@pytest.mark.usefixtures("without_export", "shown")
+def test_training_in_a_notebook_shows_its_epochs_below_the_bar(pages, tmp_path):
+    for _ in train(make_digits(), tiny(), tmp_path / "run"):
+        pass
+    trained = [page for page in pages if "<svg" in page]
+    assert "<svg" not in pages[0]  # before the end of the first epoch, there is only the bar
+    assert trained[-1].count("<tr>") == 3  # the head, and two epochs
+    assert trained[-1].startswith('<progress value="1.000"></progress> Training: done')
 
 
 @pytest.mark.usefixtures("drawn")

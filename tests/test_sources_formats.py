@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from digit_recognizer.digits import Digits
-from digit_recognizer.sources import find_source, has_test_csv, load_digits
+from digit_recognizer.sources import find_source, has_test_csv, load, load_digits
 from helpers import csv_of, idx_of, refusal, says
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
@@ -278,6 +278,24 @@ def test_the_default_source_is_the_environments_then_data_then_bundled(tmp_path,
     assert find_source(tmp_path) == str(tmp_path)
     monkeypatch.setenv("DIGITS_DATA", "gone.zip")
     assert says(refusal(find_source), "DIGITS_DATA", "gone.zip")
+
+
+@pytest.mark.parametrize("name", ["digit-recognizer", "competitions/digit-recognizer"])
+def test_in_a_notebook_on_kaggle_the_competition_is_the_default(name, tmp_path, monkeypatch, digits):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DIGITS_DATA", raising=False)
+    monkeypatch.setattr(load, "KAGGLE_INPUT", str(tmp_path / "input"))
+    other = tmp_path / "input/other"
+    other.mkdir(parents=True)
+    assert find_source() == "bundled"
+    folder = tmp_path / "input" / name
+    folder.mkdir(parents=True)
+    write(folder, "csv", digits)
+    assert find_source() == str(folder)
+    assert load_digits(find_source()).sha256() == digits.sha256()
+    (tmp_path / "data").mkdir()
+    write(tmp_path / "data", "csv", digits)
+    assert find_source() == "data"
 
 
 @pytest.mark.parametrize("name", ["mnist.npz", "numbers.zip"])

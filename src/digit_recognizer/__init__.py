@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from digit_recognizer.recognition import Recognizer
     from digit_recognizer.report import write_comparison, write_report
     from digit_recognizer.runs import EpochRecord
+    from digit_recognizer.runs.run import Run, read_run
     from digit_recognizer.sources import load_digits, write_submission
     from digit_recognizer.training import resume, train
 
@@ -38,10 +39,12 @@ __all__ = [
     "Reading",
     "Recipe",
     "Recognizer",
+    "Run",
     "SingleDigit",
     "evaluate",
     "load_digits",
     "load_recipe",
+    "read_run",
     "resume",
     "train",
     "write_comparison",
@@ -58,10 +61,12 @@ _MODULES = {
     "Reading": "reading",
     "Recipe": "recipes",
     "Recognizer": "recognition",
+    "Run": "runs.run",
     "SingleDigit": "reading",
     "evaluate": "evaluation",
     "load_digits": "sources",
     "load_recipe": "recipes",
+    "read_run": "runs.run",
     "resume": "training",
     "train": "training",
     "write_comparison": "report",

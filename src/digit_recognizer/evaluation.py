@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import sqrt
 from typing import Any, TypedDict
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from digit_recognizer.digits import CLASSES, Predictions
 from digit_recognizer.errors import DigitsError
+from digit_recognizer.notebook import BLUE, ORANGE, Shaded, paragraph, table
 
 CALIBRATION_BINS = 15  # as in Guo et al. (2017)
 Z_95 = 1.959963984540054  # the 97.5 % quantile of the normal distribution
@@ -160,6 +162,37 @@ class Evaluation:
             ],
             "confusion": self.confusion.tolist(),
         }
+
+    def __repr__(self) -> str:
+        return f"Evaluation(images={self.images}, errors={self.errors})"
+
+    def _repr_html_(self) -> str:
+        """Return the accuracy and the confusion matrix, for a notebook."""
+        if not self.images:
+            return paragraph("No images")
+        accuracy, low, high = (100 * each for each in (self.accuracy, *self.accuracy_interval))
+        words = (
+            f"Accuracy {accuracy:.2f} % (95 % interval {low:.2f} to {high:.2f} %), "
+            f"errors: {self.errors:,} of {self.images:,} images. Rows are labels, columns are answers:"
+        )
+        return paragraph(words) + table(["", *map(str, range(CLASSES))], _shaded_rows(self.confusion))
+
+
+def _shaded_rows(confusion: NDArray[np.int64]) -> Iterator[list[str | Shaded]]:
+    """Yield the rows of a confusion matrix: right answers blue, wrong ones orange."""
+    is_right = np.eye(CLASSES, dtype=bool)
+    most = np.where(is_right, confusion.diagonal().max(), (confusion * ~is_right).max())
+    strengths = np.sqrt(confusion / np.maximum(most, 1))  # the root makes single errors visible
+    for label, counts in enumerate(confusion.tolist()):
+        cells = [
+            Shaded(
+                f"{count:,}" if count else "·",
+                BLUE if answer == label else ORANGE,
+                float(strengths[label, answer]),
+            )
+            for answer, count in enumerate(counts)
+        ]
+        yield [str(label), *cells]
 
 
 def evaluate(predictions: Predictions, labels: NDArray[np.int64]) -> Evaluation:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from datetime import timedelta
+from functools import partial
 from html import escape
 from threading import current_thread, main_thread
 from typing import Any, Protocol, TypeVar
@@ -49,9 +50,14 @@ def displayed_by(display: Display) -> Iterator[None]:
 
 
 @contextmanager
-def following(what: str, on_progress: OnProgress | None = None) -> Iterator[ShowProgress | OnProgress | None]:
-    """Give the function to call with the fraction done: the caller's, or one that shows it, or None."""
-    display = _display.get() or (notebook_bar if is_notebook() else None)
+def following(
+    what: str, on_progress: OnProgress | None = None, details: Callable[[], str] | None = None
+) -> Iterator[ShowProgress | OnProgress | None]:
+    """Give the function to call with the fraction done: the caller's, or one that shows it, or None.
+
+    `details` returns the HTML that a notebook shows below the bar.
+    """
+    display = _display.get() or (partial(notebook_bar, details=details) if is_notebook() else None)
     if on_progress is not None or display is None:
         yield on_progress
     else:
@@ -105,28 +111,28 @@ def is_notebook() -> bool:
 
 
 @contextmanager
-def notebook_bar(what: str) -> Iterator[ShowProgress]:
-    """Give a function that shows a bar below the cell, if the whole is going to take long."""
-    from IPython.display import display  # type: ignore[import-not-found]  # only where a notebook is
+def notebook_bar(what: str, details: Callable[[], str] | None = None) -> Iterator[ShowProgress]:
+    """Give a function that shows a bar and `details` below the cell, if the whole is going to take long."""
+    from IPython.display import display  # only where a notebook is
 
     clock, handle, updated = Clock(), None, 0.0
 
     def show(fraction: float, doing: str = "", /) -> None:
         nonlocal handle, updated
         text = f"{what}: {doing}, " if doing else f"{what}: "
-        content = _in_html(f"{text}{fraction:.0%}, {clock.left(fraction)}", fraction)
+        text = f"{text}{fraction:.0%}, {clock.left(fraction)}"
         if handle is None and clock.is_slow(fraction):
-            handle = display(content, raw=True, display_id=True)
+            handle = display(_in_html(text, fraction, details), raw=True, display_id=True)
         elif handle is not None and clock.seconds - updated > UPDATE_SECONDS:
-            handle.update(content, raw=True)
+            handle.update(_in_html(text, fraction, details), raw=True)
             updated = clock.seconds
 
     yield show
     if handle is not None:
         done = str(timedelta(seconds=round(clock.seconds)))
-        handle.update(_in_html(f"{what}: done in {done}", 1.0), raw=True)
+        handle.update(_in_html(f"{what}: done in {done}", 1.0, details), raw=True)
 
 
-def _in_html(text: str, fraction: float) -> dict[str, Any]:
+def _in_html(text: str, fraction: float, details: Callable[[], str] | None) -> dict[str, Any]:
     bar = f'<progress value="{fraction:.3f}"></progress> {escape(text)}'
-    return {"text/plain": text, "text/html": bar}
+    return {"text/plain": text, "text/html": bar + ("" if details is None else details())}

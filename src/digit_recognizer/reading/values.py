@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from html import escape
-from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from digit_recognizer.errors import DigitsError
+from digit_recognizer.notebook import picture
 from digit_recognizer.reading.calibration import IDENTITY, Calibration
 from digit_recognizer.reading.characters import Box, Character, ReadDigit
 
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1  # of `Reading.as_dict`; raised if a key changes its meaning or goes
 MIN_CONFIDENCE = 0.9  # below, a character or a number is drawn as uncertain
-NOTEBOOK_MAX_SIDE_PX = 800  # of the drawing in a notebook
-NOTEBOOK_JPEG_QUALITY = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +247,9 @@ class Reading:
             labels.append(Label(number.shown, number.box.scaled(*scale), CONFIDENT if is_sure else UNCERTAIN))
         return draw_overlay(page, frames, labels)
 
+    def __repr__(self) -> str:
+        return f"Reading({self.text!r}, rejected={len(self.rejected_marks)})"
+
     def _repr_html_(self) -> str:
         """Return the drawing and the text, for a notebook."""
         return "".join(self._html())
@@ -257,9 +257,5 @@ class Reading:
     def _html(self) -> Iterator[str]:
         text = "\n".join(" ".join(each.shown for each in line.numbers) for line in self.lines)
         if self.page is not None:
-            image, stream = self.draw(), BytesIO()
-            image.thumbnail((NOTEBOOK_MAX_SIDE_PX, NOTEBOOK_MAX_SIDE_PX))
-            image.save(stream, "JPEG", quality=NOTEBOOK_JPEG_QUALITY)
-            content = b64encode(stream.getvalue()).decode()
-            yield f'<img alt="The picture, with what was read" src="data:image/jpeg;base64,{content}">'
+            yield picture(self.draw(), "The picture, with what was read")
         yield f"<pre>{escape(text or 'no digits')}</pre>"

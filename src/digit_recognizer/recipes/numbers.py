@@ -21,7 +21,7 @@ from digit_recognizer.recipes.schema import (
     Precision,
     Split,
 )
-from digit_recognizer.recipes.toml_tables import as_precision, change, parse, read_text, validate
+from digit_recognizer.recipes.toml_tables import as_precision, change, parse, read_text, to_html, validate
 
 TASK = "numbers"  # the value of ``task`` in a recipe for pictures of whole numbers
 
@@ -82,6 +82,13 @@ class NumbersRecipe:
     def shifts(self) -> None:
         """Pictures are read as they are."""
         return None
+
+    def __repr__(self) -> str:
+        return f"NumbersRecipe({self.name!r}, epochs={self.epochs}, batch_size={self.batch_size})"
+
+    def _repr_html_(self) -> str:
+        """Return all settings, for a notebook."""
+        return to_html(self)
 
 
 def load_any_recipe(name: str | Path, settings: Iterable[str] = ()) -> Recipe | NumbersRecipe:

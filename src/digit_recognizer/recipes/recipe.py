@@ -39,6 +39,7 @@ from digit_recognizer.recipes.toml_tables import (
     packaged_names,
     parse,
     read_text,
+    to_html,
     to_toml,
     validate,
 )
@@ -148,6 +149,13 @@ class Recipe:
             A key is unknown, or a value is out of range.
         """
         return validate(_ADAPTER, Recipe, change(as_table(self), settings), where or self.name)
+
+    def __repr__(self) -> str:
+        return f"Recipe({self.name!r}, epochs={self.epochs}, batch_size={self.batch_size})"
+
+    def _repr_html_(self) -> str:
+        """Return all settings, for a notebook."""
+        return to_html(self)
 
     def _monitors(self) -> dict[str, str]:
         """Return the column of the history that each table monitors."""

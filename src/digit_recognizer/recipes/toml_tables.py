@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import TypeAdapter, ValidationError
 
 from digit_recognizer.errors import DigitsError, did_you_mean, did_you_mean_path
+from digit_recognizer.notebook import facts
 from digit_recognizer.recipes.schema import DType, Precision
 from digit_recognizer.recipes.suggestions import did_you_mean_key
 
@@ -74,6 +75,25 @@ def to_toml(recipe: Any) -> str:
     if len(dtypes) == 1:
         table["precision"] = dtypes.pop()
     return tomli_w.dumps(table)
+
+
+def to_html(recipe: Any) -> str:
+    """Return a recipe as a table of its settings, for a notebook, named as ``with_settings`` takes them."""
+    return facts(_settings(as_table(recipe)))
+
+
+def _settings(table: Table, parents: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the keys and values of nested tables; a network has a line for each layer."""
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield from _settings(value, f"{parents}{key}.")
+        elif isinstance(value, tuple):
+            yield (
+                f"{parents}{key}",
+                "\n".join(each if isinstance(each, str) else ", ".join(each) for each in value),
+            )
+        elif value != "":
+            yield f"{parents}{key}", str(value)
 
 
 def as_precision(value: Any) -> Any:

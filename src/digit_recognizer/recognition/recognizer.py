@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 from math import ceil
 from pathlib import Path
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 
 from digit_recognizer.digits import CLASSES, SIDE, Predictions, check_images
 from digit_recognizer.errors import DigitsError, did_you_mean_path
+from digit_recognizer.formatting import bytes_in_words
+from digit_recognizer.notebook import facts
 from digit_recognizer.progress import counted, following
 from digit_recognizer.reading import (
     MIN_READ_CONFIDENCE,
@@ -224,6 +227,22 @@ class Recognizer:
             batches = run_in_batches(self._session, self._outputs, images, self._threads)
             followed = counted(batches, ceil(len(images) / BATCH_SIZE), tell)
             return Predictions(*map(np.concatenate, zip(*followed, strict=True)))
+
+    def __repr__(self) -> str:
+        return "Recognizer()" if self.path == BUNDLED_MODEL else f"Recognizer({str(self.path)!r})"
+
+    def _repr_html_(self) -> str:
+        """Return what the model is and reads, for a notebook."""
+        return facts(self._facts())
+
+    def _facts(self) -> Iterator[tuple[str, str]]:
+        yield "model", "comes with the package" if self.path == BUNDLED_MODEL else str(self.path)
+        if self.path.exists():  # it may have been deleted since
+            yield "size", bytes_in_words(self.path.stat().st_size)
+        yield "recipe", self._session.get_modelmeta().custom_metadata_map.get("recipe", "–")
+        yield "reads", f"{'' if self.reads_numbers else 'images of single digits, and '}pictures of numbers"
+        if self.images:
+            yield "digits", f"{self.images:,}, of which {self.held_out:,} were held out of training"
 
 
 def _find_model(path: Path) -> Path:

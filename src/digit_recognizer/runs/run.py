@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,10 +13,12 @@ from digit_recognizer.corrections import save_corrections
 from digit_recognizer.digits import Samples
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.files import PARTIAL_SUFFIX, write_text
+from digit_recognizer.formatting import bytes_in_words, count, seconds_in_words
+from digit_recognizer.notebook import facts
 from digit_recognizer.recipes import NumbersRecipe, Recipe, load_recipe
 from digit_recognizer.recipes.toml_tables import to_toml
 from digit_recognizer.runs.environment import Environment, read_environment
-from digit_recognizer.runs.history import EpochRecord, read_history
+from digit_recognizer.runs.history import EpochRecord, history_to_html, read_history
 from digit_recognizer.runs.metrics import Metrics, read_metrics
 from digit_recognizer.runs.run_folder import (
     CORRECTIONS,
@@ -63,6 +66,30 @@ class Run:
     def model_bytes(self) -> int:
         """The size of its ``model.onnx``."""
         return (self.folder / MODEL).stat().st_size
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r}, recipe={self.recipe.name!r}, epochs={len(self.history)})"
+
+    def _repr_html_(self) -> str:
+        """Return what the run reached, and its epochs, for a notebook."""
+        return facts(self._facts()) + history_to_html(self.history)
+
+    def _facts(self) -> Iterator[tuple[str, str]]:
+        metrics, data = self.metrics, self.environment.data
+        yield "run", str(self.folder)
+        yield "recipe", f"{self.recipe.name}: {self.recipe.summary}"
+        counts = f"{metrics.training_images:,} to train on, {data.held_out:,} held out"
+        yield "digits", f"{data.source or 'arrays'}: {counts}"
+        for name, score in (("validation", metrics.validation), ("fold", metrics.fold)):
+            if score is not None:
+                yield name, score.in_words()
+        epochs = count(len(self.history), "epoch")
+        yield "training", f"{epochs} in {seconds_in_words(metrics.seconds)}, seed {self.environment.seed}"
+        yield "parameters", f"{metrics.parameters:,}"
+        if (self.folder / MODEL).exists():  # it may have been deleted since
+            yield "model", f"{MODEL}, {bytes_in_words(self.model_bytes)}"
+        if metrics.warning is not None:
+            yield "warning", metrics.warning
 
 
 def read_run(folder: str | Path) -> Run:

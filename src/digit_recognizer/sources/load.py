@@ -30,6 +30,8 @@ from digit_recognizer.sources.tables.csv_text import is_wide_table
 
 SOURCE_VARIABLE = "DIGITS_DATA"  # environment variable: the default source
 DEFAULT_FOLDER = "data"  # the default source if the variable is not set, in the current folder
+KAGGLE_INPUT = "/kaggle/input"  # where notebooks on Kaggle find what was added to them
+KAGGLE_FOLDERS = ("digit-recognizer", "competitions/digit-recognizer")  # of the competition, below it
 HERE = "."  # the default source if the current folder itself contains digits
 LABELS_WANTED = "give images and labels, as in train.csv, a pair of IDX files, or arrays named X and y"
 PARTS: tuple[Part, ...] = ("train", "test")
@@ -132,8 +134,8 @@ def find_source(source: str | Path | None = None) -> str:
     -------
     str
         `source`, a word in lower case; by default the value of the environment variable ``DIGITS_DATA``,
-        then ``data`` if there is a folder of that name with digits, then the current folder if it contains
-        digits under a usual name, then ``bundled``.
+        then ``data`` if there is a folder of that name with digits, then the competition's folder on Kaggle,
+        then the current folder if it contains digits under a usual name, then ``bundled``.
 
     Raises
     ------
@@ -153,6 +155,9 @@ def find_source(source: str | Path | None = None) -> str:
         return word or variable
     if Path(DEFAULT_FOLDER).is_dir() and _contains_digits(folder_at(Path(DEFAULT_FOLDER))):
         return DEFAULT_FOLDER
+    for name in KAGGLE_FOLDERS:
+        if Path(KAGGLE_INPUT, name).is_dir():
+            return str(Path(KAGGLE_INPUT, name))
     return HERE if _contains_named_digits(folder_at(Path(HERE))) else BUNDLED
 
 

@@ -190,7 +190,7 @@ CORRUPTIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def preview_augmentation(
-    image: NDArray[np.uint8], augmentation: Augmentation, count: int, seed: int = 0
+    image: NDArray[np.uint8], augmentation: Augmentation | None, count: int, seed: int = 0
 ) -> NDArray[np.uint8]:
     """Return `count` random transforms of an image, as in training.
 
@@ -199,7 +199,7 @@ def preview_augmentation(
     image
         uint8, shape (28, 28), 0 background to 255 ink.
     augmentation
-        A recipe's.
+        A recipe's; None if it shows images as they are.
     count
         At least 1.
     seed
@@ -212,5 +212,5 @@ def preview_augmentation(
     """
     copies = scale(torch.tensor(image).repeat(count, 1, 1))  # (count, 1, 28, 28)
     with draws_from(seed, epoch=1, step=1):
-        moved = augment(copies, augmentation)
+        moved = copies if augmentation is None else augment(copies, augmentation)
     return (moved[:, 0] * INK).round().to(torch.uint8).numpy()

@@ -22,7 +22,7 @@ from digit_recognizer.errors import DigitsError
 from digit_recognizer.evaluation import accuracy_values
 from digit_recognizer.progress import following
 from digit_recognizer.recipes import Recipe
-from digit_recognizer.runs.history import EpochRecord, Progress
+from digit_recognizer.runs.history import EpochRecord, Progress, history_to_html
 from digit_recognizer.training.checkpoint import Position
 from digit_recognizer.training.data import TrainingData, make_batch
 from digit_recognizer.training.device import autocast
@@ -133,7 +133,7 @@ def fit_task(
     DivergedError
         The loss is not a finite number any more.
     """
-    with _following_steps(on_step) as tell:
+    with _following_steps(on_step, lambda: history_to_html(state.position.history)) as tell:
         while not state.is_over:
             if state.is_member_over:
                 state.begin_next_member()
@@ -144,12 +144,12 @@ def fit_task(
 
 
 @contextmanager
-def _following_steps(on_step: OnStep | None) -> Iterator[OnStep | None]:
+def _following_steps(on_step: OnStep | None, details: Callable[[], str]) -> Iterator[OnStep | None]:
     """Give the function to call after each step: the caller's, or one that shows it, or None."""
     if on_step is not None:
         yield on_step
         return
-    with following("Training") as show:
+    with following("Training", details=details) as show:
         yield None if show is None else lambda progress: show(progress.fraction)
 
 

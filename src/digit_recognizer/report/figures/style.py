@@ -23,6 +23,7 @@ from digit_recognizer.digits import CLASSES, INK
 
 WIDTH_IN = 4.4  # with 9-point text this fills half of a page and is still readable on a phone
 PNG_DPI = 200
+PIXELS_PER_IN = 120  # of a notebook's page
 
 TEXT, GREY, EDGE = "#1f2328", "#59636e", "#d1d9e0"
 BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
@@ -66,7 +67,7 @@ STYLE: Any = {
     "axes.titlesize": 9,
     "figure.autolayout": False,
     "figure.constrained_layout.use": False,
-    "figure.facecolor": "none",
+    "figure.facecolor": "white",  # `as_svg` leaves it out
     "font.size": 9,
     "grid.color": EDGE,
     "grid.linewidth": 0.6,
@@ -112,9 +113,18 @@ def _round_positions(figure: Figure) -> None:
         axes.set_position((left, bottom, width, height))
 
 
-def new_figure(height: float) -> Figure:
+class ShownFigure(Figure):
+    """A figure that a notebook shows without pyplot."""
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
+        """Return the figure on white, so that it is readable in dark themes, and its size on the page."""
+        width, height = self.get_size_inches()
+        return as_png(self), {"width": round(width * PIXELS_PER_IN), "height": round(height * PIXELS_PER_IN)}
+
+
+def new_figure(height: float) -> ShownFigure:
     """Return an empty figure of the common width and of a height in inches."""
-    return Figure(figsize=(WIDTH_IN, height), layout="constrained")
+    return ShownFigure(figsize=(WIDTH_IN, height), layout="constrained")
 
 
 def image_grid(count: int, columns: int, row_height: float, margin: float = 0.0) -> tuple[Figure, list[Axes]]:
