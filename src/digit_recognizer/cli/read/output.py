@@ -1,15 +1,13 @@
-"""What `digits read` writes: text, JSON, grids, CSV tables and drawings."""
+"""What `digits read` prints and draws: text, JSON, grids and pictures."""
 
 from __future__ import annotations
 
-import csv
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from digit_recognizer.cli.read.pages import Page
 from digit_recognizer.cli.terminal import print_json, printable
@@ -18,11 +16,9 @@ from digit_recognizer.files import replacing
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from digit_recognizer.reading import Number, Reading, SingleDigit
+    from digit_recognizer.reading import Reading, SingleDigit
 
 STANDARD_OUTPUT = Path("-")
-COLUMNS = ("picture", "page", "line", "text", "confidence", "x", "y", "width", "height")
-NEW_COLUMNS = ("value", "sure", "row", "column")  # after those that have always been there
 GAP = "  "  # between the columns of a grid
 DRAWING_FORMATS = {".jpeg": "JPEG", ".jpg": "JPEG", ".png": "PNG"}
 
@@ -89,7 +85,7 @@ class Printer:
             digit = getattr(entry.found, "digit", None)
             return "not sure" if digit is None else str(digit)
         if self._as_grid:
-            return "\n".join(_aligned(_grid(reading))) or "no digits"
+            return "\n".join(_aligned(grid_of(reading))) or "no digits"
         lines = (" ".join(number.shown for number in line.numbers) for line in reading.lines)
         return "\n".join(lines) or "no digits"
 
@@ -101,10 +97,10 @@ def _as_json(entry: Entry) -> dict[str, object]:
         found = entry.reading.as_dict()
     elif entry.found is not None:
         found = asdict(entry.found)
-    return {"picture": str(entry.page.path), **page, **found}
+    return {"picture": entry.page.file, **page, **found}
 
 
-def _grid(reading: Reading) -> list[list[str]]:
+def grid_of(reading: Reading) -> list[list[str]]:
     """Return the texts of the cells of a page's table."""
     return [[" ".join(each.shown for each in cell) for cell in row] for row in reading.grid]
 
@@ -134,59 +130,3 @@ def write_drawing(image: Image, target: Path) -> None:
         return
     with replacing(target) as partial:
         image.save(partial, format=DRAWING_FORMATS[target.suffix.lower()])
-
-
-@contextmanager
-def open_table(
-    target: Path | None, *, as_grid: bool, is_only_picture: bool
-) -> Iterator[Callable[[Entry], None]]:
-    """Give a function that adds an entry to a CSV file, which replaces `target` at the end.
-
-    A grid has a row for each row of a page, and a cell for each column; otherwise, there is a row for each
-    number.
-    """
-    if target is None:
-        yield lambda _entry: None
-    elif is_standard_output(target):
-        yield _adder(sys.stdout, as_grid=as_grid, is_only_picture=is_only_picture)
-    else:
-        with (
-            replacing(target) as partial,
-            partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream,
-        ):
-            yield _adder(stream, as_grid=as_grid, is_only_picture=is_only_picture)
-
-
-def _adder(stream: IO[str], *, as_grid: bool, is_only_picture: bool) -> Callable[[Entry], None]:
-    writer = csv.writer(stream, lineterminator="\n")
-    if not as_grid:
-        writer.writerow((*COLUMNS, *NEW_COLUMNS))
-        return lambda entry: writer.writerows(_rows(entry))
-    return lambda entry: writer.writerows(_grid_rows(entry, with_name=not is_only_picture))
-
-
-def _grid_rows(entry: Entry, *, with_name: bool) -> Iterator[list[object]]:
-    name: list[object] = [entry.page.path, entry.page.number] if with_name else []
-    for row in [] if entry.reading is None else _grid(entry.reading):
-        yield [*name, *row]
-
-
-def _rows(entry: Entry) -> Iterator[tuple[object, ...]]:
-    """Give a row for each number, or one for a single digit."""
-    from digit_recognizer.reading import SingleDigit
-
-    picture = (entry.page.path, entry.page.number)
-    if isinstance(entry.found, SingleDigit):
-        yield *picture, 1, entry.found.digit, f"{entry.found.confidence:.4f}", *[None] * 8
-    if entry.reading is not None:
-        for row, line in enumerate(entry.reading.lines, start=1):
-            for number in line.numbers:
-                yield *picture, row, number.text, *_values(number)
-
-
-def _values(number: Number) -> tuple[object, ...]:
-    """Return the values of the columns after the text."""
-    box = number.box
-    value = None if number.value is None else f"{number.value:f}"
-    place = (box.x, box.y, box.width, box.height)
-    return f"{number.confidence:.4f}", *place, value, int(number.sure), number.row, number.column
