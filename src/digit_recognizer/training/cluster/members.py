@@ -94,6 +94,7 @@ def train_member(digits: Digits, task: MemberTask, member: int) -> None:
     state.network, state.optimizer = state.first_weights(member)
     state.position = Position(member=member)
     own = _checkpoint(task.folder, member)
+    own.parent.mkdir(parents=True, exist_ok=True)
     if own.exists():
         state.position = load_checkpoint(own, state.network, state.optimizer)
     if state.is_member_over:
