@@ -165,7 +165,7 @@ $(LOWEST_READY): pyproject.toml
 # Its own environment, because the other tests are also about what is not installed.
 $(RAY_READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-ray
-	$(RAY)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[train,tune,pdf,ray,dev]'
+	$(RAY)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[train,tune,ray,dev]'
 	@touch $@
 
 $(PEERS_READY): benchmarks/requirements-peers.txt

@@ -199,8 +199,8 @@ class _Worker:
             return self._refusal
         if _attempt() >= self._retries:
             return DigitsError(
-                f"{self._retries} workers died on one of these: {items[0]} to {items[-1]}; remove what they die "
-                "of, or give them more memory, and resume with the same command"
+                f"{self._retries} workers died on one of these: {items[0]} to {items[-1]}; remove what they "
+                "die of, or give them more memory, and resume with the same command"
             )
         return [self._work(item) for item in items]
 
