@@ -18,6 +18,7 @@ os.environ |= {
     "RAY_health_check_initial_delay_ms": "0",
     "RAY_health_check_period_ms": "1000",
     "RAY_health_check_failure_threshold": "3",
+    "RAY_worker_niceness": "0",
     "CUDA_VISIBLE_DEVICES": "",
     "OMP_NUM_THREADS": "1",  # before torch is imported: tests compare bits
     "PYTHONPATH": os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")])),

@@ -32,14 +32,14 @@ from helpers import (
 )
 
 DIGITS = on_black(make_digits(noise=255))
-MANY = on_black(make_digits(4000, noise=255))
+MANY = on_black(make_digits(1000, noise=255))
 FOLDS, MEMBERS = 3, 3
 ENSEMBLE = (f"members={MEMBERS}", "epochs=3", "augmentation={rotation=10, zoom=0.1, shift=0.1}")
 SLOW = """
 name = "slow"
 summary = "a few seconds a fold"
-network = ["conv 32 5x5 relu", "maxpool 4", "dense 10"]
-epochs = 10
+network = ["conv 16 5x5 relu", "maxpool 4", "dense 10"]
+epochs = 12
 batch_size = 32
 precision = "float32"
 
@@ -108,7 +108,7 @@ def test_members_are_the_same_to_the_bit(tmp_path):
 
 def kill_one(cluster, when) -> None:
     """Kill a process that runs a task, once something is so."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not when():
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -127,13 +127,16 @@ def test_a_worker_killed_with_sigkill_loses_nothing(option, tmp_path, cluster):
             command, cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
 
-    there = start("there", "--engine", "ray")
     place = "fold-*/checkpoint" if "folds" in option else "checkpoint/member-*"
-    kill_one(cluster, lambda: list((tmp_path / "there").glob(f"{place}/state.safetensors")))
-    _, errors = there.communicate(timeout=300)
+    with start("there", "--engine", "ray") as there:
+        try:
+            kill_one(cluster, lambda: list((tmp_path / "there").glob(f"{place}/state.safetensors")))
+            _, errors = there.communicate(timeout=600)
+        finally:
+            there.kill()
     assert there.returncode == 0, errors
-    here = start("here")
-    here.communicate(timeout=300)
+    with start("here") as here:
+        here.communicate(timeout=600)
     for one in ["fold-1", "fold-2"] if "folds" in option else ["."]:
         assert_same_fold(tmp_path / "there" / one, tmp_path / "here" / one)
 

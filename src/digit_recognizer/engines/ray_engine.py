@@ -244,6 +244,8 @@ def _use_threads(threads: int) -> None:
 
 
 def _import_ray() -> Any:
+    # of a local cluster; Ray's workers would otherwise wait for every other program (15)
+    os.environ.setdefault("RAY_worker_niceness", "0")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # else, restarts print pages
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else, a warning about its next default
