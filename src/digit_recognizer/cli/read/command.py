@@ -164,7 +164,9 @@ def read(
     outcome = read_all(
         Job(
             files,
-            ReaderSettings(model, single_threshold, options, page, show, folders_of(files)),
+            ReaderSettings(
+                model, single_threshold, options, page, show, is_folder and not json, folders_of(files)
+            ),
             engine,
             table,
             described,

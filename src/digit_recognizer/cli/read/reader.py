@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from digit_recognizer.cli.read.output import Entry, write_drawing
 from digit_recognizer.cli.read.pages import INPUT_NAME, Page, choose_pages, pages_of
+from digit_recognizer.cli.read.tables import summarise
 from digit_recognizer.engines import check_shared
 from digit_recognizer.errors import DigitsError
 
@@ -34,6 +35,8 @@ class ReaderSettings:
         The only page to read of each file.
     show
         The file to draw the page on.
+    summarises
+        Whether only rows for a table are needed.
     folders
         Those that the pictures are in, which every machine needs.
     """
@@ -43,6 +46,7 @@ class ReaderSettings:
     options: ReadingOptions
     page: int | None = None
     show: Path | None = None
+    summarises: bool = False
     folders: tuple[str, ...] = ()
 
 
@@ -60,7 +64,8 @@ def reading_with(recognizer: Recognizer, settings: ReaderSettings) -> ReadFile:
 
     def read(file: Page | str) -> list[Entry]:
         pages = choose_pages(pages_of(file), settings.page)
-        return [_read_page(page, recognizer, settings) for page in pages]
+        entries = [_read_page(page, recognizer, settings) for page in pages]
+        return list(map(summarise, entries)) if settings.summarises else entries
 
     return read
 

@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from digit_recognizer.cli.read.output import Entry, grid_of, is_standard_output
+from digit_recognizer.cli.read.output import Entry, Summary, grid_of, is_standard_output
 from digit_recognizer.files import replacing
 
 if TYPE_CHECKING:
@@ -59,7 +59,12 @@ def open_table(
 
 def rows_of(entry: Entry) -> list[Row]:
     """Return a row for each number, or one for a single digit."""
-    return list(_rows(entry))
+    return list(_rows(entry)) if entry.summary is None else entry.summary.rows
+
+
+def summarise(entry: Entry) -> Entry:
+    """Return an entry with nothing but what a table needs."""
+    return Entry(entry.page, None, entry.error, Summary(rows_of(entry), entry.lost_marks, entry.notes))
 
 
 def _write_csv(target: Path, rows: Iterable[list[Row]]) -> None:
