@@ -13,6 +13,7 @@ RECIPE ?= standard
 BIN := .venv/bin
 PEERS := .venv-peers/bin
 LOWEST := .venv-lowest/bin
+RAY := .venv-ray/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e
 TRAIN_READY := .venv/.ready-train
 SERVE_READY := .venv/.ready-serve
@@ -20,13 +21,14 @@ READY := .venv/.ready
 PEERS_READY := .venv-peers/.ready
 BROWSER_READY := .venv/.ready-browser
 LOWEST_READY := .venv-lowest/.ready
+RAY_READY := .venv-ray/.ready
 
 # pip would compile 10,000 modules, of which training imports 3,000. Python compiles these when it first imports them,
 # and keeps them, which some containers forbid by a value here.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run serve test test-browser test-hostile test-lowest test-quick coverage browser-programs check lint types bench \
-bench-service bench-threads bench-start installs robustness mnist model clean help
+.PHONY: run serve test test-browser test-hostile test-lowest test-quick test-ray coverage browser-programs check lint types \
+bench bench-ray bench-service bench-threads bench-start installs robustness mnist model clean help
 
 help:
 	@echo "make run           train, report and evaluate on SOURCE=digit-recognizer.zip; default: data/, else the bundled digits"
@@ -35,6 +37,7 @@ help:
 	@echo "make test-quick    run the tests except the slow ones"
 	@echo "make test-browser  look at reports in Chromium; where missing, apt-get installs it and Java"
 	@echo "make test-lowest   run the tests with the lowest versions that pyproject.toml allows"
+	@echo "make test-ray      run the tests that need Ray, on a cluster of several nodes on this machine: a quarter of an hour"
 	@echo "make coverage      run the tests and print the lines that they do not reach"
 	@echo "make test-hostile  send the service MUTATED=20000 damaged pictures: an hour"
 	@echo "make check         ruff, mypy, and the commands and links of the documentation"
@@ -43,6 +46,7 @@ help:
 	@echo "make model         rebuild the models that come with the package from SOURCE: three hours"
 	@echo "make robustness    measure corrupted digits, numbers, non-digits and speed on SOURCE, on the images that MODEL held out"
 	@echo "make bench-service measure the service: rates, endurance, overload, shutdowns; a quarter of an hour"
+	@echo "make bench-ray     measure how reading scales with Ray's actors, and what they cost: half an hour"
 	@echo "make bench-threads measure training and prediction beside busy processes and under a quota: four minutes"
 	@echo "make bench-start   measure the time from the command to the first step, for each kind of source: a few minutes"
 	@echo "make installs      install the wheel with each extra in PYTHONS='python3.11 python3.13', NUMPYS='1.26.4 2.4.6'; use and measure it"
@@ -61,6 +65,9 @@ test-quick: $(READY)
 
 test-lowest: $(LOWEST_READY)
 	$(LOWEST)/pytest -W default
+
+test-ray: $(RAY_READY)
+	$(RAY)/pytest tests_ray
 
 coverage: $(READY)
 	$(BIN)/coverage run -m pytest
@@ -115,6 +122,9 @@ bench-service: $(READY)
 bench-threads: $(TRAIN_READY)
 	$(BIN)/python benchmarks/threads.py -o benchmarks/threads.json
 
+bench-ray: $(RAY_READY)
+	$(RAY)/python benchmarks/scaling.py -o benchmarks/scaling.json
+
 bench-start: $(READY)
 	$(BIN)/python benchmarks/first_step.py $(or $(SOURCE),data/digit-recognizer.zip)
 
@@ -159,10 +169,16 @@ $(LOWEST_READY): pyproject.toml
 	-e '.[train,tune,serve,pdf,dev]'
 	@touch $@
 
+# Its own environment, because the other tests are also about what is not installed.
+$(RAY_READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-ray
+	$(RAY)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[train,tune,ray,dev]'
+	@touch $@
+
 $(PEERS_READY): benchmarks/requirements-peers.txt
 	$(PYTHON) -m venv .venv-peers
 	$(PEERS)/pip install --quiet --disable-pip-version-check --no-compile -r $<
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-peers .venv-lowest .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-peers .venv-lowest .venv-ray .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -23,7 +23,7 @@ LAYERS = [line.partition("|")[0].split() for line in DIAGRAM.splitlines()]  # fr
 HEIGHT = {package: height for height, layer in enumerate(reversed(LAYERS), start=1) for package in layer}
 HEIGHT |= {"__init__": 0, "__main__": len(LAYERS) + 1}
 MODULES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
-CORE = {"PIL", "cv2", "numpy", "onnxruntime", "rich", "typer"}  # installed without any extra
+CORE = {"PIL", "cv2", "filelock", "numpy", "onnxruntime", "rich", "typer"}  # installed without any extra
 DRAWING = {"jinja2", "markupsafe", "matplotlib", "onnx", "safetensors"}  # what a report needs besides
 SERVING = {
     "fastapi",
@@ -118,6 +118,12 @@ def test_the_service_does_not_import_training_or_reports():
 def test_only_training_imports_torch(module):
     torches = [name for name in imports(module) if name.partition(".")[0] == "torch"]
     assert package(module) in TORCH or not torches
+
+
+def test_one_module_imports_ray_and_only_when_it_is_used():
+    having = {each for each in MODULES if "ray" in {name.partition(".")[0] for name in imports(each)}}
+    assert having == {"engines/ray_engine.py"}
+    assert not [name for name in imports("engines/ray_engine.py", at_once=True) if name.startswith("ray")]
 
 
 @pytest.mark.parametrize("module", [module for module in MODULES if package(module) not in TRAINING])

@@ -253,7 +253,7 @@ def test_a_single_digit_is_given_from_the_threshold_on(option, text, digits, her
         ("scans --csv scans/b.jpg", ["scans/b.jpg"]),
         ("scans/a.png --csv out.png --show ./out.png", ["--show", "--csv", "out.png"]),
         ("scans --csv none/out.csv", ["none/out.csv", "no folder none", "create it first"]),
-        ("scans --csv scans", ["scans", "Is a directory"]),
+        ("scans --csv scans", ["scans", "other files"]),
     ],
 )
 def test_what_cannot_be_written_or_does_not_go_together_is_refused(words, facts, digits, scans):

@@ -17,7 +17,7 @@ class DigitsError(ValueError):
 def check_is_local(name: str | Path) -> None:
     """Raise `DigitsError` for an address such as ``https://…``: nothing is read over the network."""
     scheme, separator, _ = str(name).partition("://")
-    if separator and scheme.isalpha():
+    if separator and scheme.isalnum():
         raise DigitsError(f"{name} is an address, not a file: download it, and name the file")
 
 

@@ -16,7 +16,7 @@ from digit_recognizer.cli.options import Json
 from digit_recognizer.cli.terminal import print_json, say
 from digit_recognizer.machine import count_gpus, processor_flags, processor_name, usable_processors
 
-EXTRAS_SHOWN = ("train", "serve", "pdf", "heic", "parquet", "tune")
+EXTRAS_SHOWN = ("train", "serve", "pdf", "heic", "parquet", "tune", "ray")
 INSTRUCTIONS = {
     "amx_bf16": "AMX for bfloat16: trains several times faster than float32",
     "avx512_bf16": "AVX-512 for bfloat16: trains faster than float32",
@@ -29,6 +29,7 @@ VARIABLES = (
     "DIGITS_CACHE",
     "DIGITS_CORRECTIONS_FILE",
     "OMP_NUM_THREADS",
+    "RAY_ADDRESS",
     "CUDA_VISIBLE_DEVICES",
 )
 

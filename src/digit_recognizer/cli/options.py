@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from functools import partial
 from math import inf, nan
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import digit_recognizer
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.runs.run_folder import holds_training
+
+if TYPE_CHECKING:
+    from digit_recognizer.engines import Engine
+    from digit_recognizer.recipes import Recipe
 
 DEFAULT_RECIPE = "standard"
 DEVICES = ("auto", "cpu", "cuda")  # offered by completion
@@ -94,6 +99,42 @@ def real(least: float, most: float = inf) -> Callable[[str], float]:
     return parse
 
 
+class EngineName(StrEnum):
+    """Where work that can be divided runs."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
+@contextmanager
+def open_engine(name: EngineName, threads: int = 1, gpus: int = 0) -> Iterator[Engine | None]:
+    """Give the engine for tasks of so many threads and GPUs; None for this process."""
+    if name is EngineName.LOCAL:
+        yield None
+        return
+    from digit_recognizer.engines.ray_engine import RayEngine
+
+    with RayEngine(threads, gpus) as engine:
+        yield engine
+
+
+@contextmanager
+def open_task_engine(
+    name: EngineName, device: str, recipe: Recipe | Path | None = None
+) -> Iterator[Engine | None]:
+    """Give the engine for trainings, each as on this machine; refuse a `recipe` without members first."""
+    if name is EngineName.LOCAL:
+        yield None
+        return
+    from digit_recognizer import training
+    from digit_recognizer.recipes import as_recipe
+
+    if recipe is not None:
+        training.check_has_members(as_recipe(recipe))
+    with open_engine(name, *training.task_resources(device)) as engine:
+        yield engine
+
+
 class Part(StrEnum):
     """The parts of a source."""
 
@@ -169,6 +210,13 @@ Device = Annotated[
     typer.Option(
         help="cpu, cuda or cuda:1; auto uses a GPU if there is one.",
         autocompletion=lambda incomplete: [each for each in DEVICES if each.startswith(incomplete)],
+    ),
+]
+EngineOption = Annotated[
+    EngineName,
+    typer.Option(
+        "--engine",
+        help="Where to compute: in this process, or on a Ray cluster, at $RAY_ADDRESS or else started here.",
     ),
 ]
 SkipBad = Annotated[

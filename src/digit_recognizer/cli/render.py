@@ -117,6 +117,9 @@ def show_folds(runs: Generator[FoldRun], folder: Path, digits: Sized, show: Show
             metrics = read_metrics(run.folder)
             assert metrics.fold is not None
             show(FoldDone(run.number, metrics.seconds, metrics.fold))
+    if stop.is_set():  # while tasks of an engine were trained
+        show(Stopped(folder, command_line("train", "--resume", as_argument(folder))))
+        raise typer.Exit(INTERRUPTED)
     show(CrossValidated(folder, read_plan(folder)))
 
 

@@ -24,7 +24,11 @@ USER_ERROR = 2  # exit status for errors that the user can correct, as for wrong
 WIDEST_TABLE_COLUMNS = 500  # more than any table has
 PIPE_COLUMNS = 120  # width of the output if it is not a terminal
 
-NOTED = ("digit_recognizer.sources", "digit_recognizer.training")  # loggers that say what was assumed
+NOTED = (
+    "digit_recognizer.engines",
+    "digit_recognizer.sources",
+    "digit_recognizer.training",
+)  # loggers that say what was assumed
 
 EXTRAS = {
     "fastapi": "serve",
@@ -34,6 +38,7 @@ EXTRAS = {
     "prometheus_client": "serve",
     "pydantic_settings": "serve",
     "python_multipart": "serve",
+    "ray": "ray",
     "sqlalchemy": "tune",
     "starlette": "serve",
     "uvicorn": "serve",

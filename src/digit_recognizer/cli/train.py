@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +15,8 @@ from digit_recognizer.cli.options import (
     BatchSize,
     CorrectionsFile,
     Device,
+    EngineName,
+    EngineOption,
     Epochs,
     Json,
     LearningRate,
@@ -25,6 +28,7 @@ from digit_recognizer.cli.options import (
     complete_recipe,
     complete_run,
     corrections_option,
+    open_task_engine,
     output_option,
     refuse,
     setting_key,
@@ -33,7 +37,7 @@ from digit_recognizer.cli.options import (
 from digit_recognizer.cli.terminal import as_argument, command_line, require
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.machine import check_device
-from digit_recognizer.runs.run_folder import is_cross_validation
+from digit_recognizer.runs.run_folder import RECIPE, is_cross_validation
 
 if TYPE_CHECKING:
     from digit_recognizer.cli.events import Finished, Show
@@ -95,6 +99,7 @@ def train(
         ),
     ] = None,
     corrections_file: CorrectionsFile = None,
+    engine: EngineOption = EngineName.LOCAL,
     report: Annotated[
         bool, output_option("--report", help="Write report.html into the run folder at the end.")
     ] = False,
@@ -133,7 +138,7 @@ def train(
         ),
     )
     new_epochs = _epochs_in(changes, typed) if resume else None
-    require("torch")
+    require("torch", *(["ray"] if engine is EngineName.RAY else []))
     check_device(device)
 
     from digit_recognizer.cli.inputs import absolute_source, check_digits_of_run, check_folders, load
@@ -155,23 +160,22 @@ def train(
             skip_bad=skip_bad,
             report=report,
             json=json,
+            engine=engine,
         )
         return
 
     from digit_recognizer.cli.events import Step
     from digit_recognizer.cli.render import show_folds, show_run, showing
     from digit_recognizer.cli.report import report_run
-    from digit_recognizer.corrections import corrections_path
     from digit_recognizer.runs.environment import record_source
     from digit_recognizer.runs.run_folder import free_folder
 
     if resume is None:
-        corrections = corrections_path(corrections_file) if with_corrections else None
-        loaded = _load_recipe(recipe, changes, corrections, start)
+        loaded = _load_recipe(recipe, changes, corrections_file, start, with_corrections=with_corrections)
         folder = out or free_folder(f"{loaded.name}-folds" if folds else loaded.name)
     else:
         folder = resume
-    with showing(as_json=json) as (show, stop):
+    with showing(as_json=json) as (show, stop), ExitStack() as stack:
         named = _choose_source(source, resume, start, show)
         digits = load(named, skip_bad=skip_bad)
         if resume is not None:
@@ -180,10 +184,12 @@ def train(
         from digit_recognizer import training  # torch, which takes a second: only if all is well so far
 
         new: dict[str, Any] = {"seed": seed or 0, "source": absolute_source(named)}
+        divided = [] if folds or resumes_folds else [resume / RECIPE if resume else loaded]
         control: dict[str, Any] = {
             "device": device,
             "on_step": lambda progress: show(Step(progress)),
             "stop": stop,
+            "engine": stack.enter_context(open_task_engine(engine, device, *divided)),
         }
         if folds or resumes_folds:
             if folds is None:
@@ -217,16 +223,23 @@ def _epochs_in(changes: list[str], typed: str) -> int | None:
 
 
 def _load_recipe(
-    name: str | None, changes: list[str], corrections: Path | None, start: Path | None
+    name: str | None,
+    changes: list[str],
+    corrections_file: Path | None,
+    start: Path | None,
+    *,
+    with_corrections: bool,
 ) -> Recipe:
     """Return the recipe of a new run."""
     from digit_recognizer.recipes import load_recipe
 
-    if corrections is None:
+    if not with_corrections:
         return load_recipe(name or DEFAULT_RECIPE, changes)
 
     from digit_recognizer import training
+    from digit_recognizer.corrections import corrections_path
 
+    corrections = corrections_path(corrections_file)
     if start is not None:
         return training.fine_tuning(start, corrections, changes)
     return training.with_corrections(load_recipe(name or DEFAULT_RECIPE, changes), corrections)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,8 @@ from digit_recognizer.cli.options import (
     RUNS,
     BatchSize,
     Device,
+    EngineName,
+    EngineOption,
     Epochs,
     Json,
     LearningRate,
@@ -21,6 +24,7 @@ from digit_recognizer.cli.options import (
     SkipBad,
     Source,
     all_settings,
+    open_task_engine,
     setting_key,
     whole,
 )
@@ -64,6 +68,7 @@ def tune(
             "--out", "-o", help=r"The folder of the study, new or existing.  \[default: runs/tune-<recipe>]"
         ),
     ] = None,
+    engine: EngineOption = EngineName.LOCAL,
     json: Json = False,
 ) -> None:
     """Search for better settings of a recipe.
@@ -71,7 +76,7 @@ def tune(
     The best settings are written to best.toml. The same command resumes a search.
     """
     changes = all_settings(settings, epochs, batch_size, learning_rate)
-    require("torch", "optuna", "sqlalchemy")
+    require("torch", "optuna", "sqlalchemy", *(["ray"] if engine is EngineName.RAY else []))
     check_device(device)
     check_can_create(out or RUNS)
 
@@ -93,7 +98,7 @@ def tune(
     check_study_folder(folder)
     check_holds_out(loaded)
     check_ranges(loaded, named or [], fixed)
-    with showing(as_json=json) as (show, stop):
+    with showing(as_json=json) as (show, stop), ExitStack() as stack:
         found = choose_source(source, show)
         digits = load(found, skip_bad=skip_bad)
 
@@ -111,6 +116,7 @@ def tune(
             device=device,
             on_step=lambda progress: show(Step(progress)),
             stop=stop,
+            engine=stack.enter_context(open_task_engine(engine, device)),
         )
         show(SearchStarted(folder, trials, ranges, count_completed(folder)))
         for trial in done:

@@ -8,20 +8,24 @@ recipe on other digits, or by cross-validation with another seed.
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Collection, Generator, Iterable, Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
 from threading import Event
+from typing import NamedTuple
 
 import optuna
 import torch
 from filelock import FileLock
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 from torch import nn
 
 from digit_recognizer.digits import Digits, Samples
+from digit_recognizer.engines import Engine, completed
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.evaluation import BaselineComparison, compare_with_baseline
 from digit_recognizer.files import make_directory
@@ -40,7 +44,7 @@ from digit_recognizer.search.space import (
     check_study_folder,
     default_ranges,
 )
-from digit_recognizer.search.study import Study, named_errors, open_study
+from digit_recognizer.search.study import Study, make_pruner, named_errors, open_study
 from digit_recognizer.training.data import prepare_data
 from digit_recognizer.training.device import choose_device, limit_threads, with_precision
 from digit_recognizer.training.distillation import load_teacher
@@ -74,6 +78,18 @@ class _Experiment:
     seed: int
     teacher: nn.Module | None
     corrections: Samples | None
+
+
+_Course = tuple[list[EpochRecord], TrialState]  # of a trial
+
+
+class _Ended(NamedTuple):
+    """A trial at its end."""
+
+    trial: optuna.Trial
+    values: dict[str, Value]
+    history: list[EpochRecord]
+    state: TrialState
 
 
 def choose_ranges(
@@ -112,12 +128,15 @@ def tune(
     device: str = "auto",
     on_step: OnStep | None = None,
     stop: Event | None = None,
+    engine: Engine | None = None,
 ) -> Generator[Trial]:
     """Search settings of a recipe, keep the best as ``best.toml``, and yield each trial once it is over.
 
     The folder may hold a study already; it is resumed until it has `trials` trials in all. Every trial has
     the same seed, and so the same split and initial weights. Other parameters are those of `train` and
-    `choose_ranges`.
+    `choose_ranges`. An `engine` runs as many trials at the same time as it has slots; a trial then learns
+    from the results of all but the slots - 1 trials before it, however fast each is, so the same number of
+    slots tries the same settings.
 
     Raises `DigitsError` as these do; and if the folder holds a run or a cross-validation, if its study has
     another recipe, other digits, ranges or another seed, or if another process searches in it.
@@ -134,7 +153,11 @@ def tune(
         stack.callback(lock.release)
         study = open_study(target, loaded, chosen, digits, seed)
         stack.pop_all()  # from here on, the generator holds the lock
-    return _holding(lock, target, _run_trials(study, experiment, trials, on_step, stop))
+    if engine is None:
+        ended = _end_here(study, experiment, trials, on_step, stop)
+    else:
+        ended = _end_on(engine, study, experiment, trials, stop)
+    return _holding(lock, target, _judge(study, experiment, ended, stop))
 
 
 def _choose_split(digits: Digits, recipe: Recipe, seed: int) -> DataSplit:
@@ -169,9 +192,10 @@ def _holding(lock: FileLock, folder: Path, trials: Generator[Trial]) -> Generato
         lock.release()
 
 
-def _run_trials(
+def _end_here(
     study: Study, experiment: _Experiment, trials: int, on_step: OnStep | None, stop: Event | None
-) -> Generator[Trial]:
+) -> Iterator[_Ended]:
+    """Run trials one after the other, and yield each at its end."""
     while study.completed < trials:
         trial, values = study.start_trial()
         records = _train(experiment, apply(study.recipe, values), on_step, stop)
@@ -179,6 +203,51 @@ def _run_trials(
         if stop is not None and stop.is_set():
             study.abandon_trial(trial, values)
             return
+        yield _Ended(trial, values, history, state)
+
+
+def _end_on(
+    engine: Engine, study: Study, experiment: _Experiment, trials: int, stop: Event | None
+) -> Iterator[_Ended]:
+    """Run several trials at the same time, and yield them in the order in which they began."""
+    shared, threads = engine.share(experiment), torch.get_num_threads()
+    running: deque[tuple[optuna.Trial, dict[str, Value], Future[_Course]]] = deque()
+    while True:
+        while len(running) < engine.slots and study.completed + len(running) < trials:
+            trial, values = study.start_trial()
+            recipe = with_precision(apply(study.recipe, values), experiment.device)  # for all machines
+            task = (train_trial, shared, recipe, study.recipe.epochs, study.successful(), threads)
+            running.append((trial, values, engine.submit(*task)))
+        if not running:
+            return
+        trial, values, future = running[0]
+        if not list(completed([future], stop)):
+            for each, tried, _ in running:
+                study.abandon_trial(each, tried)
+            return
+        history, state = future.result()
+        running.popleft()
+        for epoch, record in enumerate(history, start=1):
+            trial.report(float(record.validation_errors or 0), epoch)
+        yield _Ended(trial, values, history, state)
+
+
+def train_trial(
+    experiment: _Experiment, recipe: Recipe, epochs: int, before: list[FrozenTrial], threads: int
+) -> _Course:
+    """Train, and prune by the trials `before`, which are known to be successful: a task."""
+    torch.set_num_threads(threads)
+    keep_freed_memory()
+    known = optuna.create_study(pruner=make_pruner(epochs))
+    known.add_trials(before)
+    return _follow(known.ask(), _train(experiment, recipe, None, None))
+
+
+def _judge(
+    study: Study, experiment: _Experiment, ended: Iterator[_Ended], stop: Event | None
+) -> Generator[Trial]:
+    """Record the results of trials, write the best recipe, and yield each trial."""
+    for trial, values, history, state in ended:
         errors = history[-1].validation_errors if state is TrialState.COMPLETE else None
         is_best = errors is not None and errors < study.fewest_errors
         study.end_trial(trial, errors, state)
@@ -187,7 +256,7 @@ def _run_trials(
         compared = None if errors is None else _compare(errors, experiment)
         learned = compared.is_better if compared is not None and compared.is_decidable else None
         yield Trial(study.completed, values, errors, len(history), is_best, learned)
-    if isfinite(study.fewest_errors):
+    if isfinite(study.fewest_errors) and not (stop is not None and stop.is_set()):
         _warn_of_failure(_compare(int(study.fewest_errors), experiment))
 
 
@@ -232,7 +301,7 @@ def _train(
     return fit(state, data, on_step=on_step, stop=stop)
 
 
-def _follow(trial: optuna.Trial, records: Iterator[EpochRecord]) -> tuple[list[EpochRecord], TrialState]:
+def _follow(trial: optuna.Trial, records: Iterator[EpochRecord]) -> _Course:
     """Return the records of a trial, until its end or until it is pruned."""
     history: list[EpochRecord] = []
     try:

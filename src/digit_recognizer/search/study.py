@@ -53,7 +53,11 @@ class Study:
     @property
     def fewest_errors(self) -> float:
         """The fewest errors of a trial so far."""
-        return min((trial.values[0] for trial in self._successful()), default=inf)
+        return min((trial.values[0] for trial in self.successful()), default=inf)
+
+    def successful(self) -> list[FrozenTrial]:
+        """Return the trials that were trained to their end."""
+        return [trial for trial in self._trials() if trial.state is TrialState.COMPLETE]
 
     def start_trial(self) -> tuple[optuna.Trial, dict[str, Value]]:
         """Start a trial; return Optuna's trial and the values to try."""
@@ -73,7 +77,7 @@ class Study:
 
     def write_best(self) -> None:
         """Write the recipe of the first trial with the fewest errors; without one, write nothing."""
-        best = min(self._successful(), key=lambda trial: trial.values[0], default=None)
+        best = min(self.successful(), key=lambda trial: trial.values[0], default=None)
         if best is not None:
             write_text(self.folder / BEST, recipe_to_toml(apply(self.recipe, best.params)))
 
@@ -96,9 +100,6 @@ class Study:
 
     def _trials(self) -> list[FrozenTrial]:
         return self.optuna_study.get_trials(deepcopy=False)
-
-    def _successful(self) -> list[FrozenTrial]:
-        return [trial for trial in self._trials() if trial.state is TrialState.COMPLETE]
 
 
 def open_study(folder: Path, recipe: Recipe, ranges: tuple[Range, ...], digits: Digits, seed: int) -> Study:
@@ -137,6 +138,11 @@ def count_completed(folder: Path) -> int:
         return sum(map(_is_completed, _open(folder, epochs=1).get_trials(deepcopy=False)))
 
 
+def make_pruner(epochs: int) -> optuna.pruners.BasePruner:
+    """Return what ends trials early that are worse than most others were after as many epochs."""
+    return optuna.pruners.MedianPruner(n_warmup_steps=epochs // 3)
+
+
 @contextmanager
 def named_errors(folder: Path, kinds: tuple[type[Exception], ...] = STORAGE_ERRORS) -> Iterator[None]:
     """Turn errors of the study's file into a `DigitsError`."""
@@ -156,7 +162,7 @@ def _open(folder: Path, epochs: int) -> optuna.Study:
     address = URL.create("sqlite", database=str(folder / STUDY))  # quotes "?" and "%" in the path
     return optuna.create_study(
         storage=address.render_as_string(),
-        pruner=optuna.pruners.MedianPruner(n_warmup_steps=epochs // 3),
+        pruner=make_pruner(epochs),
         study_name=STUDY_NAME,
         load_if_exists=True,
     )

@@ -11,7 +11,10 @@ from statistics import stdev
 from threading import Event
 from typing import Any
 
+import torch
+
 from digit_recognizer.digits import Digits
+from digit_recognizer.engines import Engine
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.evaluation import accuracy_values
 from digit_recognizer.files import make_directory, write_json, write_text
@@ -33,8 +36,9 @@ from digit_recognizer.runs.run_folder import (
 )
 from digit_recognizer.runs.split import DataSplit
 from digit_recognizer.sources.numbers import NumberPictures
-from digit_recognizer.training.device import choose_device, with_precision
-from digit_recognizer.training.fit import OnStep
+from digit_recognizer.training.cluster.folds import FoldTask, run_folds
+from digit_recognizer.training.device import choose_device, limit_threads, with_precision
+from digit_recognizer.training.fit import DivergedError, OnStep
 from digit_recognizer.training.splits import Fold, note_split, split_digits
 from digit_recognizer.training.state import TrainingState, new_state
 from digit_recognizer.training.trainer import resume, train
@@ -95,6 +99,7 @@ def cross_validate(
     source: str = "",
     on_step: OnStep | None = None,
     stop: Event | None = None,
+    engine: Engine | None = None,
 ) -> Generator[FoldRun]:
     """Train a run for each fold, in the folders ``fold-1`` … of a new folder.
 
@@ -110,12 +115,15 @@ def cross_validate(
         The folder to create; it must not exist or be empty.
     folds
         2 to 100.
+    engine
+        Trains folds as tasks, which all see the folder. `on_step` is not called then.
 
     Returns
     -------
     generator of FoldRun
-        The runs that are not finished, one after the other. Take all records of a run before you ask for the
-        next. After the last one, ``folds.json`` holds the results of all.
+        The runs that are not finished, one after the other; of an engine, each once it is complete. Take all
+        records of a run before you ask for the next. After the last one, ``folds.json`` holds the results of
+        all.
 
     Raises
     ------
@@ -137,7 +145,7 @@ def cross_validate(
     write_text(target / RECIPE, to_toml(loaded))
     write_json(target / FOLDS, {"format": FORMAT, "folds": folds, "seed": seed, "source": source})
     trainer.note_split(trainer.data, splits[0], loaded)
-    return _runs(target, trainer, device, on_step, stop)
+    return _choose_runs(target, trainer, device, on_step, stop, engine)
 
 
 def resume_folds(
@@ -147,6 +155,7 @@ def resume_folds(
     device: str = "auto",
     on_step: OnStep | None = None,
     stop: Event | None = None,
+    engine: Engine | None = None,
 ) -> Generator[FoldRun]:
     """Resume an interrupted cross-validation. Other parameters are those of `cross_validate`.
 
@@ -158,7 +167,7 @@ def resume_folds(
     """
     target = Path(folder)
     read_plan(target)
-    return _runs(target, _trainer_for(digits), device, on_step, stop)
+    return _choose_runs(target, _trainer_for(digits), device, on_step, stop, engine)
 
 
 def read_plan(folder: Path) -> dict[str, Any]:
@@ -208,6 +217,48 @@ def _as_recipe_of_folds(recipe: Recipe | NumbersRecipe | str | Path) -> Recipe:
             f"cannot cross-validate {loaded.name}: its teacher may have been trained on the held-out folds"
         )
     return loaded
+
+
+def _choose_runs(
+    folder: Path,
+    trainer: _Trainer,
+    device: str,
+    on_step: OnStep | None,
+    stop: Event | None,
+    engine: Engine | None,
+) -> Generator[FoldRun]:
+    if engine is None:
+        return _runs(folder, trainer, device, on_step, stop)
+    return _runs_of_tasks(folder, trainer, device, stop, engine)
+
+
+def _runs_of_tasks(
+    folder: Path, trainer: _Trainer, device: str, stop: Event | None, engine: Engine
+) -> Generator[FoldRun]:
+    plan, hardware = read_plan(folder), choose_device(device)
+    limit_threads()
+    recipe = with_precision(trainer.load_recipe(folder / RECIPE), hardware)  # decided once for all machines
+    task = FoldTask(
+        folder.resolve(),
+        recipe,
+        plan["folds"],
+        plan["seed"],
+        plan["source"],
+        str(hardware),
+        torch.get_num_threads(),
+        trainer.train,
+        trainer.resume,
+    )
+    left = [number for number in range(1, plan["folds"] + 1) if not is_finished(task.run_folder(number))]
+    try:
+        for number, records in run_folds(task, trainer.data, left, engine, stop):
+            yield FoldRun(number, folder / f"fold-{number}", records)
+    except DivergedError:
+        if not any(folder.glob("fold-*")):  # make the name available to the next try
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    if all(is_finished(task.run_folder(number)) for number in left):
+        write_json(folder / FOLDS, {**plan, **_results(folder, plan["folds"])})
 
 
 def _runs(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -169,6 +170,7 @@ def restore_state(state: TrainingState[R], folder: Path, epochs: int | None) -> 
         _reopen(state, folder)
     _check_epochs(state, folder, epochs)
     if epochs is not None:
+        _remove_member_folders(state, folder)  # which were trained for another number of epochs
         write_text(folder / RECIPE, to_toml(recipe))
 
 
@@ -176,6 +178,12 @@ def remove_member_files(state: TrainingState[R], folder: Path) -> None:
     """Remove the weights of single members, once the run's weights are written."""
     for number in range(1, len(state.trained) + 1):
         _member_file(folder, number).unlink(missing_ok=True)
+    _remove_member_folders(state, folder)
+
+
+def member_folder(folder: Path, member: int) -> Path:
+    """Return where the checkpoint of a member is that a task trains."""
+    return (folder / CHECKPOINT).with_name(f"member-{member}")
 
 
 def _first_weights(
@@ -202,6 +210,11 @@ def _copy_weights(network: nn.Module, run: Path, member: int) -> None:
 def _member_file(folder: Path, member: int) -> Path:
     """Return where a member's weights are kept until the run is finished."""
     return (folder / CHECKPOINT).with_name(f"member-{member}.safetensors")
+
+
+def _remove_member_folders(state: TrainingState[R], folder: Path) -> None:
+    for number in range(1, state.recipe.members + 1):
+        shutil.rmtree(member_folder(folder, number), ignore_errors=True)
 
 
 def _load_member(folder: Path, state: TrainingState[R], member: int) -> nn.Module:

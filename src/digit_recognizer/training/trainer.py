@@ -19,6 +19,7 @@ from torch import nn
 
 from digit_recognizer.corrections import load_corrections
 from digit_recognizer.digits import Digits, Samples
+from digit_recognizer.engines import Engine
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.files import remove_partial_files, write_text
 from digit_recognizer.networks.onnx_export import export_onnx, is_slow_to_export
@@ -32,6 +33,7 @@ from digit_recognizer.runs.run import create_run, lock_folder
 from digit_recognizer.runs.run_folder import CORRECTIONS, HISTORY, MODEL, WEIGHTS, free_folder
 from digit_recognizer.runs.split import DataSplit, describe_data, evaluation_rows, read_split
 from digit_recognizer.training.checkpoint import save_tensors
+from digit_recognizer.training.cluster.members import check_has_members, fit_members
 from digit_recognizer.training.data import prepare_data
 from digit_recognizer.training.device import (
     choose_device,
@@ -86,6 +88,7 @@ def train(
     fold: Fold | None = None,
     on_step: OnStep | None = None,
     stop: Event | None = None,
+    engine: Engine | None = None,
 ) -> Generator[EpochRecord]:
     """Train a network and write a run folder.
 
@@ -112,6 +115,9 @@ def train(
         Called after each step.
     stop
         Once set, the training saves a checkpoint after the current step and stops.
+    engine
+        Trains the members of an ensemble as tasks, which all see the run folder; each saves a checkpoint
+        after each epoch, and a member's records come once it is complete. `on_step` is not called then.
 
     Returns
     -------
@@ -125,6 +131,8 @@ def train(
         finite number any more.
     """
     recipe = as_recipe(recipe)
+    if engine is not None:
+        check_has_members(recipe)
     hardware = choose_device(device)
     limit_threads()
     arithmetic = describe_arithmetic(recipe, hardware)
@@ -144,7 +152,7 @@ def train(
     if fold is None:  # a cross-validation says it once for all folds
         note_split(digits, split, recipe)
     job = _Job(target, lock_folder(target), digits, split, teacher, corrections)
-    return _run(job, state, on_step, stop)
+    return _run(job, state, on_step, stop, engine)
 
 
 def resume(
@@ -155,6 +163,7 @@ def resume(
     device: str = "auto",
     on_step: OnStep | None = None,
     stop: Event | None = None,
+    engine: Engine | None = None,
 ) -> Generator[EpochRecord]:
     """Resume a run at its last checkpoint. Parameters that are not listed are those of `train`.
 
@@ -176,12 +185,14 @@ def resume(
     with ExitStack() as stack:
         job, seed = _open(Path(folder), digits, stack)
         state = load_state(job.folder, seed, choose_device(device), epochs)
+        if engine is not None:
+            check_has_members(state.recipe)
         teacher = load_teacher(state.recipe, state.device)
         corrections = None
         if state.recipe.corrections is not None:
             corrections = load_corrections(job.folder / CORRECTIONS)
         stack.pop_all()  # from here on the generator holds the lock
-    return _run(replace(job, teacher=teacher, corrections=corrections), state, on_step, stop)
+    return _run(replace(job, teacher=teacher, corrections=corrections), state, on_step, stop, engine)
 
 
 def finish(folder: str | Path, digits: Digits) -> None:
@@ -219,7 +230,11 @@ def _open(folder: Path, digits: Digits, stack: ExitStack) -> tuple[_Job, int]:
 
 
 def _run(
-    job: _Job, state: TrainingState[Recipe], on_step: OnStep | None, stop: Event | None
+    job: _Job,
+    state: TrainingState[Recipe],
+    on_step: OnStep | None,
+    stop: Event | None,
+    engine: Engine | None,
 ) -> Generator[EpochRecord]:
     """Train, save after each epoch, and write the finished run."""
     with training_in(job.folder, job.lock):
@@ -232,7 +247,11 @@ def _run(
             teacher=job.teacher,
             corrections=job.corrections,
         )
-        yield from save_each(fit(state, data, on_step=on_step, stop=stop), state, job.folder)
+        if engine is None:
+            records = fit(state, data, on_step=on_step, stop=stop)
+        else:
+            records = fit_members(state, job.folder, job.digits, job.split, job.corrections, engine, stop)
+        yield from save_each(records, state, job.folder)
         if not state.is_over:
             return
         interpolated = None if data.corrections is None else interpolate(state, data, stop)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from digit_recognizer.cli.numbers.source import check_same_pictures, is_numbers_run, named_source
-from digit_recognizer.cli.options import refuse
+from digit_recognizer.cli.options import EngineName, open_task_engine, refuse
 from digit_recognizer.cli.terminal import as_argument, command_line
+
+NOT_DIVIDED = "--engine ray trains the folds of --folds at the same time; remove it, or add --folds"
 
 
 def learns_numbers(recipe: str | None, run: Path | None) -> bool:
@@ -44,6 +47,7 @@ def train_on_numbers(
     skip_bad: bool,
     report: bool,
     json: bool,
+    engine: EngineName,
 ) -> None:
     """Train a run or a cross-validation on pictures of numbers, or resume one, and show it."""
     from digit_recognizer.cli.events import Finished, Step
@@ -62,7 +66,8 @@ def train_on_numbers(
     folder = resume or out or free_folder(f"{loaded.name}-folds" if folds else loaded.name)
     again = command_line("train", "--resume", as_argument(resume), "SOURCE") if resume else ""
     named = named_source(source, resume, again)
-    with showing(as_json=json) as (show, stop):
+    refuse((engine is EngineName.RAY and not (folds or resumes_folds), NOT_DIVIDED))
+    with showing(as_json=json) as (show, stop), ExitStack() as stack:
         pictures = load_numbers(named, skip_bad=skip_bad).without_test()
         if resume is not None:
             check_same_pictures(resume, pictures, named)
@@ -76,6 +81,8 @@ def train_on_numbers(
             "on_step": lambda progress: show(Step(progress)),
             "stop": stop,
         }
+        if folds or resumes_folds:
+            control["engine"] = stack.enter_context(open_task_engine(engine, device))
         if resumes_folds:
             runs = training.resume_folds(folder, pictures, **control)
         elif folds:

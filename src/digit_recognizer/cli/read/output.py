@@ -1,15 +1,13 @@
-"""What `digits read` writes: text, JSON, grids, CSV tables and drawings."""
+"""What `digits read` prints and draws: text, JSON, grids and pictures."""
 
 from __future__ import annotations
 
-import csv
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from digit_recognizer.cli.read.pages import Page
 from digit_recognizer.cli.terminal import print_json, printable
@@ -18,22 +16,32 @@ from digit_recognizer.files import replacing
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from digit_recognizer.reading import Number, Reading, SingleDigit
+    from digit_recognizer.reading import Reading, SingleDigit
 
 STANDARD_OUTPUT = Path("-")
-COLUMNS = ("picture", "page", "line", "text", "confidence", "x", "y", "width", "height")
-NEW_COLUMNS = ("value", "sure", "row", "column")  # after those that have always been there
 GAP = "  "  # between the columns of a grid
 DRAWING_FORMATS = {".jpeg": "JPEG", ".jpg": "JPEG", ".png": "PNG"}
 
 
+class Summary(NamedTuple):
+    """The rows of a table for a page, and what is said about it."""
+
+    rows: list[tuple[Any, ...]]
+    lost_marks: int
+    notes: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A page, and what was read on it or why nothing could be read."""
+    """A page, and what was read on it or why nothing could be read.
+
+    A `summary` is what a table needs of that; it takes a hundredth of the memory.
+    """
 
     page: Page
     found: Reading | SingleDigit | None
     error: str | None = None
+    summary: Summary | None = None
 
     @property
     def reading(self) -> Reading | None:
@@ -45,8 +53,17 @@ class Entry:
     @property
     def lost_marks(self) -> int:
         """The number of marks on a page on which nothing was read."""
+        if self.summary is not None:
+            return self.summary.lost_marks
         reading = self.reading
         return 0 if reading is None or reading.lines else len(reading.rejected_marks)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What could not be decided."""
+        if self.summary is not None:
+            return self.summary.notes
+        return () if self.reading is None else tuple(self.reading.notes)
 
 
 class Printer:
@@ -78,7 +95,7 @@ class Printer:
 
             marks = f"{count(entry.lost_marks, 'mark')} {'was' if entry.lost_marks == 1 else 'were'}"
             print(f"{name}no digits; {marks} rejected, see --show", file=sys.stderr)
-        for note in () if entry.reading is None else entry.reading.notes:
+        for note in entry.notes:
             if not self._notes:
                 print(f"Note: {printable(note)}; choose with --decimal-mark", file=sys.stderr)
             self._notes.add(note)
@@ -89,7 +106,7 @@ class Printer:
             digit = getattr(entry.found, "digit", None)
             return "not sure" if digit is None else str(digit)
         if self._as_grid:
-            return "\n".join(_aligned(_grid(reading))) or "no digits"
+            return "\n".join(_aligned(grid_of(reading))) or "no digits"
         lines = (" ".join(number.shown for number in line.numbers) for line in reading.lines)
         return "\n".join(lines) or "no digits"
 
@@ -101,10 +118,10 @@ def _as_json(entry: Entry) -> dict[str, object]:
         found = entry.reading.as_dict()
     elif entry.found is not None:
         found = asdict(entry.found)
-    return {"picture": str(entry.page.path), **page, **found}
+    return {"picture": entry.page.file, **page, **found}
 
 
-def _grid(reading: Reading) -> list[list[str]]:
+def grid_of(reading: Reading) -> list[list[str]]:
     """Return the texts of the cells of a page's table."""
     return [[" ".join(each.shown for each in cell) for cell in row] for row in reading.grid]
 
@@ -134,59 +151,3 @@ def write_drawing(image: Image, target: Path) -> None:
         return
     with replacing(target) as partial:
         image.save(partial, format=DRAWING_FORMATS[target.suffix.lower()])
-
-
-@contextmanager
-def open_table(
-    target: Path | None, *, as_grid: bool, is_only_picture: bool
-) -> Iterator[Callable[[Entry], None]]:
-    """Give a function that adds an entry to a CSV file, which replaces `target` at the end.
-
-    A grid has a row for each row of a page, and a cell for each column; otherwise, there is a row for each
-    number.
-    """
-    if target is None:
-        yield lambda _entry: None
-    elif is_standard_output(target):
-        yield _adder(sys.stdout, as_grid=as_grid, is_only_picture=is_only_picture)
-    else:
-        with (
-            replacing(target) as partial,
-            partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream,
-        ):
-            yield _adder(stream, as_grid=as_grid, is_only_picture=is_only_picture)
-
-
-def _adder(stream: IO[str], *, as_grid: bool, is_only_picture: bool) -> Callable[[Entry], None]:
-    writer = csv.writer(stream, lineterminator="\n")
-    if not as_grid:
-        writer.writerow((*COLUMNS, *NEW_COLUMNS))
-        return lambda entry: writer.writerows(_rows(entry))
-    return lambda entry: writer.writerows(_grid_rows(entry, with_name=not is_only_picture))
-
-
-def _grid_rows(entry: Entry, *, with_name: bool) -> Iterator[list[object]]:
-    name: list[object] = [entry.page.path, entry.page.number] if with_name else []
-    for row in [] if entry.reading is None else _grid(entry.reading):
-        yield [*name, *row]
-
-
-def _rows(entry: Entry) -> Iterator[tuple[object, ...]]:
-    """Give a row for each number, or one for a single digit."""
-    from digit_recognizer.reading import SingleDigit
-
-    picture = (entry.page.path, entry.page.number)
-    if isinstance(entry.found, SingleDigit):
-        yield *picture, 1, entry.found.digit, f"{entry.found.confidence:.4f}", *[None] * 8
-    if entry.reading is not None:
-        for row, line in enumerate(entry.reading.lines, start=1):
-            for number in line.numbers:
-                yield *picture, row, number.text, *_values(number)
-
-
-def _values(number: Number) -> tuple[object, ...]:
-    """Return the values of the columns after the text."""
-    box = number.box
-    value = None if number.value is None else f"{number.value:f}"
-    place = (box.x, box.y, box.width, box.height)
-    return f"{number.confidence:.4f}", *place, value, int(number.sure), number.row, number.column
