@@ -58,6 +58,11 @@ export class Corrections {
     this.showStatus(isWhole ? number : mark);
   }
 
+  /** Show the answers at once for a mark that was not read and that the user selected. */
+  reveal(mark) {
+    if (mark.isRejected) this.box.open = true;
+  }
+
   showNumber(number, group, isAnother) {
     this.form.hidden = number === null;
     if (number === null) return;
