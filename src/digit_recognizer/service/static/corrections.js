@@ -44,7 +44,7 @@ export class Corrections {
 
   /** Show what a mark, and the number that it belongs to, may be corrected to. */
   show(mark, group) {
-    this.box.hidden = mark === null;
+    this.box.hidden = this.status.hidden = mark === null;
     const number = group?.number ?? null;
     this.showNumber(number, group, number !== this.number);
     Object.assign(this, { mark, number });

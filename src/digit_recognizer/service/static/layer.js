@@ -90,7 +90,7 @@ export class LayerStep {
     this.mark = element("i", "mark");
     frame.append(this.output, this.mark);
     this.sum = element("output");
-    this.slide = element("button", "quiet", "Slide the filter");
+    this.slide = element("button", "quiet slide", "Slide the filter");
     this.slide.type = "button";
     this.slide.addEventListener("click", () => (this.sliding === null ? this.startSliding() : this.stopSliding()));
     total.append(frame, this.sum, this.slide);
