@@ -18,6 +18,10 @@ Pair = tuple[int, int]  # rows, columns
 
 IMAGE = "image"  # the name of the network's input, where others have names of layers
 IMAGES = "images"  # its name in the graph
+TO_IMAGE = {  # operators between the two; with one channel, those of torch only reorder axes
+    ("Unsqueeze", "Cast", "Div"),
+    ("Unsqueeze", "Cast", "Div", "Reshape", "Transpose"),
+}
 BATCHNORM_EPSILON = 1e-5  # the default of ONNX
 RECIPE_ACTIVATIONS = {"Elu", "Gelu", "LeakyRelu", "Relu", "Sigmoid", "Swish", "Tanh"}  # as ONNX operators
 OTHER_ACTIVATIONS = {"Celu", "Clip", "HardSigmoid", "HardSwish", "Mish", "PRelu", "Selu"}  # of own networks
@@ -185,11 +189,11 @@ class Connections:
             if node.op_type == "Div" and self._array(node.input[1]) != 255:
                 return False
             value = node.input[0]
-        return value == IMAGES and sorted(operators) == ["Cast", "Div", "Unsqueeze"]
+        return value == IMAGES and tuple(reversed(operators)) in TO_IMAGE
 
     def _field(self, value: str) -> Field | None:
         """Return the receptive fields of a value in the graph."""
-        if value == IMAGES:
+        if value == IMAGES or self._is_image(value):
             return Field()
         node = self._makers.get(value)
         if node is None or node.op_type not in UNMOVED | WINDOWED:

@@ -6,9 +6,9 @@ import { Ink } from "./ink.js";
 import { Inside } from "./inside.js";
 import { backoff, dismiss, isTemporary, recovered, report } from "./notice.js";
 import { Pictures } from "./opened.js";
-import { showPanel } from "./panel.js";
+import { listenToPanel, showPanel } from "./panel.js";
 import { drawWithKeys, drawWithPointers } from "./pen.js";
-import { copy, cropped, display, fitting, onPicture, placeOf, turned } from "./picture.js";
+import { cropped, display, fitting, onPicture, placeOf, turned } from "./picture.js";
 import { Reading, SURE } from "./reading.js";
 import { Latest, ask, onTokenWanted } from "./service.js";
 import { askForToken } from "./token.js";
@@ -273,20 +273,11 @@ at("undo").addEventListener("click", undo);
 at("clear").addEventListener("click", clear);
 at("previous").addEventListener("click", () => pictures.turnPage(-1));
 at("next").addEventListener("click", () => pictures.turnPage(1));
-at("more-numbers").addEventListener("click", () => {
-  at("more-numbers").dataset.all = "yes";
-  show();
-  at("numbers").querySelector("button").focus();
-});
 at("close").addEventListener("click", () => {
   pictures.close();
   at("choose").querySelector("input").focus();
 });
-for (const [id, what] of [["copy-text", "text"], ["copy-csv", "csv"]]) {
-  at(id).addEventListener("click", async () => {
-    at("copied").textContent = (await copy(state.reading[what])) ? "Copied." : "The browser did not allow copying.";
-  });
-}
+listenToPanel(state, show);
 
 document.addEventListener("keydown", (event) => {
   if (event.defaultPrevented || document.querySelector("dialog[open]")) return;

@@ -1,5 +1,6 @@
 // The panel "Reading" and the tools: what was read, how sure that is, and what can be done.
 
+import { copy } from "./picture.js";
 import { reasonOf, showTips } from "./unread.js";
 import { notesOn, remarkOn, showCards, showNumbers, showText, showUnread } from "./view.js";
 
@@ -52,4 +53,18 @@ function showPages({ page, pages, opened }) {
   next.disabled = page >= pages;
   if (focused === previous && previous.disabled) next.focus();
   if (focused === next && next.disabled) previous.focus();
+}
+
+/** Listen to the panel's own buttons; `show()` shows the reading again. */
+export function listenToPanel(state, show) {
+  at("more-numbers").addEventListener("click", () => {
+    at("more-numbers").dataset.all = "yes";
+    show();
+    at("numbers").querySelector("button").focus();
+  });
+  for (const [id, what] of [["copy-text", "text"], ["copy-csv", "csv"]]) {
+    at(id).addEventListener("click", async () => {
+      at("copied").textContent = (await copy(state.reading[what])) ? "Copied." : "The browser did not allow copying.";
+    });
+  }
 }

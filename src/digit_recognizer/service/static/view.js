@@ -68,7 +68,7 @@ export function showText(output, reading) {
   const longest = Math.max(...reading.lines.map((line) => line.reduce((sum, { text }) => sum + text.length + 1, 0)));
   output.dataset.size = TEXT_SIZES.find((each) => lines.length <= each.lines && longest <= each.letters)?.size ?? "small";
   output.classList.toggle("several", lines.length > 1);
-  output.replaceChildren(...lines);
+  output.replaceChildren(...lines.flatMap((line, place) => [...(place ? ["\n"] : []), line]));
 }
 
 /**
