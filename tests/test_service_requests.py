@@ -424,6 +424,42 @@ def test_filters_are_those_of_the_graph(client):
     assert np.allclose(decoded, weights, atol=first["scale"] / 127)
 
 
+def decoded(answer, key, scales):
+    """Return values with a sign from bytes in base64, a row for each scale."""
+    levels = np.frombuffer(base64.b64decode(answer[key]), np.uint8).astype(float).reshape(len(scales), -1)
+    return (levels - 128) / 127 * np.array(scales)[:, None]
+
+
+def test_maps_can_be_computed_from_what_is_answered(client):
+    layers = client.get("/v1/filters").json()["layers"]
+    explained = client.post("/v1/explain", content=SEVEN.tobytes(), headers=RAW).json()
+    inputs = {"image": SEVEN[None] / 255}
+    for layer, answer in zip(layers, explained["layers"], strict=True):
+        shape = answer["channels"], answer["height"], answer["width"]
+        maps = (
+            np.frombuffer(base64.b64decode(answer["maps"]), np.uint8).reshape(shape) / 255 * answer["maximum"]
+        )
+        inputs[layer["name"]] = maps
+        assert (layer["padding"], layer["dilation"], layer["groups"]) == ([0, 0], [1, 1], 1)
+        weights = decoded(layer, "weights", layer["weight_scales"])
+        weights = weights.reshape(layer["outputs"], layer["inputs"], layer["height"], layer["width"])
+        size = layer["height"], layer["width"]
+        windows = np.lib.stride_tricks.sliding_window_view(inputs[layer["input"]], size, axis=(1, 2))
+        down, right = layer["stride"]
+        sums = np.einsum("oihw,iyxhw->oyx", weights, windows[:, ::down, ::right])
+        sums += np.array(layer["bias"])[:, None, None]
+        assert np.abs(np.maximum(sums, 0) - maps).max() < 0.025 * answer["maximum"]
+        assert answer["inputs"] is None
+
+
+def test_scores_can_be_computed_from_what_is_answered(client):
+    last = client.get("/v1/filters").json()["last_layer"]
+    explained = client.post("/v1/explain?saliency=false", content=SEVEN.tobytes(), headers=RAW).json()
+    scores = decoded(last, "weights", last["weight_scales"]) @ explained["hidden"] + last["bias"]
+    assert (last["inputs"], last["outputs"]) == (128, 11)
+    assert scores[:10].argmax() == explained["label"]
+
+
 def test_the_model_card_has_the_limits(client):
     card = client.get("/v1/model").json()
     assert (card["source"], card["corrections"]) == ("shipped", False)

@@ -1,4 +1,4 @@
-"""What the browser tests share: three reports of tiny runs, and Chromium to open them."""
+"""What the browser tests share: reports of tiny runs, a service, and Chromium to open their pages."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from digit_recognizer import Recognizer, evaluate, load_digits, train, write_comparison, write_report
 from helpers import read_validation_rows, tiny
+from serving import serving
 
 PROGRAMS = ("chromium", "google-chrome", "chromium-browser")
 FLAGS = (
@@ -112,3 +113,41 @@ def open_page(browser) -> Iterator[Open]:
     yield open_page
     for context in contexts:
         context.close()
+
+
+@pytest.fixture(scope="session")
+def service():
+    with serving() as service:
+        yield f"http://127.0.0.1:{service.port}"
+
+
+@pytest.fixture
+def open_service(browser):
+    """Return a function that opens a service's page in a new window; no page may log errors of its own."""
+    contexts, errors = [], []
+
+    def listen(message):
+        # Chromium logs every refused request; the page shows those to the user.
+        if message.type == "error" and not message.text.startswith("Failed to load resource"):
+            errors.append(message.text)
+
+    def open_service(address, width=1280, height=800, **options):
+        contexts.append(browser.new_context(viewport={"width": width, "height": height}, **options))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(60_000)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", listen)
+        page.goto(address)
+        page.wait_for_selector(".layer")
+        return page
+
+    expect.set_options(timeout=30_000)
+    yield open_service
+    for context in contexts:
+        context.close()
+    assert errors == []
+
+
+@pytest.fixture
+def page(open_service, service):
+    return open_service(service)

@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 
 from digit_recognizer.digits import SIDE, check_images
 from digit_recognizer.errors import DigitsError, first_line
+from digit_recognizer.explain.connections import ACTIVATIONS, Connection, Connections, LastLayer
 from digit_recognizer.recognition.session import run_in_batches, start_session
 from digit_recognizer.runs.run_folder import WEIGHTS
 
-RECIPE_ACTIVATIONS = {"Elu", "Gelu", "LeakyRelu", "Relu", "Sigmoid", "Swish", "Tanh"}  # as ONNX operators
-OTHER_ACTIVATIONS = {"Celu", "Clip", "HardSigmoid", "HardSwish", "Mish", "PRelu", "Selu"}  # of own networks
 WEIGHT_SUFFIX = ".weight"  # of the name of a layer's weights
 OF_FIRST_MEMBER = r"(?!members\.(?!1\.))"
 WEIGHT_NAMES = re.compile(rf"network\.{OF_FIRST_MEMBER}(.+){re.escape(WEIGHT_SUFFIX)}")  # in the graph
@@ -46,6 +45,25 @@ class Convolution:
     weights: str = ""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Inside:
+    """The values inside a network for some images.
+
+    Attributes
+    ----------
+    maps
+        The feature maps of each convolution, by its name: float32, (N, C, H, W).
+    inputs
+        Likewise the inputs of those convolutions whose `Connection.input` is None: float32, (N, I, H, W).
+    hidden
+        The input of the last dense layer, float32 (N, D); None if there is none.
+    """
+
+    maps: dict[str, NDArray[np.float32]]
+    inputs: dict[str, NDArray[np.float32]]
+    hidden: NDArray[np.float32] | None
+
+
 class Activations:
     """A model that also returns the values inside it.
 
@@ -56,8 +74,12 @@ class Activations:
     convolutions
         The convolutions that process whole images with weights of their own, from input to output. One that
         is used several times is listed once, where it is first used.
+    connections
+        How each of them computes its maps, by its name; one that is missing there cannot be told.
     hidden
         The name of the input of the last dense layer; None if the network does not end in a dense layer.
+    last_layer
+        That layer; None if there is none.
     """
 
     def __init__(self, serialised: bytes, threads: int | None = None) -> None:
@@ -65,16 +87,26 @@ class Activations:
         convolutions = list(_convolutions(graph))
         self._weights = {tensor.name: tensor for tensor in graph.initializer if len(tensor.dims) == 4}
         self.hidden = _last_hidden(graph)
+        connections = Connections(graph)
+        self.last_layer: LastLayer | None = connections.of_last_layer(self.hidden) if self.hidden else None
         outputs = [layer.output for layer in convolutions]
-        self._session = start_session(
-            serialised + _more_outputs(graph, [*outputs, *filter(None, [self.hidden])]), prepacking=False
-        )
+        names = {layer.output: layer.name for layer in convolutions}
+        connected = {layer.name: connections.of_convolution(layer.weights, names) for layer in convolutions}
+        self._sources = {
+            name: each.source for name, each in connected.items() if each is not None and each.input is None
+        }
+        more = [*outputs, *self._sources.values(), *filter(None, [self.hidden])]
+        self._session = start_session(serialised + _more_outputs(graph, more), prepacking=False)
         self._threads = threads
         two_blank = np.zeros((2, SIDE, SIDE), np.uint8)
         maps_of_each = next(self._run(two_blank, outputs))
         self.convolutions = tuple(
             layer for layer, maps in zip(convolutions, maps_of_each, strict=False) if len(maps) == 2
         )  # others process parts of images, as a batch of another size
+        shown = {layer.name for layer in self.convolutions}
+        self.connections: dict[str, Connection] = {
+            name: each for name, each in connected.items() if each is not None and name in shown
+        }
 
     def feature_maps(self, images: NDArray[np.uint8], layer: Convolution) -> NDArray[np.float32]:
         """Return the feature maps of a convolution, after its activation.
@@ -102,10 +134,20 @@ class Activations:
     def all_feature_maps(self, images: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         """Return, by the names of all convolutions, their feature maps (N, C, H, W) of a few images."""
         check_images(images)
-        if not self.convolutions:
-            return {}
-        values = self._session.run([layer.output for layer in self.convolutions], {"images": images})
-        return {layer.name: maps for layer, maps in zip(self.convolutions, values, strict=True)}
+        return self.inside(images).maps
+
+    def inside(self, images: NDArray[np.uint8]) -> Inside:
+        """Return all values inside the network for a few images (N, 28, 28), in one go."""
+        check_images(images)
+        maps = {layer.name: layer.output for layer in self.convolutions}
+        inputs = {name: source for name, source in self._sources.items() if name in maps}
+        asked = [*maps.values(), *inputs.values(), *filter(None, [self.hidden])]
+        values = dict(zip(asked, self._session.run(asked, {"images": images}), strict=True)) if asked else {}
+        return Inside(
+            maps={name: values[output] for name, output in maps.items()},
+            inputs={name: values[source] for name, source in inputs.items()},
+            hidden=values[self.hidden] if self.hidden else None,
+        )
 
     def filters(self, layer: Convolution) -> NDArray[np.float32]:
         """Return the weights of a convolution in the graph: float32, shape (C, I, H, W).
@@ -209,7 +251,7 @@ def _after_activation(value: str, users: dict[str, list[onnx.NodeProto]]) -> str
         return _after_activation(nodes[0].output[0], users)
     if kinds == ["Sigmoid", "Mul"] and set(nodes[1].input) == {value, nodes[0].output[0]}:  # SiLU
         return str(nodes[1].output[0])
-    is_activation = len(kinds) == 1 and kinds[0] in RECIPE_ACTIVATIONS | OTHER_ACTIVATIONS
+    is_activation = len(kinds) == 1 and kinds[0] in ACTIVATIONS
     return str(nodes[0].output[0]) if is_activation else value
 
 

@@ -7,6 +7,7 @@ import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from functools import cached_property
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -24,7 +25,8 @@ from digit_recognizer.service.schemas import JsonObject
 from digit_recognizer.service.settings import Settings
 
 if TYPE_CHECKING:
-    from digit_recognizer.explain.activations import Activations, Convolution
+    from digit_recognizer.explain.activations import Activations, Convolution, Inside
+    from digit_recognizer.explain.connections import Connection, LastLayer
     from digit_recognizer.reading import Character, Line, Number, ReadDigit, Reading, ReadingOptions
 
 MODEL_NAME = "digits"
@@ -32,6 +34,11 @@ MAX_BATCHED_IMAGES = 16  # larger requests run on their own
 MAX_GUESSES = 100  # rejected marks that are described like digits
 PROBABILITY_DECIMALS = 7  # about the precision of float32
 KERNEL_ZERO, KERNEL_STEPS = 128, 127  # a kernel's bytes: 128 for weight 0, 127 steps up and down
+
+CONNECTION_KEYS = (
+    *("input", "weights", "weight_scales", "bias", "stride", "padding", "dilation", "groups"),
+    *("activation", "field"),
+)
 
 Result = TypeVar("Result")
 
@@ -129,12 +136,13 @@ class Model:
         start = time.perf_counter()
         predictions = self._recognizer.predict(image[None])
         label = int(predictions.labels[0])
-        maps = self._activations.all_feature_maps(image[None])
+        inside = self._activations.inside(image[None])
         return {
             "label": label,
             "probabilities": _rounded(predictions.probabilities)[0],
             "is_digit": None if predictions.is_digit is None else _rounded(predictions.is_digit)[0],
-            "layers": [_layer(maps[layer.name][0], layer) for layer in self._activations.convolutions],
+            "layers": [_layer(inside, layer) for layer in self._activations.convolutions],
+            "hidden": None if inside.hidden is None else inside.hidden[0].astype(float).round(4).tolist(),
             "saliency": self._saliency(image, label) if saliency else None,
             "seconds": _seconds_since(start),
         }
@@ -153,7 +161,10 @@ class Model:
     @cached_property
     def _filters(self) -> JsonObject:
         model = self._activations
-        return {"layers": [_kernels(model.filters(layer), layer) for layer in model.convolutions]}
+        layers = [_kernels(model.filters(layer), layer) for layer in model.convolutions]
+        for answer in layers:
+            answer.update(_connection(model.connections.get(answer["name"])))
+        return {"layers": layers, "last_layer": _last_layer(model.last_layer)}
 
 
 def _rounded(probabilities: NDArray[np.float32]) -> Any:
@@ -193,12 +204,26 @@ def _rejected(reading: Reading, with_images: bool) -> Iterator[JsonObject]:
         yield answer
 
 
-def _layer(maps: NDArray[np.float32], layer: Convolution) -> JsonObject:
-    """Return a layer's feature maps (C, H, W) as bytes: negative values as 0, the layer's maximum as 255."""
+def _layer(inside: Inside, layer: Convolution) -> JsonObject:
+    """Return a layer's feature maps (C, H, W) as bytes: negative values as 0, the layer's maximum as 255.
+
+    With them come its inputs, where they are neither the image nor the maps of another layer.
+    """
+    maps = inside.maps[layer.name][0]
     encoded, maximum = _scaled(maps)
     channels, height, width = maps.shape
     size = {"height": height, "width": width, "channels": channels}
-    return {"name": layer.name, "kind": "convolution", **size, "maps": encoded, "maximum": maximum}
+    inputs = _inputs(inside.inputs[layer.name][0]) if layer.name in inside.inputs else None
+    answer = {"name": layer.name, "kind": "convolution", **size, "maps": encoded, "maximum": maximum}
+    return {**answer, "inputs": inputs}
+
+
+def _inputs(values: NDArray[np.float32]) -> JsonObject:
+    """Return the inputs (I, H, W) of a layer as bytes with a sign."""
+    channels, height, width = values.shape
+    scale = float(np.abs(values).max())
+    size = {"height": height, "width": width, "channels": channels}
+    return {**size, "values": _signed(values, np.float64(scale)), "scale": scale}
 
 
 def _scaled(values: NDArray[np.float32]) -> tuple[str, float]:
@@ -213,11 +238,51 @@ def _kernels(filters: NDArray[np.float32], layer: Convolution) -> JsonObject:
     """Return a layer's filters (C, I, H, W) as bytes: the mean over their inputs."""
     mean = filters.mean(axis=1)  # (C, H, W)
     scale = float(np.abs(mean).max())
-    levels = np.rint(mean * (KERNEL_STEPS / scale if scale > 0 else 0.0)) + KERNEL_ZERO
     outputs, inputs, height, width = filters.shape
     size = {"height": height, "width": width, "inputs": inputs, "outputs": outputs}
-    kernels = b64encode(levels.astype(np.uint8).tobytes()).decode()
-    return {"name": layer.name, **size, "kernels": kernels, "scale": scale}
+    return {"name": layer.name, **size, "kernels": _signed(mean, np.float64(scale)), "scale": scale}
+
+
+def _connection(connection: Connection | None) -> JsonObject:
+    """Return what a layer's maps are computed from, all None if that is unknown."""
+    if connection is None:
+        return dict.fromkeys(CONNECTION_KEYS)
+    scales = np.abs(connection.weights).max(axis=(1, 2, 3))  # (C,): each filter has its own
+    field = connection.field
+    values = (
+        connection.input,
+        _signed(connection.weights, scales[:, None, None, None]),
+        _decimals(scales),
+        _decimals(connection.bias),
+        connection.stride,
+        connection.padding,
+        connection.dilation,
+        connection.groups,
+        connection.activation,
+        None if field is None else asdict(field),
+    )
+    return dict(zip(CONNECTION_KEYS, values, strict=True))
+
+
+def _last_layer(layer: LastLayer | None) -> JsonObject | None:
+    """Return the weights (O, D) of the last dense layer as bytes, with a scale for each output."""
+    if layer is None:
+        return None
+    scales = np.abs(layer.weights).max(axis=1)
+    outputs, inputs = layer.weights.shape
+    weights = _signed(layer.weights, scales[:, None])
+    size = {"inputs": inputs, "outputs": outputs}
+    return {**size, "weights": weights, "weight_scales": _decimals(scales), "bias": _decimals(layer.bias)}
+
+
+def _signed(values: NDArray[np.float32], scale: NDArray[np.floating[Any]] | np.float64) -> str:
+    """Return values as bytes in base64: 128 for 0, 255 for `scale`, 1 for minus `scale`."""
+    levels = np.rint(values * (KERNEL_STEPS / np.where(scale > 0, scale, np.inf))) + KERNEL_ZERO
+    return b64encode(levels.astype(np.uint8).tobytes()).decode()
+
+
+def _decimals(values: NDArray[np.float32]) -> list[float]:
+    return [float(f"{value:.6g}") for value in values.tolist()]  # about the precision of float32
 
 
 def _seconds_since(start: float) -> float:

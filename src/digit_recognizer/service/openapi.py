@@ -71,6 +71,19 @@ NUMBER = {
 }
 MAP_SIZE = {"height": 1, "width": 2, "channels": 1}
 KERNEL_SIZE = {"height": 1, "width": 2, "inputs": 1, "outputs": 1}
+FIELD = {"step": [1, 1], "start": [0, 0], "size": [1, 2]}
+CONNECTION = {
+    "input": "image",
+    "weights": "Af8=",
+    "weight_scales": [0.4],
+    "bias": [0.1],
+    "stride": [1, 1],
+    "padding": [0, 0],
+    "dilation": [1, 1],
+    "groups": 1,
+    "activation": "Relu",
+    "field": FIELD,
+}
 LABELS = {"name": "labels", "datatype": "INT64"}
 
 IMAGE_TYPES = (
@@ -142,14 +155,28 @@ EXPLAIN = _route(
         "label": 1,
         "probabilities": PROBABILITIES,
         "is_digit": 0.99,
-        "layers": [{"name": "conv1", "kind": "convolution", **MAP_SIZE, "maps": "AP8=", "maximum": 1.7}],
+        "layers": [
+            {
+                "name": "conv1",
+                "kind": "convolution",
+                **MAP_SIZE,
+                "maps": "AP8=",
+                "maximum": 1.7,
+                "inputs": None,
+            }
+        ],
+        "hidden": [0.0, 1.4],
         "saliency": None,
         "seconds": 0.002,
     },
     body=_images(schemas.OneImage),
 )
 FILTERS = _route(
-    schemas.Filters, {"layers": [{"name": "conv1", **KERNEL_SIZE, "kernels": "Af8=", "scale": 0.4}]}
+    schemas.Filters,
+    {
+        "layers": [{"name": "conv1", **KERNEL_SIZE, "kernels": "Af8=", "scale": 0.4, **CONNECTION}],
+        "last_layer": {"inputs": 2, "outputs": 1, "weights": "Af8=", "weight_scales": [0.3], "bias": [-0.1]},
+    },
 )
 MODEL = _route(
     schemas.ModelCard,

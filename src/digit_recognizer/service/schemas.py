@@ -19,6 +19,7 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 Probabilities = Annotated[list[Probability], Field(min_length=CLASSES, max_length=CLASSES)]
 Base64 = Annotated[str, Field(json_schema_extra={"contentEncoding": "base64"})]
 Count = Annotated[int, Field(ge=0)]
+Pair = tuple[Count, Count]
 NumberText = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[0-9.,/:+%-]*$")]
 
 JsonObject = dict[str, Any]
@@ -69,8 +70,21 @@ class PredictionsAnswer(Schema):
     confidence: list[Probability]
 
 
+class InputsAnswer(Schema):
+    """Inputs of a convolution: channels × height × width bytes; 128 is 0, 255 is `scale`, 1 minus `scale`."""
+
+    height: Count
+    width: Count
+    channels: Count
+    values: Base64
+    scale: float
+
+
 class LayerAnswer(Schema):
-    """Feature maps of a convolution: channels × height × width bytes; 255 is the layer's `maximum`."""
+    """Feature maps of a convolution: channels × height × width bytes; 255 is the layer's `maximum`.
+
+    `inputs` are given where they are neither the image nor the maps of another layer.
+    """
 
     name: str
     kind: str
@@ -79,23 +93,38 @@ class LayerAnswer(Schema):
     channels: Count
     maps: Base64
     maximum: float
+    inputs: InputsAnswer | None
 
 
 class Explanation(Schema):
-    """Feature maps of an image; `saliency` has 784 bytes, 255 where the answer depends on the ink most."""
+    """Feature maps of an image, and `hidden`, the input of the last dense layer.
+
+    `saliency` has 784 bytes, 255 where the answer depends on the ink most.
+    """
 
     label: Digit
     probabilities: Probabilities
     is_digit: Probability | None
     layers: list[LayerAnswer]
+    hidden: list[float] | None
     saliency: Base64 | None
     seconds: float
 
 
-class KernelsAnswer(Schema):
-    """Filters of a convolution, averaged over its inputs: outputs × height × width bytes.
+class FieldAnswer(Schema):
+    """Receptive fields, as (rows, columns) of pixels: of the first value, and from each to the next."""
 
-    128 is weight 0, 255 is `scale`, 1 is minus `scale`.
+    step: Pair
+    start: tuple[int, int]
+    size: Pair
+
+
+class KernelsAnswer(Schema):
+    """Filters of a convolution: `kernels` averaged over its inputs, outputs × height × width bytes.
+
+    128 is weight 0, 255 is `scale`, 1 is minus `scale`. `weights` are all: outputs × (inputs / groups) ×
+    height × width bytes, with a scale for each output and the batch normalisation folded in. They and the
+    following are null if unknown; `input` is "image" (0 to 1), a layer, or null for `inputs` of /v1/explain.
     """
 
     name: str
@@ -105,12 +134,36 @@ class KernelsAnswer(Schema):
     outputs: Count
     kernels: Base64
     scale: float
+    input: str | None
+    weights: Base64 | None
+    weight_scales: list[float] | None
+    bias: list[float] | None
+    stride: Pair | None
+    padding: Pair | None
+    dilation: Pair | None
+    groups: Count | None
+    activation: str | None
+    field: FieldAnswer | None
+
+
+class LastLayerAnswer(Schema):
+    """The last dense layer, from `hidden` to the scores before the softmax: outputs × inputs bytes.
+
+    The eleventh output, if there is one, is the score of non-digits.
+    """
+
+    inputs: Count
+    outputs: Count
+    weights: Base64
+    weight_scales: list[float]
+    bias: list[float]
 
 
 class Filters(Schema):
-    """The filters of all convolutions."""
+    """The filters of all convolutions, and the last dense layer; null if the network does not end in one."""
 
     layers: list[KernelsAnswer]
+    last_layer: LastLayerAnswer | None
 
 
 class LimitsAnswer(Schema):

@@ -44,7 +44,7 @@ export class Corrections {
 
   /** Show what a mark, and the number that it belongs to, may be corrected to. */
   show(mark, group) {
-    this.box.hidden = mark === null;
+    this.box.hidden = this.status.hidden = mark === null;
     const number = group?.number ?? null;
     this.showNumber(number, group, number !== this.number);
     Object.assign(this, { mark, number });
@@ -56,6 +56,11 @@ export class Corrections {
       each.setAttribute("aria-pressed", ANSWERS[place] === labelOf(mark));
     });
     this.showStatus(isWhole ? number : mark);
+  }
+
+  /** Show the answers at once for a mark that was not read and that the user selected. */
+  reveal(mark) {
+    if (mark.isRejected) this.box.open = true;
   }
 
   showNumber(number, group, isAnother) {

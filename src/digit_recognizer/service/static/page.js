@@ -1,17 +1,21 @@
 // The page: reads what is drawn or opened; shows, explains and corrects the reading.
 
 import { Corrections } from "./corrections.js";
+import { Explaining } from "./explaining.js";
 import { Ink } from "./ink.js";
 import { Inside } from "./inside.js";
+import { backoff, dismiss, isTemporary, recovered, report } from "./notice.js";
+import { Pictures } from "./opened.js";
+import { listenToPanel, showPanel } from "./panel.js";
 import { drawWithKeys, drawWithPointers } from "./pen.js";
-import { copy, cropped, display, fitting, onPicture, placeOf, turned } from "./picture.js";
-import { Reading, SURE, isDigit, labelOf, percent } from "./reading.js";
-import { NetworkError, Latest, Backoff, HttpError, ask, bytesOf, onTokenWanted } from "./service.js";
-import { notesOn, remarkOn, showBoxes, showCards, showNumbers, showProbabilities, showText, showUnread } from "./view.js";
+import { cropped, display, fitting, onPicture, placeOf, turned } from "./picture.js";
+import { Reading, SURE } from "./reading.js";
+import { Latest, ask, onTokenWanted } from "./service.js";
+import { askForToken } from "./token.js";
+import { showBoxes } from "./view.js";
 
 const MIN_REQUEST_INTERVAL_MS = 30; // while the pen moves
 const ANNOUNCE_DELAY_MS = 700; // without a change, until screen readers announce the reading
-const UNAVAILABLE = 503;
 const BLANK = { lines: [], rejected: [], notes: [], blank: true, width: 1, height: 1, pages: 1 };
 const READ = `/v1/read?images=true&reduce=true&threshold=${SURE}`;
 
@@ -19,10 +23,7 @@ const at = (id) => document.getElementById(id);
 const [paper, picture, overlay, stage] = ["paper", "picture", "overlay", "stage"].map(at);
 
 const ink = new Ink(paper);
-const inside = new Inside();
-const backoff = new Backoff();
 const reader = new Latest(readLatest);
-const explainer = new Latest(explainLatest);
 const corrections = new Corrections(() => show(), report, pictureOf);
 
 const state = {
@@ -31,6 +32,8 @@ const state = {
   picked: null, // the digit that the user selected; null: the one nearest to the pen
   isDrawing: false,
   opened: null, // the picture's file, where one is open
+  original: null, // the same before the user cropped or turned it
+  isTurned: false, // by the user, so that it is upright
   page: 1, // of a PDF or TIFF, from 1
   pages: 1, // how many the opened file has
   work: 0, // number of the drawing or picture; answers to earlier ones are ignored
@@ -38,6 +41,7 @@ const state = {
   sentAt: 0,
   limits: { body_bytes: Infinity, pixels: Infinity },
 };
+const explaining = new Explaining(new Inside(), state, sourceOf);
 
 // --- Reading
 
@@ -63,7 +67,7 @@ async function readLatest() {
   try {
     const body = opened ? await fitting(opened, picture, state.limits) : ink.png();
     const headers = { "Content-Type": body.type || "application/octet-stream" };
-    const which = opened ? `page=${page}` : "upright=true";
+    const which = `page=${page}${opened && !state.isTurned ? "" : "&upright=true"}`;
     const answer = await ask(`${READ}&${which}`, { method: "POST", headers, body });
     recovered();
     if (work === state.work) state.pages = answer.pages ?? 1;
@@ -97,7 +101,7 @@ function take(answer, work) {
   if (state.picked) state.picked = state.chosen;
   show();
   markBusy();
-  explain();
+  explaining.update();
   announceSoon();
 }
 
@@ -116,74 +120,20 @@ function failed(error) {
   report(error);
   if (isTemporary(error)) return setTimeout(() => reader.offer(null), backoff.next());
   if (!state.opened) return;
-  if (picture.naturalWidth === 0 && state.pages === 1) return close(); // not a picture: back to the drawing
+  if (picture.naturalWidth === 0 && state.pages === 1) return pictures.drop(); // not a picture: back to the drawing
   markBusy();
   at("text").textContent = "Not read";
   at("text").dataset.state = "failed";
-}
-
-/** Whether the same request may succeed later. */
-function isTemporary(error) {
-  return error instanceof NetworkError || error.status === UNAVAILABLE;
-}
-
-function report(error) {
-  if (!(error instanceof HttpError || error instanceof NetworkError)) console.error(error);
-  notify(error.message, isTemporary(error));
-}
-
-/** Show a sentence: one about something temporary until it is over, others until the user does something else. */
-function notify(sentence, isTemporary) {
-  const notice = at("notice");
-  notice.hidden = false;
-  notice.dataset.until = isTemporary ? "answer" : "action";
-  if (notice.textContent !== sentence) notice.textContent = sentence;
-}
-
-function recovered() {
-  backoff.reset();
-  if (at("notice").dataset.until === "answer") dismiss();
-}
-
-function dismiss() {
-  at("notice").hidden = true;
+  at("remark").textContent = error.message;
 }
 
 // --- Showing
 
 function show() {
-  const { reading, chosen } = state;
-  const text = at("text");
-  text.dataset.state = reading.state;
-  if (reading.text) showText(text, reading);
-  else text.textContent = { blank: "Blank", rejected: "Not a digit" }[reading.state] ?? "No digit";
-  text.tabIndex = text.scrollHeight > text.clientHeight + 4 ? 0 : -1; // so that the keyboard can scroll it
-  at("remark").textContent = ink.isBlank && !state.opened ? "The paper is empty." : remarkOn(reading);
-  at("notes").textContent = notesOn(reading);
-  at("copies").hidden = reading.state !== "digits";
-  at("copied").textContent = "";
   place();
-  showNumbers(at("numbers"), reading, chosen, choose);
-  showUnread(at("unread"), reading, chosen, choose);
-  showCards(at("cards"), reading, chosen, choose);
+  showPanel(state, ink, { choose, isPictureShown: isPictureShown(), picture });
+  const { reading, chosen } = state;
   corrections.show(chosen, chosen && reading.groupOf(chosen));
-  showPages();
-  at("undo").disabled = ink.past.length === 0 || Boolean(state.opened);
-  at("clear").disabled = ink.isBlank || Boolean(state.opened);
-  at("invitation").hidden = !ink.isBlank || Boolean(state.opened);
-}
-
-/** Show which page of the opened file is read, and the buttons to turn pages. */
-function showPages() {
-  const { page, pages } = state;
-  const [previous, next] = [at("previous"), at("next")];
-  const focused = document.activeElement;
-  at("pages").hidden = !state.opened || pages === 1;
-  at("page-number").textContent = `Page ${page} of ${pages}`;
-  previous.disabled = page === 1;
-  next.disabled = page >= pages;
-  if (focused === previous && previous.disabled) next.focus();
-  if (focused === next && next.disabled) previous.focus();
 }
 
 /** Whether the browser shows the page that is read; it shows no PDF, and at most the first page of a TIFF. */
@@ -213,13 +163,14 @@ function place() {
     : { left: 0, top: 0, width: ink.width, height: ink.height, scale: ink.width / width };
   overlay.style.transform = `translate(${where.left}px, ${where.top}px)`;
   overlay.dataset.scale = where.scale;
-  showBoxes(overlay, state.reading, state.chosen, where.scale);
+  showBoxes(overlay, state.reading, state.chosen, where.scale, stage.clientWidth - where.left);
 }
 
 function choose(digit) {
   state.picked = state.chosen = digit;
   show();
-  explain();
+  corrections.reveal(digit);
+  explaining.update();
 }
 
 /** Select the digit at a point of the screen; return whether there is one. */
@@ -238,53 +189,6 @@ function announceSoon() {
     const words = ink.isBlank && !state.opened ? "Blank." : state.reading.spoken;
     if (at("said").textContent !== words) at("said").textContent = words;
   }, ANNOUNCE_DELAY_MS);
-}
-
-// --- Inside
-
-function explain() {
-  const { chosen } = state;
-  if (chosen === null || !chosen.image || !isDigit(chosen.text)) {
-    explainer.drop();
-    inside.empty();
-    showProbabilities(at("probabilities"), new Array(10).fill(0));
-    at("is-digit").textContent = "The probability of each digit.";
-    at("inside-lead").textContent =
-      chosen === null
-        ? "Write a digit to see, step by step, how the network reads it."
-        : "Choose a digit to see, step by step, how the network for single digits reads it.";
-    return;
-  }
-  explainer.offer({ digit: chosen, work: state.work, hasSaliency: !state.isDrawing });
-}
-
-async function explainLatest({ digit, work, hasSaliency }) {
-  const pixels = bytesOf(digit.image);
-  const headers = { "Content-Type": "application/octet-stream" };
-  try {
-    const explained = await ask(`/v1/explain?saliency=${hasSaliency}`, { method: "POST", headers, body: pixels });
-    if (work === state.work && state.chosen !== null) showInside(digit, pixels, explained);
-  } catch (error) {
-    if (!isTemporary(error)) report(error);
-  }
-}
-
-function showInside(digit, pixels, explained) {
-  inside.showImage(pixels);
-  inside.showLayers(explained);
-  const { source, box } = sourceOf(digit.box) ?? { source: null, box: null };
-  inside.showStrokes(source, box, pixels, explained.saliency && bytesOf(explained.saliency));
-  at("saliency").classList.toggle("drawn", !state.opened);
-  showProbabilities(at("probabilities"), explained.probabilities);
-  const is = explained.is_digit;
-  at("is-digit").textContent =
-    is === null
-      ? "The probability of each digit, for this image alone."
-      : `Probability that it is a digit at all: ${percent(is)}. These values are for this image alone; the reading above also considers its neighbours.`;
-  const name = digit.isRejected && labelOf(digit) === null ? "rejected mark" : (labelOf(digit) ?? digit.text);
-  at("inside-lead").textContent = `How the network reads the ${name}, step by step. Point at a map to enlarge it.`;
-  performance.clearMarks("maps");
-  performance.mark("maps");
 }
 
 // --- Drawing
@@ -340,59 +244,40 @@ function clear() {
 
 // --- Pictures
 
-async function open(file, page = 1) {
-  dismiss();
-  keyboard.lift();
-  const work = ++state.work;
-  await display(picture, file);
-  if (work !== state.work) return;
-  Object.assign(state, { opened: file, page, pages: file === state.opened ? state.pages : 1, picked: null });
-  setMode();
-  take(BLANK, work);
+const pictures = new Pictures(state, picture, {
+  isShown: isPictureShown,
+  leaves: () => {
+    dismiss();
+    keyboard.lift();
+  },
+  changed: () => {
+    take(BLANK, state.work);
+    if (state.opened) showPending();
+    wantReading();
+  },
+});
+
+function showPending() {
   at("text").textContent = "Reading…";
   at("text").dataset.state = "busy";
   at("remark").textContent = "";
-  wantReading();
+  at("help").hidden = true;
 }
 
-function close() {
-  state.work++;
-  state.opened = state.picked = null;
-  state.page = state.pages = 1;
-  setMode();
-  take(BLANK, state.work);
-  wantReading();
-}
-
-function setMode() {
-  const isOpen = state.opened !== null;
-  stage.classList.toggle("open", isOpen);
-  picture.classList.toggle("unshown", state.page > 1);
-  picture.hidden = !isOpen;
-  at("close").hidden = !isOpen;
-  for (const id of ["undo", "clear"]) at(id).hidden = isOpen;
-  document.querySelector(".pens").hidden = isOpen;
-}
-
-onPicture([...document.querySelectorAll("input[type=file]")], stage, open);
+onPicture([...document.querySelectorAll("input[type=file]")], stage, (file) => pictures.open(file));
 picture.addEventListener("click", (event) => chooseAt(event.clientX, event.clientY));
 
 // --- Buttons and keys
 
 at("undo").addEventListener("click", undo);
 at("clear").addEventListener("click", clear);
-at("previous").addEventListener("click", () => open(state.opened, state.page - 1));
-at("next").addEventListener("click", () => open(state.opened, state.page + 1));
+at("previous").addEventListener("click", () => pictures.turnPage(-1));
+at("next").addEventListener("click", () => pictures.turnPage(1));
 at("close").addEventListener("click", () => {
-  dismiss();
-  close();
+  pictures.close();
   at("choose").querySelector("input").focus();
 });
-for (const [id, what] of [["copy-text", "text"], ["copy-csv", "csv"]]) {
-  at(id).addEventListener("click", async () => {
-    at("copied").textContent = (await copy(state.reading[what])) ? "Copied." : "The browser did not allow copying.";
-  });
-}
+listenToPanel(state, show);
 
 document.addEventListener("keydown", (event) => {
   if (event.defaultPrevented || document.querySelector("dialog[open]")) return;
@@ -404,29 +289,17 @@ document.addEventListener("keydown", (event) => {
     return;
   } else if (event.key === "Escape" || event.key === "Delete") {
     dismiss();
-    if (state.opened) close();
+    if (pictures.cropper.isOpen) pictures.cropper.giveUp();
+    else if (state.opened) pictures.close();
     else clear();
   } else if (/^[0-9]$/.test(event.key) && state.picked) {
     corrections.correct(event.key);
   }
 });
 
-// --- The token
-
-onTokenWanted((isAgain) => {
-  const [dialog, field] = [at("token"), at("token-field")];
-  if (isAgain) at("token-words").textContent = "The service did not accept that token.";
-  if (dialog.open) return new Promise((resolve) => dialog.addEventListener("close", () => resolve(field.value || null), { once: true }));
-  dialog.returnValue = "";
-  field.value = "";
-  dialog.showModal();
-  return new Promise((resolve) => {
-    dialog.addEventListener("close", () => resolve(field.value || null), { once: true });
-    dialog.addEventListener("cancel", () => (field.value = ""), { once: true });
-  });
-});
-
 // --- Start
+
+onTokenWanted(askForToken);
 
 new ResizeObserver(() => {
   if (state.opened === null && (ink.width !== paper.clientWidth || ink.height !== paper.clientHeight)) {
@@ -443,9 +316,8 @@ async function loadModel() {
     const filters = await ask("/v1/filters");
     state.limits = model.limits;
     corrections.offer(model.corrections);
-    inside.build(filters);
+    explaining.start(filters);
     recovered();
-    explain();
   } catch (error) {
     report(error);
     if (isTemporary(error)) setTimeout(loadModel, backoff.next());
@@ -455,5 +327,4 @@ async function loadModel() {
 at("host").textContent = location.host;
 ink.fit();
 show();
-explain();
 loadModel();

@@ -77,6 +77,14 @@ export function turned(image, degrees) {
   return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
 }
 
+/** Return a part of a picture, in its pixels, as PNG. */
+export function cut(image, { x, y, width, height }) {
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [Math.max(1, Math.round(width)), Math.max(1, Math.round(height))];
+  canvas.getContext("2d").drawImage(image, x, y, width, height, 0, 0, canvas.width, canvas.height);
+  return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
+}
+
 /** Return a part of a picture or canvas with a margin, as PNG in base64, reduced if it is large. */
 export function cropped(source, box) {
   const margin = CROP_MARGIN * box.height;

@@ -39,13 +39,19 @@ async function send(path, options, token) {
   try {
     return await fetch(SERVICE + path, { ...options, headers });
   } catch {
-    throw new NetworkError("The service does not answer. Retrying…");
+    throw silence();
   }
+}
+
+function silence() {
+  return new NetworkError("The service does not answer. Retrying…");
 }
 
 async function answer(response) {
   if (response.status === 204) return null;
-  const text = await response.text();
+  const text = await response.text().catch(() => {
+    throw silence();
+  });
   if (response.ok) return JSON.parse(text);
   throw new HttpError(response.status, sentence(text) ?? `The service answered with status ${response.status}.`);
 }

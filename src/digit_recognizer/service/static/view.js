@@ -9,6 +9,14 @@ const LABEL_PADDING_PX = 14;
 const MARGIN_PX = 5; // around a box
 const TOLERANCE_PX = 3; // of a mark, which a label may cover
 const MIN_ALTERNATIVE = 0.005; // probability of another text that is shown
+const TEXT_SIZES = [
+  { size: "giant", lines: 1, letters: 6 },
+  { size: "huge", lines: 2, letters: 10 },
+  { size: "large", lines: 3, letters: 14 },
+  { size: "medium", lines: 5, letters: 22 },
+]; // as many lines, and letters of a line, fit into the room for the text
+const MAX_LARGE_CARDS = 4; // of the digits of a number; more are shown smaller
+const MAX_NUMBERS = 12; // that are listed before the user asks for all
 const MAX_UNREAD = 50; // unread marks that are listed
 
 /** Give `parent` exactly `number` children, made by `make`. */
@@ -30,7 +38,7 @@ export function button(className, text = "") {
   return made;
 }
 
-function bar() {
+export function makeBar() {
   const made = element("span", "bar");
   const track = element("span", "track");
   track.append(element("span"));
@@ -38,23 +46,36 @@ function bar() {
   return made;
 }
 
-function fillBar(made, name, fraction) {
+export function fillBar(made, name, fraction) {
   const [label, track, figure] = made.children;
   label.textContent = name;
   track.firstElementChild.style.transform = `scaleX(${fraction.toFixed(4)})`;
   figure.textContent = percent(fraction);
 }
 
-/** Show the text of a reading; numbers that are not sure get a question mark, which is not copied. */
+/**
+ * Show the text of a reading, a block for each line; numbers that are not sure get a question mark, which is not
+ * copied. Long texts are shown smaller, so that all of them is seen.
+ */
 export function showText(output, reading) {
-  const lines = reading.lines.map((line) =>
-    line.flatMap((number, place) => [...(place ? [" "] : []), element("span", number.isSure ? "" : "unsure", number.text)]),
-  );
-  output.replaceChildren(...lines.flatMap((line, place) => [...(place ? ["\n"] : []), ...line]));
+  const lines = reading.lines.map((line) => {
+    const made = element("span", "line");
+    made.append(
+      ...line.flatMap((number, place) => [...(place ? [" "] : []), element("span", number.isSure ? "" : "unsure", number.text)]),
+    );
+    return made;
+  });
+  const longest = Math.max(...reading.lines.map((line) => line.reduce((sum, { text }) => sum + text.length + 1, 0)));
+  output.dataset.size = TEXT_SIZES.find((each) => lines.length <= each.lines && longest <= each.letters)?.size ?? "small";
+  output.classList.toggle("several", lines.length > 1);
+  output.replaceChildren(...lines.flatMap((line, place) => [...(place ? ["\n"] : []), line]));
 }
 
-/** Draw a box over each character and each rejected mark; `scale` is CSS pixels per pixel of the picture. */
-export function showBoxes(overlay, reading, chosen, scale) {
+/**
+ * Draw a box over each character and each rejected mark; `scale` is CSS pixels per pixel of the picture, `width` where
+ * labels must end, in CSS pixels.
+ */
+export function showBoxes(overlay, reading, chosen, scale, width) {
   const marks = [
     ...reading.lines.flat().flatMap((number) => labelled(number, scale)),
     ...reading.characters.filter((mark) => labelOf(mark) === null && !mark.number?.correction).map((mark) => ({ mark, text: "not a digit" })),
@@ -65,11 +86,11 @@ export function showBoxes(overlay, reading, chosen, scale) {
     made.append(element("b"));
     return made;
   });
-  const shown = visibleLabels(marks, chosen, scale);
+  const shown = visibleLabels(marks, chosen, scale, width);
   marks.forEach(({ mark, text }, index) => {
     const made = overlay.children[index];
     const { box } = mark;
-    made.className = `box ${kindOf(mark, chosen)}${isLow(box, scale) ? " low" : ""}${shown.has(index) ? "" : " mute"}`;
+    made.className = `box ${kindOf(mark, chosen)}${isLow(box, scale) ? " low" : ""}${isAtEnd(box, text, scale, width) ? " end" : ""}${shown.has(index) ? "" : " mute"}`;
     made.firstElementChild.textContent = text;
     made.style.transform = `translate(${box.x * scale - MARGIN_PX}px, ${box.y * scale - MARGIN_PX}px)`;
     made.style.width = `${box.width * scale + 2 * MARGIN_PX}px`;
@@ -93,14 +114,20 @@ function isLow(box, scale) {
   return box.y * scale < LABEL_PX;
 }
 
+/** Whether a label would leave the picture on the right, and so ends with its box. */
+function isAtEnd(box, text, scale, width) {
+  return box.x * scale + widthOf(text) > width;
+}
+
 /**
  * Return the indices of the labels that are shown: those of the selected number, and those of numbers whose
  * labels cover no label before them and no mark.
  */
-function visibleLabels(marks, chosen, scale) {
+function visibleLabels(marks, chosen, scale, width) {
   const places = marks.map(({ mark: { box }, text }) => {
     const top = isLow(box, scale) ? (box.y + box.height) * scale : box.y * scale - LABEL_PX;
-    return { left: box.x * scale, right: box.x * scale + widthOf(text), top, bottom: top + LABEL_PX };
+    const left = isAtEnd(box, text, scale, width) ? (box.x + box.width) * scale - widthOf(text) : box.x * scale;
+    return { left, right: left + widthOf(text), top, bottom: top + LABEL_PX };
   });
   const boxes = marks.map(({ mark: { box } }) => ({
     left: box.x * scale + TOLERANCE_PX,
@@ -135,8 +162,12 @@ export function alternativesOf(number) {
 }
 
 /** Show each number with its confidence; its alternatives appear when it is pointed at. */
-export function showNumbers(list, reading, chosen, choose) {
-  const numbers = reading.lines.flat();
+export function showNumbers(list, more, reading, chosen, choose) {
+  const all = reading.lines.flat();
+  const isShort = more.dataset.all !== "yes" && all.length > MAX_NUMBERS && !all.slice(MAX_NUMBERS).some(({ marks }) => marks.includes(chosen));
+  const numbers = isShort ? all.slice(0, MAX_NUMBERS) : all;
+  more.hidden = !isShort;
+  more.textContent = `Show all ${all.length} numbers`;
   match(list, numbers.length, () => {
     const [item, made] = [element("li"), button("")];
     made.addEventListener("click", () => choose(item.mark));
@@ -163,22 +194,26 @@ export function showNumbers(list, reading, chosen, choose) {
 export function showCards(cards, reading, chosen, choose) {
   const number = chosen && reading.groupOf(chosen);
   const shown = number === null ? (chosen === null ? [] : [chosen]) : number.marks.filter((mark) => mark === chosen || isDigit(mark.text));
+  cards.classList.toggle("many", shown.length > MAX_LARGE_CARDS);
   match(cards, shown.length, () => {
     const [item, made, bars] = [element("li"), button(""), element("span", "bars")];
     made.addEventListener("click", () => choose(item.mark));
-    for (let i = 0; i < CARD_ANSWERS; i++) bars.append(bar());
-    made.append(element("b"), bars);
+    for (let i = 0; i < CARD_ANSWERS; i++) bars.append(makeBar());
+    made.append(element("b"), element("span", "confidence"), bars);
     item.append(made);
     return item;
   });
   shown.forEach((mark, index) => {
     cards.children[index].mark = mark;
     const made = cards.children[index].firstElementChild;
-    const [name, bars] = made.children;
+    const [name, figure, bars] = made.children;
     made.className = `card ${kindOf(mark, chosen)}`;
     made.setAttribute("aria-pressed", mark === chosen);
     name.textContent = labelOf(mark) ?? "–";
-    ranked(mark).slice(0, CARD_ANSWERS).forEach(({ text, probability }, place) => fillBar(bars.children[place], text, probability));
+    const answers = ranked(mark).slice(0, CARD_ANSWERS);
+    figure.textContent = percent(answers[0].probability);
+    made.title = `May be ${answers.map(({ text, probability }) => `${text} (${percent(probability)})`).join(", ")}`;
+    answers.forEach(({ text, probability }, place) => fillBar(bars.children[place], text, probability));
   });
 }
 
@@ -204,25 +239,9 @@ export function showUnread(details, reading, chosen, choose) {
   list.replaceChildren(...shown, ...(more > 0 ? [element("li", "", `and ${more} more`)] : []));
 }
 
-/** Show the ten probabilities of one digit as bars. */
-export function showProbabilities(list, probabilities) {
-  match(list, probabilities.length, () => {
-    const item = element("li");
-    item.append(bar());
-    return item;
-  });
-  const best = probabilities.indexOf(Math.max(...probabilities));
-  probabilities.forEach((probability, value) => {
-    const item = list.children[value];
-    item.classList.toggle("best", value === best && probability > 0);
-    fillBar(item.firstElementChild, value, probability);
-  });
-}
-
 /** Say how confident the reading is, and what could not be decided. */
 export function remarkOn(reading) {
   const rejected = reading.rejected.length;
-  if (reading.state === "blank") return "The picture is empty.";
   if (reading.state === "rejected") {
     if (!rejected) return "The network recognises no digit.";
     return `According to the network, ${rejected === 1 ? "this mark is not a digit" : `these ${rejected} marks are not digits`}.`;
