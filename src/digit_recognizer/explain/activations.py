@@ -58,6 +58,8 @@ class Activations:
         is used several times is listed once, where it is first used.
     hidden
         The name of the input of the last dense layer; None if the network does not end in a dense layer.
+    serialised
+        The model as ONNX, with the outputs of the convolutions and `hidden` as further outputs.
     """
 
     def __init__(self, serialised: bytes, threads: int | None = None) -> None:
@@ -66,9 +68,8 @@ class Activations:
         self._weights = {tensor.name: tensor for tensor in graph.initializer if len(tensor.dims) == 4}
         self.hidden = _last_hidden(graph)
         outputs = [layer.output for layer in convolutions]
-        self._session = start_session(
-            serialised + _more_outputs(graph, [*outputs, *filter(None, [self.hidden])]), prepacking=False
-        )
+        self.serialised = serialised + _more_outputs(graph, [*outputs, *filter(None, [self.hidden])])
+        self._session = start_session(self.serialised, prepacking=False)
         self._threads = threads
         two_blank = np.zeros((2, SIDE, SIDE), np.uint8)
         maps_of_each = next(self._run(two_blank, outputs))

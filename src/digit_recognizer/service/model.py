@@ -152,8 +152,12 @@ class Model:
 
     @cached_property
     def _filters(self) -> JsonObject:
-        model = self._activations
-        return {"layers": [_kernels(model.filters(layer), layer) for layer in model.convolutions]}
+        return describe_filters(self._activations)
+
+
+def describe_filters(model: Activations) -> JsonObject:
+    """Return the answer of ``/v1/filters``."""
+    return {"layers": [_kernels(model.filters(layer), layer) for layer in model.convolutions]}
 
 
 def _rounded(probabilities: NDArray[np.float32]) -> Any:

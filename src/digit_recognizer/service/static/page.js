@@ -1,12 +1,13 @@
 // The page: reads what is drawn or opened; shows, explains and corrects the reading.
 
+import { ask, onTokenWanted } from "./backend.js";
 import { Corrections } from "./corrections.js";
 import { Ink } from "./ink.js";
 import { Inside } from "./inside.js";
 import { drawWithKeys, drawWithPointers } from "./pen.js";
 import { copy, cropped, display, fitting, onPicture, placeOf, turned } from "./picture.js";
 import { Reading, SURE, isDigit, labelOf, percent } from "./reading.js";
-import { NetworkError, Latest, Backoff, HttpError, ask, bytesOf, onTokenWanted } from "./service.js";
+import { NetworkError, Latest, Backoff, HttpError, bytesOf } from "./service.js";
 import { notesOn, remarkOn, showBoxes, showCards, showNumbers, showProbabilities, showText, showUnread } from "./view.js";
 
 const MIN_REQUEST_INTERVAL_MS = 30; // while the pen moves
@@ -452,7 +453,7 @@ async function loadModel() {
   }
 }
 
-at("host").textContent = location.host;
+if (at("host")) at("host").textContent = location.host; // a page without a service has none
 ink.fit();
 show();
 explain();
