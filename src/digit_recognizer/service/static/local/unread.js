@@ -49,11 +49,15 @@ export class UnreadParts {
     const { page, side, rows, columns } = this;
     const [brightest, darkest] = [new Uint8Array(rows * columns), new Uint8Array(rows * columns).fill(255)];
     for (let y = 0, place = 0; y < page.height; y++) {
-      for (let x = 0, row = Math.floor(y / side) * columns; x < page.width; x++, place++) {
-        const block = row + Math.floor(x / side);
-        const level = page.values[place];
-        if (level > brightest[block]) brightest[block] = level;
-        if (level < darkest[block]) darkest[block] = level;
+      const row = Math.floor(y / side) * columns;
+      for (let block = row, x = 0; x < page.width; block++) {
+        let [most, least] = [brightest[block], darkest[block]];
+        for (const end = Math.min(x + side, page.width); x < end; x++, place++) {
+          const level = page.values[place];
+          if (level > most) most = level;
+          if (level < least) least = level;
+        }
+        [brightest[block], darkest[block]] = [most, least];
       }
     }
     return { brightest, darkest };
