@@ -22,7 +22,8 @@ from digit_recognizer.digits import SIDE
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.explain.activations import Activations, open_activations
 from digit_recognizer.files import PARTIAL_SUFFIX, check_can_create
-from digit_recognizer.imaging.decode import MAX_BYTES, MAX_PIXELS
+from digit_recognizer.imaging.decode import MAX_BYTES
+from digit_recognizer.imaging.limits import MAX_PIXELS
 from digit_recognizer.reading import load_calibration
 from digit_recognizer.recognition import Recognizer
 from digit_recognizer.recognition.character_finder import READER_MODEL

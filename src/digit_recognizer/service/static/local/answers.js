@@ -2,7 +2,8 @@
 
 import { asDigit, confidenceOf } from "./characters.js";
 import { decodePage } from "./decode.js";
-import { INK } from "./normalise.js";
+import { makeGrid } from "./grid.js";
+import { INK, SIDE } from "./normalise.js";
 import { argmax, rint } from "./numeric.js";
 import { occlude } from "./occlusion.js";
 import { isBlank } from "./unread.js";
@@ -10,6 +11,7 @@ import { isBlank } from "./unread.js";
 const MAX_GUESSES = 100; // rejected marks that are described like digits
 const CHUNK = 8192; // bytes that become text at a time
 const FORMAT_VERSION = 1; // of a reading
+const WARM_UP_PX = 200; // the side of a page with a stroke
 
 export class Answers {
   constructor(recognizer, facts) {
@@ -29,6 +31,15 @@ export class Answers {
         return this.explain(body, query.get("saliency") === "true");
     }
     throw new Error(`no answer to ${path}`);
+  }
+
+  /** Do once what the first reading and the first explanation would wait for: the browser compiles what it runs. */
+  async warmUp() {
+    const page = makeGrid(WARM_UP_PX, WARM_UP_PX, Uint8Array);
+    page.values.fill(INK);
+    for (let row = WARM_UP_PX / 4; row < (3 * WARM_UP_PX) / 4; row++) page.values.fill(0, (row + 0.48) * WARM_UP_PX, (row + 0.52) * WARM_UP_PX);
+    await this.recognizer.readPage(page, { isUpright: true, threshold: 0 });
+    await this.explain(new Uint8Array(SIDE * SIDE).fill(INK), true);
   }
 
   async read(picture, query) {

@@ -38,7 +38,7 @@ async function open(picture) {
     const start = new TextDecoder("latin1").decode(await picture.slice(0, 12).arrayBuffer());
     const kind = KINDS.find(([, pattern]) => pattern.test(start));
     if (kind) throw new PictureError(`The picture is ${kind[0]}, which this browser does not open: ${OPENED}.`);
-    throw new PictureError(`The file is not a picture that this browser opens, or it is damaged: ${OPENED}.`);
+    throw new PictureError(`The file is not a picture that this browser opens, or is damaged: ${OPENED}.`);
   }
 }
 

@@ -7,7 +7,7 @@ import { Recognizer } from "./recognizer.js";
 
 const RUNTIME = new URL("onnxruntime/", import.meta.url);
 const MODELS = new URL("models/", import.meta.url);
-const UNREADABLE = 422; // as the service answers
+const [UNREADABLE, FAILED] = [422, 500]; // as the service answers
 
 env.logLevel = "error";
 env.wasm.wasmPaths = {
@@ -36,25 +36,22 @@ async function fetched(name) {
   return response;
 }
 
-const loading = load().then(
-  (answers) => {
-    postMessage({ isReady: true });
-    return answers;
-  },
-  (error) => {
-    postMessage({ failed: String(error) });
-    throw error;
-  },
+const loading = load();
+loading.then(
+  () => postMessage({ isReady: true }),
+  (error) => postMessage({ failed: String(error) }),
 );
-loading.catch(() => null);
 
-let last = loading; // requests are answered one after the other
-addEventListener("message", ({ data: { id, path, query, body } }) => {
-  last = last.catch(() => null).then(async () => {
-    try {
-      postMessage({ id, answer: await (await loading).to(path, new URLSearchParams(query), body) });
-    } catch (error) {
-      postMessage({ id, error: { status: error instanceof PictureError ? UNREADABLE : 500, message: error.message } });
-    }
-  });
+let last = loading.then((answers) => answers.warmUp()); // requests are answered one after the other
+addEventListener("message", ({ data }) => {
+  last = last.catch(() => null).then(() => answer(data));
 });
+
+async function answer({ id, path, query, body }) {
+  try {
+    const answers = await loading;
+    postMessage({ id, answer: await answers.to(path, new URLSearchParams(query), body) });
+  } catch (error) {
+    postMessage({ id, error: { status: error instanceof PictureError ? UNREADABLE : FAILED, message: error.message } });
+  }
+}

@@ -1,4 +1,4 @@
-"""The page without a service, for tests and benchmarks: exported, served as files, and asked as a service is."""
+"""The page without a service, for tests and benchmarks: served as files, and asked as a service is."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ ASK = """async ([path, content]) => {
 
 
 def runtime_package(folder: Path) -> Path | None:
-    """Return the npm package of ONNX Runtime Web, from the cache or by npm; None if the command has to fetch it."""
+    """Return the npm package of ONNX Runtime Web, from the cache or by npm; None without both."""
     cached = download_folder(pooch) / PACKAGE
     if cached.exists():
         return cached
