@@ -1,4 +1,4 @@
-"""`digits export-page`: what is in its folder, and what it refuses; tests_browser looks at the page itself."""
+"""`digits export-page`: what is in its folder, and what it refuses; tests_browser looks at the page."""
 
 from __future__ import annotations
 
@@ -214,7 +214,7 @@ def constants(path: Path) -> dict[str, object]:
     found = {}
     for name, value in [*CONSTANT.findall(text), *pairs]:
         if re.fullmatch(r'[-\d_.e+*/ ,\[\]]+|".*"', value):
-            found[name] = eval(value, {})  # noqa: S307  # numbers of our own file
+            found[name] = eval(value, {})  # numbers of our own file
     return found
 
 
