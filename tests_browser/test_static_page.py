@@ -251,6 +251,7 @@ def pages():
     """Pages of even and odd sizes, large and small, with ink and noise."""
     generator = np.random.default_rng(5)
     photo = np.asarray(Image.open(io.BytesIO(picture(generator))).convert("L"))
+    photo = photo[:480, :613]
     return [photo, photo[:257, :390], photo[40:141, 7:130], np.full((30, 50), 200, np.uint8)]
 
 

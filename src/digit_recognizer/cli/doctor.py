@@ -153,5 +153,5 @@ def _downloads() -> str:
     try:
         import pooch
     except ImportError:
-        return "none: downloading needs the extra train"
+        return "none: downloading needs the extra train or serve"
     return _state(Path(pooch.os_cache("digit-recognizer")))

@@ -8,6 +8,7 @@ export const MAX_PIXELS = 150_000_000; // of a picture
 const STRIP_PIXELS = 1_000_000; // converted at a time
 const WHITE = 255;
 const LEVELS = 256;
+const AS_IN_THE_FILE = { imageOrientation: "from-image", colorSpaceConversion: "none", premultiplyAlpha: "none" };
 const OPENED = "expected PNG, JPEG, WebP, GIF, BMP or AVIF";
 const KINDS = [
   ["a PDF", /^%PDF/],
@@ -32,14 +33,13 @@ export async function decodePage(picture) {
 
 /** Let the browser decode a picture: upright, and with its colours as they are in the file. */
 async function open(picture) {
-  try {
-    return await createImageBitmap(picture, { imageOrientation: "from-image", colorSpaceConversion: "none", premultiplyAlpha: "none" });
-  } catch {
-    const start = new TextDecoder("latin1").decode(await picture.slice(0, 12).arrayBuffer());
-    const kind = KINDS.find(([, pattern]) => pattern.test(start));
-    if (kind) throw new PictureError(`The picture is ${kind[0]}, which this browser does not open: ${OPENED}.`);
-    throw new PictureError(`The file is not a picture that this browser opens, or is damaged: ${OPENED}.`);
-  }
+  const unknown = () => null; // older browsers do not know all options
+  const bitmap = (await createImageBitmap(picture, AS_IN_THE_FILE).catch(unknown)) ?? (await createImageBitmap(picture).catch(unknown));
+  if (bitmap !== null) return bitmap;
+  const start = new TextDecoder("latin1").decode(await picture.slice(0, 12).arrayBuffer());
+  const kind = KINDS.find(([, pattern]) => pattern.test(start));
+  if (kind) throw new PictureError(`The picture is ${kind[0]}, which this browser does not open: ${OPENED}.`);
+  throw new PictureError(`The file is not a picture that this browser opens, or is damaged: ${OPENED}.`);
 }
 
 /** Return a picture as a grey page, each side divided by `factor` and rounded up. */

@@ -18,7 +18,9 @@ export function part(grid, top, left, bottom, right) {
 
 /** Return a grid of the same size with a function of each value; `kind` is the class of its array. */
 export function map(grid, kind, change) {
-  return { ...grid, values: kind.from(grid.values, change) };
+  const made = makeGrid(grid.height, grid.width, kind);
+  for (let place = 0; place < made.values.length; place++) made.values[place] = change(grid.values[place]);
+  return made;
 }
 
 /** Return a grid turned clockwise by 90, 180 or 270 degrees. */

@@ -40,39 +40,43 @@ function weightedMean(grid, height, width) {
   const [rows, columns] = [overlaps(grid.height, height), overlaps(grid.width, width)];
   const made = makeGrid(height, width, grid.values.constructor);
   const round = rounding(grid, rint);
-  const line = new Float32Array(width);
-  const totals = new Float32Array(width);
-  let current = 0;
-  const finish = (row) => {
-    for (let x = 0; x < width; x++) made.values[row * width + x] = round(totals[x]);
-    totals.fill(0);
-  };
-  for (const { from, to, weight } of rows) {
-    if (to !== current) finish(current);
-    current = to;
+  const line = new Float32Array(width); // of an old row, the sums of what each new column covers
+  const totals = new Float32Array(width); // the sums of these over what a new row covers
+  for (let each = 0; each < rows.to.length; each++) {
     line.fill(0);
-    const start = from * grid.width;
-    for (const each of columns) line[each.to] += grid.values[start + each.from] * each.weight;
-    for (let x = 0; x < width; x++) totals[x] += line[x] * weight;
+    addWeighted(line, grid.values, rows.from[each] * grid.width, columns);
+    for (let x = 0; x < width; x++) totals[x] += line[x] * rows.weight[each];
+    if (rows.to[each] === rows.to[each + 1]) continue;
+    for (let x = 0, start = rows.to[each] * width; x < width; x++) made.values[start + x] = round(totals[x]);
+    totals.fill(0);
   }
-  finish(current);
   return made;
+}
+
+/** Add the values of a row, which begins at `start`, to the new columns that cover them. */
+function addWeighted(line, values, start, { from, to, weight }) {
+  for (let each = 0; each < to.length; each++) line[to[each]] += values[start + from[each]] * weight[each];
 }
 
 /** Return how much of each new pixel, `to`, each old one, `from`, covers: the table of OpenCV's resizeArea. */
 function overlaps(side, newSide) {
   const scale = side / newSide;
-  const found = [];
-  for (let to = 0; to < newSide; to++) {
-    const [start, end] = [to * scale, to * scale + scale];
+  const [from, to, weight] = [[], [], []];
+  const add = (old, place, fraction) => {
+    from.push(old);
+    to.push(place);
+    weight.push(fraction);
+  };
+  for (let place = 0; place < newSide; place++) {
+    const [start, end] = [place * scale, place * scale + scale];
     const width = Math.min(scale, side - start);
     const last = Math.min(Math.floor(end), side - 1);
     const first = Math.min(Math.ceil(start), last);
-    if (first - start > LEAST_OVERLAP) found.push({ from: first - 1, to, weight: Math.fround((first - start) / width) });
-    for (let from = first; from < last; from++) found.push({ from, to, weight: Math.fround(1 / width) });
-    if (end - last > LEAST_OVERLAP) found.push({ from: last, to, weight: Math.fround(Math.min(end - last, 1, width) / width) });
+    if (first - start > LEAST_OVERLAP) add(first - 1, place, (first - start) / width);
+    for (let old = first; old < last; old++) add(old, place, 1 / width);
+    if (end - last > LEAST_OVERLAP) add(last, place, Math.min(end - last, 1, width) / width);
   }
-  return found;
+  return { from: Int32Array.from(from), to: Int32Array.from(to), weight: Float32Array.from(weight) };
 }
 
 function rounding(grid, round) {

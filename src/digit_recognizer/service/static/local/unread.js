@@ -38,10 +38,7 @@ export class UnreadParts {
     this.side = Math.max(MIN_BLOCK_PX, Math.ceil(Math.max(page.height, page.width) / BLOCKS));
     [this.rows, this.columns] = [page.height, page.width].map((side) => Math.ceil(side / this.side));
     const { brightest, darkest } = this.extremes();
-    this.unread = Array.from({ length: this.rows * this.columns }, (_, block) => {
-      const around = this.around(block); // an edge may lie between two blocks
-      return Math.max(...around.map((each) => brightest[each])) - Math.min(...around.map((each) => darkest[each])) >= BLANK_RANGE;
-    });
+    this.unread = brightest.map((_, block) => this.range(block, brightest, darkest) >= BLANK_RANGE);
   }
 
   /** Return the brightest and the darkest pixel of each block. */
@@ -63,14 +60,17 @@ export class UnreadParts {
     return { brightest, darkest };
   }
 
-  /** Return a block and its neighbours. */
-  around(block) {
+  /** Return by how much grey values differ in a block and those around it: an edge may lie between two. */
+  range(block, brightest, darkest) {
     const [row, column] = [Math.floor(block / this.columns), block % this.columns];
-    const found = [];
+    let [most, least] = [0, 255];
     for (let y = Math.max(row - 1, 0); y <= Math.min(row + 1, this.rows - 1); y++) {
-      for (let x = Math.max(column - 1, 0); x <= Math.min(column + 1, this.columns - 1); x++) found.push(y * this.columns + x);
+      for (let x = Math.max(column - 1, 0); x <= Math.min(column + 1, this.columns - 1); x++) {
+        most = Math.max(most, brightest[y * this.columns + x]);
+        least = Math.min(least, darkest[y * this.columns + x]);
+      }
     }
-    return found;
+    return most - least;
   }
 
   /** Return the smallest area of the page that holds all of them, null if there are none. */
@@ -95,7 +95,7 @@ export class UnreadParts {
         Math.ceil((stop + margin) / this.side),
       ]);
       for (let row = rows[0]; row < Math.min(rows[1], this.rows); row++) {
-        for (let column = columns[0]; column < Math.min(columns[1], this.columns); column++) this.unread[row * this.columns + column] = false;
+        for (let column = columns[0]; column < Math.min(columns[1], this.columns); column++) this.unread[row * this.columns + column] = 0;
       }
     }
   }
