@@ -14,7 +14,7 @@ from digit_recognizer.cli.evaluate import evaluate, submit
 from digit_recognizer.cli.read import read
 from digit_recognizer.cli.recipes import recipes, summary
 from digit_recognizer.cli.report import report
-from digit_recognizer.cli.serve import serve
+from digit_recognizer.cli.serve import export_page, serve
 from digit_recognizer.cli.train import train
 from digit_recognizer.cli.tune import tune
 
@@ -78,6 +78,7 @@ _add(
     "digits read table.jpg --csv -",
 )
 _add(READING, serve, "digits serve --port 8080 --corrections")
+_add(READING, export_page, "digits export-page public/")
 _add(MORE, recipes, "digits recipes flash > mine.toml")
 _add(MORE, summary, "digits summary flash")
 _add(MORE, doctor, "digits doctor")

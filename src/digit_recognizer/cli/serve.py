@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -111,3 +112,24 @@ def serve(
 
 def _announce(address: str) -> None:
     print(f"Serving on {address} (Ctrl+C ends it)", flush=True)
+
+
+def export_page(
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="The folder to write; it must not exist, or be empty.")
+    ],
+    model: ModelOption = None,
+    runtime: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The npm package of ONNX Runtime Web.  \\[default: download it once, and keep it]",
+        ),
+    ] = None,
+) -> None:
+    """Write the page as static files that read in the browser, without a service."""
+    from digit_recognizer.service.export.page import export_page as write_page
+
+    size = write_page(out, model, runtime)
+    print(f"Wrote the page to {out}: {size / 1e6:.1f} MB.")
+    print(f"To look at it: python -m http.server --directory {out}")

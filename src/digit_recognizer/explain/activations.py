@@ -80,6 +80,10 @@ class Activations:
         The name of the input of the last dense layer; None if the network does not end in a dense layer.
     last_layer
         That layer; None if there is none.
+    sources
+        The names, in the graph, of the inputs of those convolutions whose `Connection.input` is None.
+    serialised
+        The model as ONNX, with all these values as further outputs.
     """
 
     def __init__(self, serialised: bytes, threads: int | None = None) -> None:
@@ -92,11 +96,12 @@ class Activations:
         outputs = [layer.output for layer in convolutions]
         names = {layer.output: layer.name for layer in convolutions}
         connected = {layer.name: connections.of_convolution(layer.weights, names) for layer in convolutions}
-        self._sources = {
+        self.sources = {
             name: each.source for name, each in connected.items() if each is not None and each.input is None
         }
-        more = [*outputs, *self._sources.values(), *filter(None, [self.hidden])]
-        self._session = start_session(serialised + _more_outputs(graph, more), prepacking=False)
+        more = [*outputs, *self.sources.values(), *filter(None, [self.hidden])]
+        self.serialised = serialised + _more_outputs(graph, more)
+        self._session = start_session(self.serialised, prepacking=False)
         self._threads = threads
         two_blank = np.zeros((2, SIDE, SIDE), np.uint8)
         maps_of_each = next(self._run(two_blank, outputs))
@@ -140,7 +145,7 @@ class Activations:
         """Return all values inside the network for a few images (N, 28, 28), in one go."""
         check_images(images)
         maps = {layer.name: layer.output for layer in self.convolutions}
-        inputs = {name: source for name, source in self._sources.items() if name in maps}
+        inputs = {name: source for name, source in self.sources.items() if name in maps}
         asked = [*maps.values(), *inputs.values(), *filter(None, [self.hidden])]
         values = dict(zip(asked, self._session.run(asked, {"images": images}), strict=True)) if asked else {}
         return Inside(

@@ -160,11 +160,15 @@ class Model:
 
     @cached_property
     def _filters(self) -> JsonObject:
-        model = self._activations
-        layers = [_kernels(model.filters(layer), layer) for layer in model.convolutions]
-        for answer in layers:
-            answer.update(_connection(model.connections.get(answer["name"])))
-        return {"layers": layers, "last_layer": _last_layer(model.last_layer)}
+        return describe_filters(self._activations)
+
+
+def describe_filters(model: Activations) -> JsonObject:
+    """Return the answer of ``/v1/filters``."""
+    layers = [_kernels(model.filters(layer), layer) for layer in model.convolutions]
+    for answer in layers:
+        answer.update(_connection(model.connections.get(answer["name"])))
+    return {"layers": layers, "last_layer": _last_layer(model.last_layer)}
 
 
 def _rounded(probabilities: NDArray[np.float32]) -> Any:

@@ -7,18 +7,14 @@ pixel counts the ink points in a block of 4x4, 0 to 16.
 
 from __future__ import annotations
 
-import logging
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 
 from digit_recognizer.digits import Digits
+from digit_recognizer.downloads import download_folder, fetch
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.sources.common import Part, import_optional, make_digits
 from digit_recognizer.sources.folders import file_at
@@ -43,10 +39,7 @@ FILES: dict[Part, tuple[str, str]] = {
     "train": ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"),
     "test": ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"),
 }
-CACHE_VARIABLE = "DIGITS_CACHE"  # environment variable: the folder for downloads
-CONNECT_TIMEOUT_SECONDS = 2.0  # for each mirror; without a network, this is how long a user waits
-READ_TIMEOUT_SECONDS = 20.0  # without receiving a byte
-CHUNK_BYTES = 1 << 16
+INSTEAD = "name the Kaggle archive, a folder of IDX files, or bundled instead"  # if MNIST cannot be had
 
 
 def load_bundled(part: Part) -> Digits:
@@ -73,81 +66,17 @@ def load_mnist(
     `on_progress` is called with the fraction of the images that is downloaded.
     """
     pooch = import_optional("pooch")
-    folder = cache or Path(os.environ.get(CACHE_VARIABLE) or pooch.os_cache("digit-recognizer"))
-    with _silenced(pooch.get_logger()):
-        images, labels = (
-            _fetch(pooch, name, mirrors, checksums[name], folder, tell)
-            for name, tell in zip(FILES[part], (on_progress, None), strict=True)  # labels are small
+    folder = cache or download_folder(pooch)
+    images, labels = (
+        fetch(
+            pooch,
+            [mirror + name for mirror in mirrors],
+            checksums[name],
+            folder,
+            what="MNIST",
+            instead=INSTEAD,
+            on_progress=tell,
         )
-    return load_pair(file_at(images), file_at(labels))
-
-
-def _fetch(
-    pooch: Any,
-    name: str,
-    mirrors: Sequence[str],
-    checksum: str,
-    folder: Path,
-    on_progress: OnProgress | None,
-) -> Path:
-    """Return a file in the cache; download it from the first mirror that has it."""
-    failures = []
-    timeouts = (CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)
-    for mirror in mirrors:
-        bar = False if on_progress is None else _DownloadBar(on_progress)
-        downloader = pooch.HTTPDownloader(progressbar=bar, chunk_size=CHUNK_BYTES, timeout=timeouts)
-        try:
-            found = pooch.retrieve(mirror + name, f"sha256:{checksum}", name, folder, downloader=downloader)
-            return Path(found)
-        except OSError as error:
-            if error.errno is not None or isinstance(error, PermissionError):  # of the disk, not of requests
-                raise DigitsError(f"cannot write {folder / name}: {error.strerror or error}") from error
-            failures.append(f"{_host(mirror)}: {_reason(error)}")
-        except ValueError:  # how pooch reports a wrong checksum
-            failures.append(f"{_host(mirror)}: wrong checksum")
-    raise DigitsError(
-        f"cannot download MNIST ({'; '.join(failures)}): "
-        "name the Kaggle archive, a folder of IDX files, or bundled instead"
+        for name, tell in zip(FILES[part], (on_progress, None), strict=True)  # labels are small
     )
-
-
-class _DownloadBar:
-    """What pooch takes for a bar of tqdm; it passes the fraction on."""
-
-    def __init__(self, on_progress: OnProgress) -> None:
-        self.total = 0  # bytes; pooch sets it, 0 if the server does not say
-        self._on_progress = on_progress
-        self._done = 0
-
-    def update(self, count: int) -> None:
-        """Add downloaded bytes."""
-        self._done += count
-        if self.total:
-            self._on_progress(min(1.0, self._done / self.total))
-
-    def reset(self) -> None:
-        """Start again: pooch repeats the whole at the end."""
-        self._done = 0
-
-    def close(self) -> None:
-        """Do nothing."""
-
-
-def _host(mirror: str) -> str:
-    return urlsplit(mirror).netloc or mirror
-
-
-def _reason(error: OSError) -> str:
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    return f"HTTP status {status}" if status else "no connection"
-
-
-@contextmanager
-def _silenced(logger: logging.Logger) -> Iterator[None]:
-    """Keep pooch from writing to the terminal."""
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
+    return load_pair(file_at(images), file_at(labels))

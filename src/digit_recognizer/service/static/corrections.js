@@ -1,7 +1,7 @@
 // The user's corrections: shown at once, stored by the service only if the user agrees.
 
+import { ask } from "./backend.js";
 import { isDigit, labelOf, numberText, percent, readAs } from "./reading.js";
-import { ask } from "./service.js";
 import { alternativesOf, button, element } from "./view.js";
 
 const CONSENT_KEY = "digits-keep-corrections"; // in localStorage

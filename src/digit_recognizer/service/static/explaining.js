@@ -1,7 +1,8 @@
 // Keeps the section "Inside the network" up to date with the selected digit.
 
+import { ask } from "./backend.js";
 import { isDigit, labelOf } from "./reading.js";
-import { Latest, ask, bytesOf } from "./service.js";
+import { Latest, bytesOf } from "./service.js";
 import { isTemporary, report } from "./notice.js";
 
 const HEADERS = { "Content-Type": "application/octet-stream" };

@@ -1,5 +1,6 @@
 // The page: reads what is drawn or opened; shows, explains and corrects the reading.
 
+import { ask, onTokenWanted } from "./backend.js";
 import { Corrections } from "./corrections.js";
 import { Explaining } from "./explaining.js";
 import { Ink } from "./ink.js";
@@ -10,7 +11,7 @@ import { listenToPanel, showPanel } from "./panel.js";
 import { drawWithKeys, drawWithPointers } from "./pen.js";
 import { cropped, display, fitting, onPicture, placeOf, turned } from "./picture.js";
 import { Reading, SURE } from "./reading.js";
-import { Latest, ask, onTokenWanted } from "./service.js";
+import { Latest } from "./service.js";
 import { askForToken } from "./token.js";
 import { showBoxes } from "./view.js";
 
@@ -324,7 +325,7 @@ async function loadModel() {
   }
 }
 
-at("host").textContent = location.host;
+if (at("host")) at("host").textContent = location.host; // a page without a service has none
 ink.fit();
 show();
 loadModel();

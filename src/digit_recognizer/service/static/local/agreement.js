@@ -1,0 +1,89 @@
+// What several looks at a page, in different sizes, say together. In Python: recognition/agreement.py.
+//
+// A found character is {box: [left, top, right, bottom], probabilities, isCharacter, em, starts}; a look is
+// {scale, area, found}.
+
+import { clip } from "./numeric.js";
+
+const MAX_OVERLAP_FRACTION = 0.5; // of the smaller of two boxes; if they overlap more, they are one character
+const MIN_SAME_IOU = 0.5; // from it, two looks found the same character
+const SURE_EM_RANGE_PX = [24, 48]; // heights of digits at which no look should miss a character
+const P_MISSED = 0.05; // probability of a character by a look that should find it and does not
+const P_RANGE = [1e-4, 1 - 1e-4]; // of a single look
+
+/** Return the probability that there is a character, and that it is the most probable one. */
+export function confidenceOf({ isCharacter, probabilities }) {
+  return isCharacter * Math.max(...probabilities);
+}
+
+/** Return the column and the row of the middle of a character's box. */
+export function middleOf({ box: [left, top, right, bottom] }) {
+  return [(left + right) / 2, (top + bottom) / 2];
+}
+
+/**
+ * Return all that was found, each with the mean of what those looks say that should find it.
+ *
+ * The mean is that of the logarithms of the odds for `isCharacter`, and for `probabilities` the mean of looks
+ * that find the character, weighted by how sure they are.
+ */
+export function agree(looks) {
+  const successful = looks.filter(({ found }) => found.length);
+  return successful.flatMap((look) => look.found.map((each) => agreed(each, successful.filter((other) => other !== look))));
+}
+
+/** Return a character as the look that found it and other looks say together. */
+function agreed(character, others) {
+  let [total, votes, weights] = [logOdds(character.isCharacter), 1, character.isCharacter];
+  const weighted = character.probabilities.map((p) => p * weights);
+  for (const other of others.filter((look) => canBeFoundBy(character, look))) {
+    const same = other.found.filter((each) => iou(character.box, each.box) >= MIN_SAME_IOU);
+    const best = same.reduce((one, each) => (one && one.isCharacter >= each.isCharacter ? one : each), null);
+    total += logOdds(best?.isCharacter ?? P_MISSED);
+    votes++;
+    if (!best) continue;
+    best.probabilities.forEach((p, place) => (weighted[place] += p * best.isCharacter));
+    weights += best.isCharacter;
+  }
+  return { ...character, isCharacter: 1 / (1 + Math.exp(-total / votes)), probabilities: weighted.map((p) => p / weights) };
+}
+
+/** Return whether a look should find a character. */
+function canBeFoundBy(character, { scale, area }) {
+  const em = character.em * scale;
+  return area.contains(...middleOf(character)) && SURE_EM_RANGE_PX[0] <= em && em <= SURE_EM_RANGE_PX[1];
+}
+
+/** Return the most probable of characters that lie upon each other, the most probable first. */
+export function keepBest(found) {
+  const kept = [];
+  for (const each of [...found].sort((one, other) => other.isCharacter - one.isCharacter)) {
+    if (kept.every((other) => overlap(each.box, other.box) <= MAX_OVERLAP_FRACTION)) kept.push(each);
+  }
+  return kept;
+}
+
+function logOdds(probability) {
+  const p = clip(probability, ...P_RANGE);
+  return Math.log(p / (1 - p));
+}
+
+function area([left, top, right, bottom]) {
+  return (right - left) * (bottom - top);
+}
+
+function common(one, other) {
+  const width = Math.min(one[2], other[2]) - Math.max(one[0], other[0]);
+  const height = Math.min(one[3], other[3]) - Math.max(one[1], other[1]);
+  return Math.max(width, 0) * Math.max(height, 0);
+}
+
+/** Return the intersection of two boxes as a fraction of the smaller one. */
+function overlap(one, other) {
+  return common(one, other) / Math.max(Math.min(area(one), area(other)), 1e-6);
+}
+
+/** Return the intersection over union of two boxes. */
+function iou(one, other) {
+  return common(one, other) / (area(one) + area(other) - common(one, other));
+}

@@ -1,0 +1,57 @@
+// The networks in a thread of their own, so that the page stays responsive while they read.
+
+import { Answers } from "./answers.js";
+import { PictureError } from "./decode.js";
+import { InferenceSession, Tensor, env } from "./onnxruntime/ort.wasm.min.js";
+import { Recognizer } from "./recognizer.js";
+
+const RUNTIME = new URL("onnxruntime/", import.meta.url);
+const MODELS = new URL("models/", import.meta.url);
+const [UNREADABLE, FAILED] = [422, 500]; // as the service answers
+
+env.logLevel = "error";
+env.wasm.wasmPaths = {
+  mjs: new URL("ort-wasm-simd-threaded.js", RUNTIME).href,
+  wasm: new URL("ort-wasm-simd-threaded.wasm", RUNTIME).href,
+};
+if (!crossOriginIsolated) env.wasm.numThreads = 1;
+
+async function load() {
+  const [facts, reader, digits] = await Promise.all([
+    fetched("facts.json").then((response) => response.json()),
+    session("reader.onnx"),
+    session("digits.onnx"),
+  ]);
+  return new Answers(new Recognizer(Tensor, reader, digits, facts), facts);
+}
+
+async function session(name) {
+  const model = await (await fetched(name)).arrayBuffer();
+  return InferenceSession.create(new Uint8Array(model), { executionProviders: ["wasm"] });
+}
+
+async function fetched(name) {
+  const response = await fetch(new URL(name, MODELS));
+  if (!response.ok) throw new Error(`${name}: status ${response.status}`);
+  return response;
+}
+
+const loading = load();
+loading.then(
+  () => postMessage({ isReady: true }),
+  (error) => postMessage({ failed: String(error) }),
+);
+
+let last = loading.then((answers) => answers.warmUp()); // requests are answered one after the other
+addEventListener("message", ({ data }) => {
+  last = last.catch(() => null).then(() => answer(data));
+});
+
+async function answer({ id, path, query, body }) {
+  try {
+    const answers = await loading;
+    postMessage({ id, answer: await answers.to(path, new URLSearchParams(query), body) });
+  } catch (error) {
+    postMessage({ id, error: { status: error instanceof PictureError ? UNREADABLE : FAILED, message: error.message } });
+  }
+}
