@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from digit_recognizer.recognition.unread import Area
 
-MAX_OVERLAP_FRACTION = 0.7  # of the smaller of two boxes; if they overlap more, they are one character
+# Of the smaller of two boxes; if they overlap more, they are one character.
+MAX_OVERLAP_FRACTION = 0.7
+MAX_OVERLAP_FRACTION_OF_SAME = 0.5  # if both are the same digit or sign: one is often found twice
 MIN_SAME_IOU = 0.5  # from it, two looks found the same character
 SURE_EM_RANGE_PX = (24.0, 48.0)  # heights of digits at which no look should miss a character
 P_MISSED = 0.05  # probability of a character by a look that should find it and does not
@@ -121,11 +123,13 @@ def keep_best(found: Iterable[FoundCharacter]) -> list[FoundCharacter]:
     ordered = sorted(found, key=lambda character: -character.is_character)
     boxes = np.array([each.box for each in ordered], np.float32).reshape(-1, 4)
     areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+    classes = np.array([each.probabilities.argmax() for each in ordered])
     kept: list[int] = []
     for number, box in enumerate(boxes):
         common = np.minimum(box[2:], boxes[kept, 2:]) - np.maximum(box[:2], boxes[kept, :2])
         overlaps = np.prod(common.clip(0), axis=1) / np.minimum(areas[number], areas[kept]).clip(1e-6)
-        if not (overlaps > MAX_OVERLAP_FRACTION).any():
+        limits = np.where(classes[kept] == classes[number], MAX_OVERLAP_FRACTION_OF_SAME, MAX_OVERLAP_FRACTION)
+        if not (overlaps > limits).any():
             kept.append(number)
     return [ordered[number] for number in kept]
 

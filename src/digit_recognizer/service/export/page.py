@@ -41,7 +41,8 @@ LOCAL_BACKEND = (
 )
 WITH_SERVICE = re.compile(r"<!-- with a service -->.*?<!-- end -->", re.DOTALL)
 WITHOUT_SERVICE = re.compile(r"<!-- without a service\s(.*?)\s*-->", re.DOTALL)
-ONLY_THE_SERVICE_OPENS = ",application/pdf,.pdf,.heic,.heif,.avif,.tif,.tiff,.jp2,.pbm,.pgm,.ppm"  # of the formats that the page offers
+# Of the formats that the page offers:
+ONLY_THE_SERVICE_OPENS = ",application/pdf,.pdf,.heic,.heif,.avif,.tif,.tiff,.jp2,.pbm,.pgm,.ppm"
 
 
 def export_page(out: Path, model: Path | None = None, runtime: Path | None = None) -> int:

@@ -3,9 +3,11 @@
 // A found character is {box: [left, top, right, bottom], probabilities, isCharacter, em, starts}; a look is
 // {scale, area, found}.
 
-import { clip } from "./numeric.js";
+import { argmax, clip } from "./numeric.js";
 
-const MAX_OVERLAP_FRACTION = 0.5; // of the smaller of two boxes; if they overlap more, they are one character
+// Of the smaller of two boxes; if they overlap more, they are one character.
+const MAX_OVERLAP_FRACTION = 0.7;
+const MAX_OVERLAP_FRACTION_OF_SAME = 0.5; // if both are the same digit or sign: one is often found twice
 const MIN_SAME_IOU = 0.5; // from it, two looks found the same character
 const SURE_EM_RANGE_PX = [24, 48]; // heights of digits at which no look should miss a character
 const P_MISSED = 0.05; // probability of a character by a look that should find it and does not
@@ -58,9 +60,14 @@ function canBeFoundBy(character, { scale, area }) {
 export function keepBest(found) {
   const kept = [];
   for (const each of [...found].sort((one, other) => other.isCharacter - one.isCharacter)) {
-    if (kept.every((other) => overlap(each.box, other.box) <= MAX_OVERLAP_FRACTION)) kept.push(each);
+    if (kept.every((other) => !areOne(each, other))) kept.push(each);
   }
   return kept;
+}
+
+function areOne(one, other) {
+  const isSame = argmax(one.probabilities) === argmax(other.probabilities);
+  return overlap(one.box, other.box) > (isSame ? MAX_OVERLAP_FRACTION_OF_SAME : MAX_OVERLAP_FRACTION);
 }
 
 function logOdds(probability) {
