@@ -9,7 +9,7 @@ const STRIP_PIXELS = 1_000_000; // converted at a time
 const WHITE = 255;
 const LEVELS = 256;
 const AS_IN_THE_FILE = { imageOrientation: "from-image", colorSpaceConversion: "none", premultiplyAlpha: "none" };
-const OPENED = "expected PNG, JPEG, WebP, GIF, BMP or AVIF";
+const OPENED = "It opens PNG, JPEG, WebP, GIF, BMP and AVIF.";
 const KINDS = [
   ["a PDF", /^%PDF/],
   ["a TIFF", /^(II\*\0|MM\0\*)/],
@@ -38,8 +38,8 @@ async function open(picture) {
   if (bitmap !== null) return bitmap;
   const start = new TextDecoder("latin1").decode(await picture.slice(0, 12).arrayBuffer());
   const kind = KINDS.find(([, pattern]) => pattern.test(start));
-  if (kind) throw new PictureError(`The picture is ${kind[0]}, which this browser does not open: ${OPENED}.`);
-  throw new PictureError(`The file is not a picture that this browser opens, or is damaged: ${OPENED}.`);
+  if (kind) throw new PictureError(`The file is ${kind[0]}, which this page does not open. ${OPENED}`);
+  throw new PictureError(`The file is damaged, or is not a picture that this page opens. ${OPENED}`);
 }
 
 /** Return a picture as a grey page, each side divided by `factor` and rounded up. */
