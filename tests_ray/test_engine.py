@@ -10,13 +10,13 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import ray
 import work
 from ray.cluster_utils import Cluster
 
 from conftest import NODE
 from digit_recognizer.engines import completed, ray_engine
 from digit_recognizer.engines.ray_engine import RayEngine
-from digit_recognizer.errors import DigitsError
 from helpers import refusal, says
 
 ITEMS = 60
@@ -71,15 +71,6 @@ def test_nodes_that_leave_and_join_are_followed(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("address")
-def test_what_kills_every_worker_is_named(monkeypatch):
-    monkeypatch.setattr(ray_engine, "RETRIES", 2)
-    with RayEngine() as engine:
-        found = engine.map(partial(work.start_deadly, 3), range(4))
-        message = refusal(lambda: list(found))
-    assert says(message, "2 workers died", ": 3 to 3;", "memory")
-
-
-@pytest.mark.usefixtures("address")
 def test_what_a_worker_says_at_its_start_is_the_error():
     with RayEngine() as engine:
         assert refusal(lambda: list(engine.map(work.start_refused, range(4)))) == "no model here"
@@ -89,7 +80,7 @@ def test_what_a_worker_says_at_its_start_is_the_error():
 def test_a_worker_with_another_version_is_refused(monkeypatch):
     monkeypatch.setattr(ray_engine, "_expected", lambda: {"digit-recognizer": "9.9", "folder": "/"})
     with RayEngine() as engine:
-        message = refusal(lambda: list(engine.map(partial(work.start_deadly, -1), range(4))))
+        message = refusal(lambda: list(engine.map(work.start_echo, range(4))))
         assert says(message, "9.9", "install the same")
         assert refusal(engine.submit(work.read_threads).result) == message
 
@@ -130,8 +121,6 @@ def test_an_address_that_is_none_is_refused_in_seconds(place, facts, monkeypatch
 
 
 def test_a_cluster_of_another_ray_is_refused(address, monkeypatch):
-    import ray
-
     monkeypatch.setattr(ray, "__version__", "1.0.0")
     assert says(refusal(RayEngine), address, "1.0.0")
 
@@ -146,5 +135,4 @@ def test_without_an_address_a_cluster_is_started_and_ended(monkeypatch):
     with RayEngine(processors=1) as engine:
         assert engine.slots == 1
         assert engine.submit(work.read_threads).result() == "1"
-    with pytest.raises(DigitsError, match="any running Ray instance"):
-        RayEngine(address="auto")
+    assert not ray.is_initialized()

@@ -30,7 +30,7 @@ EXAMPLE_ADDRESS = "10.0.0.1:6379"  # with the default port of head nodes
 CONNECT_SECONDS = 5.0  # Ray itself tries for several minutes
 OBJECT_STORE_BYTES = 256 << 20  # of a local cluster; what does not fit is written to the disk
 MIN_OBJECT_STORE_BYTES = 80 << 20  # Ray refuses less than 75 MiB
-RETRIES = 10  # of what its worker died of
+RETRIES = 10  # of a task whose worker died; Ray Data has no limit for pictures
 MAX_BATCH = 256  # items; half a minute of reading, which is what a lost worker repeats
 BATCHES_PER_SLOT = 32  # so that at the end no worker waits long for another
 
@@ -110,7 +110,7 @@ class RayEngine:
         workers = data.ActorPoolStrategy(min_size=1, initial_size=self.slots)  # and more if nodes join
         results = data.from_items(batches, override_num_blocks=len(batches)).map_batches(
             _Worker,
-            fn_constructor_args=(_expected(), self.threads, RETRIES, start),
+            fn_constructor_args=(_expected(), self.threads, start),
             batch_size=None,
             compute=workers,
             num_cpus=self.threads,
@@ -177,10 +177,8 @@ class _Worker:
         self,
         expected: dict[str, str],
         threads: int,
-        retries: int,
         start: Callable[[], Callable[[Any], Any]],
     ) -> None:
-        self._retries = retries
         self._work: Callable[[Any], Any] | None = None
         try:
             _check_place(expected)
@@ -194,22 +192,8 @@ class _Worker:
         return {"results": [pickle.dumps(self._answer(pickle.loads(row))) for row in batch["items"]]}  # noqa: S301
 
     def _answer(self, items: Sequence[Any]) -> list[Any] | DigitsError:
-        """Return the results for items; an error if workers died of them, which Ray would try forever."""
-        if self._work is None:
-            return self._refusal
-        if _attempt() >= self._retries:
-            return DigitsError(
-                f"{self._retries} workers died on one of these: {items[0]} to {items[-1]}; remove what they "
-                "die of, or give them more memory, and resume with the same command"
-            )
-        return [self._work(item) for item in items]
-
-
-def _attempt() -> int:
-    """Return how often the task of this worker was tried before."""
-    from ray._private.worker import global_worker
-
-    return int(global_worker.core_worker.get_current_task_attempt_number())
+        """Return the results for items, or why this worker could not start."""
+        return self._refusal if self._work is None else list(map(self._work, items))
 
 
 def _run_task(expected: dict[str, str], threads: int, function: Callable[..., Any], *arguments: Any) -> Any:
