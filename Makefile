@@ -14,10 +14,12 @@ BIN := .venv/bin
 PEERS := .venv-peers/bin
 LOWEST := .venv-lowest/bin
 RAY := .venv-ray/bin
+DOCS := .venv-docs/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e
 TRAIN_READY := .venv/.ready-train
 SERVE_READY := .venv/.ready-serve
 READY := .venv/.ready
+DOCS_READY := .venv-docs/.ready
 PEERS_READY := .venv-peers/.ready
 BROWSER_READY := .venv/.ready-browser
 LOWEST_READY := .venv-lowest/.ready
@@ -28,7 +30,7 @@ RAY_READY := .venv-ray/.ready
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: run serve test test-browser test-hostile test-lowest test-quick test-ray coverage browser-programs check lint types \
-bench bench-ray bench-service bench-threads bench-start installs robustness mnist model clean help
+bench bench-ray bench-service bench-threads bench-start compare installs robustness mnist model docs clean help
 
 help:
 	@echo "make run           train, report and evaluate on SOURCE=digit-recognizer.zip; default: data/, else the bundled digits"
@@ -40,7 +42,8 @@ help:
 	@echo "make test-ray      run the tests that need Ray, on a cluster of several nodes on this machine: a quarter of an hour"
 	@echo "make coverage      run the tests and print the lines that they do not reach"
 	@echo "make test-hostile  send the service MUTATED=20000 damaged pictures: an hour"
-	@echo "make check         ruff, mypy, and the commands and links of the documentation"
+	@echo "make check         ruff, mypy, the commands and links of the documentation, and its site"
+	@echo "make docs          build the site of the documentation: site/index.html"
 	@echo "make bench         measure this kind of processor on SOURCE, beside Keras and torch: half an hour or more"
 	@echo "make mnist         train on MNIST's 60,000 images and evaluate once on its 10,000; downloads them"
 	@echo "make model         rebuild the models that come with the package from SOURCE: three hours"
@@ -50,6 +53,7 @@ help:
 	@echo "make bench-threads measure training and prediction beside busy processes and under a quota: four minutes"
 	@echo "make bench-start   measure the time from the command to the first step, for each kind of source: a few minutes"
 	@echo "make installs      install the wheel with each extra in PYTHONS='python3.11 python3.13', NUMPYS='1.26.4 2.4.6'; use and measure it"
+	@echo "make compare       read PICTURES and NUMBERS with this package and with other programs"
 	@echo "make clean         remove the virtual environments and caches; runs/ and data/ stay"
 
 run: $(TRAIN_READY)
@@ -92,8 +96,13 @@ browser-programs:
 	apt-get update && apt-get install -y --no-install-recommends $$missing; } || \
 	{ echo "the browser test needs" $$missing": install them, on Debian with 'apt install'" >&2; exit 1; }
 
-check: lint types
-	$(BIN)/pytest -q tests/test_docs.py
+check: lint types docs
+	$(BIN)/pytest -q tests/test_docs.py tests/test_site.py
+
+# The site imports commands, recipes and the service, but neither trains nor reads: torch is not needed.
+docs: $(DOCS_READY)
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/mkdocs build --clean
+	@echo "site/index.html"
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -132,6 +141,10 @@ bench-start: $(READY)
 installs: $(READY)
 	$(BIN)/python benchmarks/installs.py $(PYTHONS) $(addprefix --numpy ,$(NUMPYS))
 
+compare: $(READY)
+	$(BIN)/python benchmarks/compare.py $(PICTURES) $(NUMBERS) \
+	--archive $(or $(SOURCE),data/digit-recognizer.zip) -o benchmarks/compare.json
+
 robustness: $(READY)
 	$(BIN)/python benchmarks/robustness.py $(or $(SOURCE),data/digit-recognizer.zip) --model $(MODEL) \
 	$(if $(BESIDE),--beside $(BESIDE)) $(if $(PICTURES),--pictures $(PICTURES)) -o benchmarks/robustness.json
@@ -160,6 +173,11 @@ $(BROWSER_READY): $(READY)
 	$(INSTALL) '.[browser]'
 	@touch $@
 
+$(DOCS_READY): pyproject.toml constraints.txt
+	@$(PYTHON) -m venv .venv-docs
+	$(DOCS)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[serve,docs]'
+	@touch $@
+
 # Old releases of torch bring several GB for NVIDIA's processors: set UV_TORCH_BACKEND=cpu to avoid them. Old packages
 # beside new ones cause warnings, so warnings do not fail these tests.
 $(LOWEST_READY): pyproject.toml
@@ -181,4 +199,4 @@ $(PEERS_READY): benchmarks/requirements-peers.txt
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-peers .venv-lowest .venv-ray .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-docs .venv-peers .venv-compare .venv-lowest .venv-ray site .pytest_cache .mypy_cache .ruff_cache .hypothesis

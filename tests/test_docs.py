@@ -22,13 +22,15 @@ from helpers import csv_of
 from pictures import written
 
 ROOT = Path(__file__).parent.parent
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 TESTED = [
     ROOT / "README.md",
     ROOT / "docs/training.md",
     ROOT / "docs/recipes.md",
     ROOT / "docs/reading.md",
     ROOT / "docs/corrections.md",
+    ROOT / "docs/tutorial/leaderboard.md",
+    ROOT / "docs/tutorial/photo.md",
 ]  # the others show commands that measure figures
 WITH_PYTHON = [*TESTED, ROOT / "docs/sklearn.md"]
 
@@ -70,7 +72,7 @@ def run(command, monkeypatch, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", TESTED, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", TESTED, ids=lambda page: str(page.relative_to(ROOT)))
 @pytest.mark.usefixtures("a_users_folder")
 def test_every_command_shown_works_in_the_order_shown(page, monkeypatch, capsys):
     lines = [line for block in blocks(page, "sh") for line in block.splitlines()]
@@ -90,7 +92,14 @@ def examples(page):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("command", "output"), examples(ROOT / "docs/reading.md"))
+@pytest.mark.parametrize(
+    ("command", "output"),
+    dict.fromkeys(
+        example
+        for page in (ROOT / "docs/reading.md", ROOT / "docs/tutorial/photo.md")
+        for example in examples(page)
+    ),
+)
 def test_the_output_shown_is_that_of_the_command(command, output, run_command, monkeypatch):
     monkeypatch.chdir(ROOT)
     status, printed, errors = run_command(command.removeprefix("digits "))
@@ -166,7 +175,7 @@ def test_every_make_target_shown_exists():
     assert {"run", "test"} <= shown <= targets
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_link_to_a_file_resolves(page):
     links = re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text("utf-8"))
     links += re.findall(r'(?:src|href)="([^"#]+)"', page.read_text("utf-8"))
