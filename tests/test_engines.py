@@ -205,6 +205,9 @@ def test_an_address_that_is_none_is_refused(place, facts):
 class OtherVersion:
     """A Ray whose cluster has another version."""
 
+    def shutdown(self) -> None:
+        pass
+
     def init(self, **_: object) -> None:
         raise RuntimeError("Version mismatch: The cluster was started with:\n    Ray: 9.9\n    Python: 3.9")
 

@@ -128,11 +128,3 @@ def test_a_cluster_of_another_ray_is_refused(address, monkeypatch):
 def test_a_task_that_no_node_has_room_for_is_refused(address):
     assert says(refusal(lambda: RayEngine(threads=3)), address, "3 processors", "OMP_NUM_THREADS=1")
     assert says(refusal(lambda: RayEngine(gpus=1)), "a GPU")
-
-
-def test_without_an_address_a_cluster_is_started_and_ended(monkeypatch):
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    with RayEngine(processors=1) as engine:
-        assert engine.slots == 1
-        assert engine.submit(work.read_threads).result() == "1"
-    assert not ray.is_initialized()

@@ -262,6 +262,7 @@ def _connect(ray: Any, place: str, processors: int) -> None:
         with _without_native_output():
             ray.init(address=place, log_to_driver=False, logging_level=logging.ERROR, **own)
     except Exception as error:  # Ray raises errors of many kinds here
+        ray.shutdown()  # it may be connected by half
         raise DigitsError(f"cannot use the Ray cluster at {place}: {' '.join(str(error).split())}") from error
     # messages about lost workers, of a hundred lines each, would stand among the results
     ray._private.worker._worker_logs_enabled = False
