@@ -20,9 +20,9 @@ export class Recognizer {
   }
 
   /** Read all numbers on a page, turned if it lies on its side or upside down. */
-  async readPage(page, { isUpright, threshold }) {
+  async readPage(page, { isUpright, threshold, onLook }) {
     const { imageWeight, calibration } = this.facts;
-    const find = (each) => this.finder.find(each);
+    const find = (each) => this.finder.find(each, onLook);
     const predict = (images) => this.predict(images);
     const read = (each) => readPage(each, { find, predict, imageWeight, calibration, threshold });
     return isUpright ? read(page) : readUpright(page, read);
