@@ -44,6 +44,7 @@ export class Recognizer {
   /** Return the feature maps of each convolution for an image: {name, channels, height, width, maps}. */
   async featureMaps(image) {
     const { layers } = this.facts;
+    if (!layers.length) return []; // a network without convolutions
     const feeds = { images: new this.Tensor("uint8", image, [1, SIDE, SIDE]) };
     const values = await this.digits.run(feeds, layers.map(({ output }) => output));
     return layers.map(({ name, output }) => {
