@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import re
-import socket
 import tarfile
 from importlib import import_module
 from pathlib import Path
@@ -171,24 +170,55 @@ def test_what_cannot_be_exported_is_refused_and_leaves_nothing(package, tmp_path
     assert {path.name for path in tmp_path.iterdir()} == {package.name, other.name}
 
 
-def test_without_a_network_the_error_says_what_to_do(tmp_path, monkeypatch, run_command):
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        address = f"http://127.0.0.1:{closed.getsockname()[1]}/{runtime.PACKAGE}"
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        monkeypatch.setenv("DIGITS_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setattr(runtime, "ADDRESSES", (address,))
-        ended = run_command(f"export-page {tmp_path / 'out'}")
-    assert_refused(ended, "ONNX Runtime Web", "no connection", runtime.PACKAGE, "npm pack", "--runtime")
-    assert not (tmp_path / "out").exists()
+NPM = """#!/bin/sh
+for folder; do :; done
+{does}
+"""
 
 
-def test_what_was_downloaded_before_is_used(package, tmp_path, monkeypatch):
-    (tmp_path / "cache").mkdir()
-    package.rename(tmp_path / "cache" / runtime.PACKAGE)
+@pytest.fixture
+def npm(tmp_path, monkeypatch):
+    """Put a program named npm first, which does one line of shell, and use an empty folder for downloads."""
     monkeypatch.setenv("DIGITS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(runtime, "ADDRESSES", (f"http://127.0.0.1:9/{runtime.PACKAGE}",))
-    assert set(runtime.runtime_files()) == set(runtime.FILES.values())
+
+    def does(line: str) -> None:
+        (tmp_path / "bin").mkdir(exist_ok=True)
+        program = tmp_path / "bin/npm"
+        program.write_text(NPM.format(does=line), "utf-8")
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{program.parent}:/bin:/usr/bin")
+
+    return does
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("echo no such host >&2; exit 1", "no such host"),
+        ("exit 1", "no connection"),
+        ("true", "no connection"),
+        (f"echo half > $folder/{runtime.PACKAGE}", "expected the SHA-256"),
+    ],
+)
+def test_a_download_that_fails_says_what_to_do_and_leaves_nothing(npm, line, reason, tmp_path, run_command):
+    npm(line)
+    ended = run_command(f"export-page {tmp_path / 'out'}")
+    assert_refused(ended, reason, runtime.PACKAGE, "npm pack")
+    assert not (tmp_path / "out").exists()
+    assert not any((tmp_path / "cache").iterdir())
+
+
+def test_without_npm_the_error_says_what_to_install(tmp_path, monkeypatch, run_command):
+    monkeypatch.setenv("DIGITS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert_refused(run_command(f"export-page {tmp_path / 'out'}"), "Node.js", runtime.PACKAGE, "--runtime")
+
+
+def test_the_package_is_downloaded_once(npm, package, tmp_path):
+    npm(f"mv {package} $folder")
+    for _ in range(2):  # there is nothing to move any more
+        assert set(runtime.runtime_files()) == set(runtime.FILES.values())
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == [runtime.PACKAGE]
 
 
 @pytest.mark.parametrize("out", ["new", "empty"])

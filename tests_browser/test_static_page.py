@@ -436,3 +436,22 @@ def test_the_page_is_accessible(open_static, address, width):
     page.wait_for_selector("#probabilities .best")
     violations, _ = accessibility(page)
     assert violations == []
+
+
+def test_a_reading_that_is_outdated_ends_early_and_the_next_one_is_whole(asked):
+    content = b64encode(picture(np.random.default_rng(3))).decode()
+    answers = asked.evaluate(
+        """async ([path, content]) => {
+            const {ask} = await import(new URL("static/backend.js", document.baseURI));
+            const body = new Blob([Uint8Array.from(atob(content), letter => letter.charCodeAt(0))]);
+            const outdated = new AbortController();
+            const [first, second] = [ask(path, {body, outdated: outdated.signal}), ask(path, {body})];
+            outdated.abort();
+            const found = [await first, (await second).text];
+            outdated.abort();
+            return [...found, (await ask(path, {body})).text];
+        }""",
+        [READ, content],
+    )
+    assert answers[0] is None
+    assert answers[1] == answers[2] != ""

@@ -123,7 +123,7 @@ def export_page(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="The npm package of ONNX Runtime Web.  \\[default: download it once, and keep it]",
+            help="The npm package of ONNX Runtime Web.  \\[default: download it once with npm, and keep it]",
         ),
     ] = None,
 ) -> None:

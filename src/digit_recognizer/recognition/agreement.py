@@ -128,7 +128,8 @@ def keep_best(found: Iterable[FoundCharacter]) -> list[FoundCharacter]:
     for number, box in enumerate(boxes):
         common = np.minimum(box[2:], boxes[kept, 2:]) - np.maximum(box[:2], boxes[kept, :2])
         overlaps = np.prod(common.clip(0), axis=1) / np.minimum(areas[number], areas[kept]).clip(1e-6)
-        limits = np.where(classes[kept] == classes[number], MAX_OVERLAP_FRACTION_OF_SAME, MAX_OVERLAP_FRACTION)
+        is_same = classes[kept] == classes[number]
+        limits = np.where(is_same, MAX_OVERLAP_FRACTION_OF_SAME, MAX_OVERLAP_FRACTION)
         if not (overlaps > limits).any():
             kept.append(number)
     return [ordered[number] for number in kept]

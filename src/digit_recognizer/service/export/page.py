@@ -55,7 +55,7 @@ def export_page(out: Path, model: Path | None = None, runtime: Path | None = Non
     model
         A run folder or a ``model.onnx`` of single digits. Default: the bundled model.
     runtime
-        The npm package of ONNX Runtime Web, a file. Default: it is downloaded on first use, and kept.
+        The npm package of ONNX Runtime Web, a file. Default: npm downloads it on first use, and it is kept.
 
     Raises
     ------

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
+import subprocess
 import tarfile
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from digit_recognizer.downloads import download_folder, fetch
+from digit_recognizer.downloads import download_folder
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.progress import following
 from digit_recognizer.sources.common import import_optional
 
 VERSION = "1.30.0"
 PACKAGE = f"onnxruntime-web-{VERSION}.tgz"  # as ``npm pack`` calls it
-ADDRESSES = (f"https://registry.npmjs.org/onnxruntime-web/-/{PACKAGE}",)
+NAME = f"onnxruntime-web@{VERSION}"
 CHECKSUM = "d2228df7e4616bc3348bf504ee888f3bec43789a273f0a63f3e68d203ce3bf71"  # SHA-256
 FILES = {
     "ort.wasm.min.mjs": "ort.wasm.min.js",
     "ort-wasm-simd-threaded.mjs": "ort-wasm-simd-threaded.js",
     "ort-wasm-simd-threaded.wasm": "ort-wasm-simd-threaded.wasm",
 }  # in the package's folder dist, and as the page calls them: not every server knows .mjs
-HOW_TO_GET = f"'npm pack onnxruntime-web@{VERSION}'"
+HOW_TO_GET = f"'npm pack {NAME}'"
+INSTEAD = f"download {PACKAGE} elsewhere, as with {HOW_TO_GET}, and name it with --runtime"
 
 
 def runtime_files(package: Path | None = None) -> dict[str, bytes]:
@@ -29,7 +33,7 @@ def runtime_files(package: Path | None = None) -> dict[str, bytes]:
     Parameters
     ----------
     package
-        The npm package, a file. Default: it is downloaded on first use, and kept.
+        The npm package, a file. Default: npm downloads it on first use, and it is kept.
 
     Raises
     ------
@@ -46,19 +50,31 @@ def runtime_files(package: Path | None = None) -> dict[str, bytes]:
 
 
 def _download() -> Path:
-    pooch = import_optional("pooch", "serve")
-    instead = f"download {PACKAGE} elsewhere, as with {HOW_TO_GET}, and name it with --runtime"
-    with following("Downloading ONNX Runtime Web") as tell:
-        folder = download_folder(pooch)
-        return fetch(
-            pooch,
-            ADDRESSES,
-            CHECKSUM,
-            folder,
-            what="ONNX Runtime Web",
-            instead=instead,
-            on_progress=tell,
+    """Return the package in the folder for downloads, where npm puts it first."""
+    folder = download_folder(import_optional("pooch", "serve"))
+    kept = folder / PACKAGE
+    if kept.exists():
+        return kept
+    npm = shutil.which("npm")
+    if npm is None:
+        raise DigitsError(
+            f"npm, which downloads ONNX Runtime Web, is not installed: install Node.js, or {INSTEAD}"
         )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=folder) as partial, following("Downloading ONNX Runtime Web"):
+            command = [npm, "pack", "--silent", NAME, "--pack-destination", partial]
+            ended = subprocess.run(  # noqa: S603
+                command, cwd=partial, capture_output=True, text=True, check=False
+            )
+            downloaded = Path(partial) / PACKAGE
+            if ended.returncode or not downloaded.exists():
+                said = (ended.stderr.strip() or "no connection").splitlines()[-1]
+                raise DigitsError(f"npm cannot download ONNX Runtime Web ({said}): {INSTEAD}")
+            _check(downloaded)
+            return downloaded.rename(kept)
+    except OSError as error:
+        raise DigitsError(f"cannot write {folder}: {error.strerror or error}") from error
 
 
 def _check(path: Path) -> None:

@@ -58,6 +58,7 @@ function wantReading() {
   }, wait);
 }
 
+let outdated = null; // tells the page's own reader, not a service, that a newer drawing waits
 async function readLatest() {
   const { work, opened, page, penUp, isDrawing } = state;
   if (!opened && ink.isBlank) {
@@ -69,8 +70,10 @@ async function readLatest() {
     const body = opened ? await fitting(opened, picture, state.limits) : ink.png();
     const headers = { "Content-Type": body.type || "application/octet-stream" };
     const which = `page=${page}${opened && !state.isTurned ? "" : "&upright=true"}`;
-    const answer = await ask(`${READ}&${which}`, { method: "POST", headers, body });
+    outdated = new AbortController();
+    const answer = await ask(`${READ}&${which}`, { method: "POST", headers, body, outdated: outdated.signal });
     recovered();
+    if (answer === null) return; // a newer drawing waits
     if (work === state.work) state.pages = answer.pages ?? 1;
     if (opened && answer.rotation && work === state.work) await showTurned(answer);
     take(answer, work);
@@ -212,6 +215,7 @@ const hooks = {
   rested: () => {
     state.isDrawing = false;
     state.penUp = performance.now();
+    outdated?.abort();
     wantReading();
   },
   taps: (x, y) => {

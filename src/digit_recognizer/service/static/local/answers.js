@@ -20,15 +20,19 @@ export class Answers {
     Object.assign(this, { recognizer, facts });
   }
 
-  /** Answer a request for a path of the service; `body` is a Blob or an array of bytes. */
-  async to(path, query, body) {
+  /**
+   * Answer a request for a path of the service; `body` is a Blob or an array of bytes.
+   *
+   * `onLook` is called, and waited for, before each look at a page; what it throws ends the reading.
+   */
+  async to(path, query, body, onLook) {
     switch (path) {
       case "/v1/model":
         return this.facts.model;
       case "/v1/filters":
         return this.facts.filters;
       case "/v1/read":
-        return this.read(body, query);
+        return this.read(body, query, onLook);
       case "/v1/explain":
         return this.explain(body, query.get("saliency") === "true");
     }
@@ -44,11 +48,12 @@ export class Answers {
     await this.explain(new Uint8Array(SIDE * SIDE).fill(INK), true);
   }
 
-  async read(picture, query) {
+  async read(picture, query, onLook) {
     const start = performance.now();
     const { page, width, height } = await decodePage(picture);
     const threshold = Number(query.get("threshold") ?? 0);
-    const reading = await this.recognizer.readPage(page, { isUpright: query.get("upright") === "true", threshold });
+    const isUpright = query.get("upright") === "true";
+    const reading = await this.recognizer.readPage(page, { isUpright, threshold, onLook });
     const stretch = stretchOf(reading.rotation, width / page.width, height / page.height);
     return {
       format: FORMAT_VERSION,

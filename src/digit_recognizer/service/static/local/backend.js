@@ -7,10 +7,14 @@ const NOT_LOADED = "The neural network of this page could not be loaded. Retryin
 
 let reader = null; // a `Reader`, once something was asked
 
-/** Answer a request of the page; return what the service's JSON would be. */
-export async function ask(path, { body } = {}) {
+/**
+ * Answer a request of the page; return what the service's JSON would be.
+ *
+ * The signal `outdated` says that the answer is not wanted any more: it is then null, if it is not there yet.
+ */
+export async function ask(path, { body, outdated } = {}) {
   if (reader === null || reader.isBroken) reader = new Reader();
-  return reader.ask(path, body);
+  return reader.ask(path, body, outdated);
 }
 
 /** Do nothing: there is no service that could want a token. */
@@ -28,9 +32,10 @@ class Reader {
     this.telling = setTimeout(() => showLoading(true), LOADING_DELAY_MS);
   }
 
-  ask(path, body) {
+  ask(path, body, outdated) {
     const [name, query = ""] = path.split("?");
     const id = this.count++;
+    outdated?.addEventListener("abort", () => this.waiting.has(id) && this.worker.postMessage({ outdated: id }));
     return new Promise((resolve, reject) => {
       this.waiting.set(id, { resolve, reject });
       this.worker.postMessage({ id, path: name, query, body });

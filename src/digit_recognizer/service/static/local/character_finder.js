@@ -24,8 +24,12 @@ export class CharacterFinder {
     this.run = run;
   }
 
-  /** Find the characters of a page, improbable ones too; the most probable come first. */
-  async find(page) {
+  /**
+   * Find the characters of a page, improbable ones too; the most probable come first.
+   *
+   * `onLook` is called, and waited for, before each look.
+   */
+  async find(page, onLook = null) {
     const looks = [];
     const unread = new UnreadParts(page);
     const octaves = pyramidScales(page);
@@ -34,6 +38,7 @@ export class CharacterFinder {
     for (const scale of [...octaves, ...between]) {
       const area = unread.area();
       if (area === null) break;
+      await onLook?.();
       const level = resize(reduced, (scale * page.height) / reduced.height);
       const found = await this.findAt(level, level.width / page.width, level.height / page.height, area);
       unread.remove(found.filter((each) => isRead(each, scale)).map(({ box }) => box));

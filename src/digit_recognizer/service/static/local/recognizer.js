@@ -20,9 +20,9 @@ export class Recognizer {
   }
 
   /** Read all numbers on a page, turned if it lies on its side or upside down. */
-  async readPage(page, { isUpright, threshold }) {
+  async readPage(page, { isUpright, threshold, onLook }) {
     const { imageWeight, calibration } = this.facts;
-    const find = (each) => this.finder.find(each);
+    const find = (each) => this.finder.find(each, onLook);
     const predict = (images) => this.predict(images);
     const read = (each) => readPage(each, { find, predict, imageWeight, calibration, threshold });
     return isUpright ? read(page) : readUpright(page, read);
@@ -50,6 +50,7 @@ export class Recognizer {
   async inside(image) {
     const { layers, hidden } = this.facts;
     const names = layers.flatMap(({ output, source }) => [output, source]).concat(hidden).filter((name) => name !== null);
+    if (!names.length) return { layers: [], hidden: null };
     const found = await this.digits.run({ images: new this.Tensor("uint8", image, [1, SIDE, SIDE]) }, [...new Set(names)]);
     return {
       layers: layers.map(({ name, output, source }) => ({ name, maps: mapsOf(found[output]), inputs: source && mapsOf(found[source]) })),

@@ -42,16 +42,37 @@ loading.then(
   (error) => postMessage({ failed: String(error) }),
 );
 
+const outdated = new Set(); // numbers of requests whose answers are not wanted any more
+class Outdated extends Error {}
+
 let last = loading.then((answers) => answers.warmUp()); // requests are answered one after the other
 addEventListener("message", ({ data }) => {
-  last = last.catch(() => null).then(() => answer(data));
+  if (data.outdated !== undefined) outdated.add(data.outdated);
+  else last = last.catch(() => null).then(() => answer(data));
 });
 
 async function answer({ id, path, query, body }) {
+  const stopIfOutdated = async () => {
+    await received();
+    if (outdated.delete(id)) throw new Outdated();
+  };
   try {
     const answers = await loading;
-    postMessage({ id, answer: await answers.to(path, new URLSearchParams(query), body) });
+    postMessage({ id, answer: await answers.to(path, new URLSearchParams(query), body, stopIfOutdated) });
   } catch (error) {
-    postMessage({ id, error: { status: error instanceof PictureError ? UNREADABLE : FAILED, message: error.message } });
+    if (error instanceof Outdated) postMessage({ id, answer: null });
+    else postMessage({ id, error: { status: error instanceof PictureError ? UNREADABLE : FAILED, message: error.message } });
   }
+}
+
+/** Let messages arrive that wait. */
+function received() {
+  return new Promise((resolve) => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => {
+      port1.close();
+      resolve();
+    };
+    port2.postMessage(null);
+  });
 }
