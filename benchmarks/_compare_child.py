@@ -208,7 +208,9 @@ def _scaled(picture: Any, size: tuple[int, int]) -> Any:
     import numpy as np
     from PIL import Image
 
-    return np.asarray(picture.resize(size, Image.Resampling.BOX if size < picture.size else Image.BILINEAR))
+    return np.asarray(
+        picture.resize(size, Image.Resampling.BOX if size < picture.size else Image.Resampling.BILINEAR)
+    )
 
 
 def main(program: str, *arguments: str) -> None:

@@ -102,6 +102,7 @@ class Child:
 
     def __init__(self, python: Path, *arguments: str) -> None:
         started = time.perf_counter()
+        self._name = arguments[0]
         self._process = subprocess.Popen(
             [python, HERE / "_compare_child.py", *arguments],
             stdin=subprocess.PIPE,
@@ -126,7 +127,7 @@ class Child:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise BenchmarkError(f"{self._process.args[2:]} ended with status {self._process.wait()}")
+            raise BenchmarkError(f"{self._name} ended with status {self._process.wait()}")
         answer: dict[str, Any] = json.loads(line)
         return answer
 
