@@ -18,7 +18,7 @@ from digit_recognizer.recipes import load_any_recipe
 from digit_recognizer.report import figures
 from digit_recognizer.report.figures.style import ShownFigure
 from digit_recognizer.runs import EpochRecord
-from digit_recognizer.runs.history import history_to_html
+from digit_recognizer.runs.display import history_to_html
 from helpers import make_digits
 from pictures import written
 

@@ -65,7 +65,7 @@ def test_scripts_import_only_their_neighbours(below):
         script = get(f"{below}static/{name}")
         assert script.status_code == 200
         found = re.findall(r'from "\./([^"]+)"', script.text)
-        assert len(found) == len(re.findall("^import ", script.text, re.MULTILINE)), name
+        assert len(found) == len(re.findall('^import |^export .* from "', script.text, re.MULTILINE)), name
         left += set(found) - names
     assert len(names) > 5
 

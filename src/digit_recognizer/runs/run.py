@@ -17,8 +17,9 @@ from digit_recognizer.formatting import bytes_in_words, count, seconds_in_words
 from digit_recognizer.notebook import facts
 from digit_recognizer.recipes import NumbersRecipe, Recipe, load_recipe
 from digit_recognizer.recipes.toml_tables import to_toml
+from digit_recognizer.runs.display import history_to_html
 from digit_recognizer.runs.environment import Environment, read_environment
-from digit_recognizer.runs.history import EpochRecord, history_to_html, read_history
+from digit_recognizer.runs.history import EpochRecord, read_history
 from digit_recognizer.runs.metrics import Metrics, read_metrics
 from digit_recognizer.runs.run_folder import (
     CORRECTIONS,

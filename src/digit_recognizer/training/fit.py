@@ -22,7 +22,8 @@ from digit_recognizer.errors import DigitsError
 from digit_recognizer.evaluation import accuracy_values
 from digit_recognizer.progress import following
 from digit_recognizer.recipes import Recipe
-from digit_recognizer.runs.history import EpochRecord, Progress, history_to_html
+from digit_recognizer.runs.display import history_to_html
+from digit_recognizer.runs.history import EpochRecord, Progress
 from digit_recognizer.training.checkpoint import Position
 from digit_recognizer.training.data import TrainingData, make_batch
 from digit_recognizer.training.device import autocast
