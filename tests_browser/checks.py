@@ -47,7 +47,10 @@ def accessibility(page: Page) -> tuple[list[tuple[str, str]], list[tuple[str, st
         [(rule["id"], node["target"][0]) for rule in response[outcome] for node in rule["nodes"]]
         for outcome in ("violations", "incomplete")
     )
-    waits = "selector => document.querySelector(selector).closest('.scroll, nav ul') !== null"
+    waits = """selector => {
+        const element = document.querySelector(selector);  // null if the page has replaced it meanwhile
+        return element === null || element.closest(".scroll, nav ul") !== null;
+    }"""
     in_view = [(rule, element) for rule, element in undecided if not page.evaluate(waits, element)]
     return violations, in_view
 

@@ -11,6 +11,7 @@ from exported import READ, ask, drawing, picture, runtime_package, serving_files
 from handwriting import draw_at_once
 from PIL import Image
 from playwright.sync_api import expect
+from steps import open_corrections
 
 from digit_recognizer import load_digits
 from digit_recognizer.imaging import normalise
@@ -348,6 +349,7 @@ def test_a_number_is_read_and_explained_and_corrected(page):
     assert read(page) == "47"
     page.wait_for_selector("#probabilities .best")
     assert page.locator(".layer").count() >= 2
+    open_corrections(page)
     page.locator("#number-field").fill("13.5")
     page.get_by_role("button", name="Correct", exact=True).click()
     expect(page.locator("#text")).to_have_text("13.5")

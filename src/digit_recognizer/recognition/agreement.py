@@ -12,7 +12,8 @@ from digit_recognizer.recognition.unread import Area
 
 # Of the smaller of two boxes; if they overlap more, they are one character.
 MAX_OVERLAP_FRACTION = 0.7
-MAX_OVERLAP_FRACTION_OF_SAME = 0.5  # if both are the same digit or sign: one is often found twice
+LOW_MAX_OVERLAP_FRACTION = 0.5  # if both are the same digit or sign, or the less probable one is improbable
+P_PROBABLE = 0.5
 MIN_SAME_IOU = 0.5  # from it, two looks found the same character
 SURE_EM_RANGE_PX = (24.0, 48.0)  # heights of digits at which no look should miss a character
 P_MISSED = 0.05  # probability of a character by a look that should find it and does not
@@ -128,8 +129,8 @@ def keep_best(found: Iterable[FoundCharacter]) -> list[FoundCharacter]:
     for number, box in enumerate(boxes):
         common = np.minimum(box[2:], boxes[kept, 2:]) - np.maximum(box[:2], boxes[kept, :2])
         overlaps = np.prod(common.clip(0), axis=1) / np.minimum(areas[number], areas[kept]).clip(1e-6)
-        is_same = classes[kept] == classes[number]
-        limits = np.where(is_same, MAX_OVERLAP_FRACTION_OF_SAME, MAX_OVERLAP_FRACTION)
+        is_doubtful = (classes[kept] == classes[number]) | (ordered[number].is_character < P_PROBABLE)
+        limits = np.where(is_doubtful, LOW_MAX_OVERLAP_FRACTION, MAX_OVERLAP_FRACTION)
         if not (overlaps > limits).any():
             kept.append(number)
     return [ordered[number] for number in kept]

@@ -7,7 +7,8 @@ import { argmax, clip } from "./numeric.js";
 
 // Of the smaller of two boxes; if they overlap more, they are one character.
 const MAX_OVERLAP_FRACTION = 0.7;
-const MAX_OVERLAP_FRACTION_OF_SAME = 0.5; // if both are the same digit or sign: one is often found twice
+const LOW_MAX_OVERLAP_FRACTION = 0.5; // if both are the same digit or sign, or the less probable one is improbable
+const P_PROBABLE = 0.5;
 const MIN_SAME_IOU = 0.5; // from it, two looks found the same character
 const SURE_EM_RANGE_PX = [24, 48]; // heights of digits at which no look should miss a character
 const P_MISSED = 0.05; // probability of a character by a look that should find it and does not
@@ -65,9 +66,10 @@ export function keepBest(found) {
   return kept;
 }
 
+/** Return whether a character is the same as one that is more probable. */
 function areOne(one, other) {
-  const isSame = argmax(one.probabilities) === argmax(other.probabilities);
-  return overlap(one.box, other.box) > (isSame ? MAX_OVERLAP_FRACTION_OF_SAME : MAX_OVERLAP_FRACTION);
+  const isDoubtful = argmax(one.probabilities) === argmax(other.probabilities) || one.isCharacter < P_PROBABLE;
+  return overlap(one.box, other.box) > (isDoubtful ? LOW_MAX_OVERLAP_FRACTION : MAX_OVERLAP_FRACTION);
 }
 
 function logOdds(probability) {
