@@ -17,7 +17,7 @@ SURE = 0.9  # confidence of a digit
 MAYBE = 0.25  # confidence of a rejected mark that may be a digit
 MIN_SURE_DIGITS = 2  # of a turned page: a single digit does not tell, a 6 may be a 9
 ROTATIONS = (90, 180, 270)  # degrees clockwise
-MAX_PIXELS = 1_000_000  # of the page that is turned
+MAX_PIXELS = 800_000  # of the page that is turned
 MAX_CONFIDENCE = 1 - 1e-6
 P_TURNED = 0.01  # of pages that lie in another way than upright: 18 upside down is 81
 
@@ -25,13 +25,13 @@ P_TURNED = 0.01  # of pages that lie in another way than upright: 18 upside down
 def read_upright(page: NDArray[np.uint8], read: Callable[[NDArray[np.uint8]], Reading]) -> Reading:
     """Read a page, (H, W), as it is; if few digits are sure, also turned, and return the surest reading.
 
-    Large pages are made smaller to find out how they lie.
+    Large pages are made smaller before they are turned to find out how they lie.
     """
     upright = read(page)
     if not _is_doubtful(upright):
         return upright
     small = resize(page, min(1.0, (MAX_PIXELS / page.size) ** 0.5))
-    readings = {0: upright if small is page else read(small)}
+    readings = {0: upright}
     for degrees in ROTATIONS:
         reading = read(_turned(small, degrees))
         if len(_sure(reading)) >= MIN_SURE_DIGITS:

@@ -10,7 +10,7 @@ const SURE = 0.9; // confidence of a digit
 const MAYBE = 0.25; // confidence of a rejected mark that may be a digit
 const MIN_SURE_DIGITS = 2; // of a turned page: a single digit does not tell, a 6 may be a 9
 const ROTATIONS = [90, 180, 270]; // degrees clockwise
-const MAX_PIXELS = 1_000_000; // of the page that is turned
+const MAX_PIXELS = 800_000; // of the page that is turned
 const MAX_CONFIDENCE = 1 - 1e-6;
 const P_TURNED = 0.01; // of pages that lie in another way than upright: 18 upside down is 81
 
@@ -19,7 +19,7 @@ export async function readUpright(page, read) {
   const upright = await read(page);
   if (!isDoubtful(upright)) return upright;
   const small = resize(page, Math.min(1, Math.sqrt(MAX_PIXELS / (page.height * page.width))));
-  const readings = [small === page ? upright : await read(small)];
+  const readings = [upright];
   for (const rotation of ROTATIONS) {
     const reading = await read(rotate(small, rotation));
     if (sureOf(reading).length >= MIN_SURE_DIGITS) readings.push({ ...reading, rotation });
