@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import statistics
 import sys
 from collections import Counter
@@ -22,13 +21,12 @@ from _bench import at_least, facts_of_machine, measure_and_write, own_versions
 ROOT = Path(__file__).resolve().parents[1]
 sys.path += [str(ROOT / "tests"), str(ROOT / "tests_browser")]
 
+from chromium import launch  # noqa: E402
 from handwriting import DIGITS, draw_at_once  # noqa: E402
 from playwright.sync_api import Page, sync_playwright  # noqa: E402
 
 from serving import serving  # noqa: E402
 
-PROGRAMS = ("chromium", "google-chrome", "chromium-browser")
-FLAGS = ("--no-sandbox", "--disable-gpu")
 WINDOW = {"width": 1280, "height": 800}
 PENS, HEIGHTS, POSITIONS = ("Fine pen", "Medium pen", "Broad pen"), (70, 140, 240), (0.0, 0.5, 1.0)
 PACE_MS = 1000 / 60  # between two movements of the mouse
@@ -59,11 +57,8 @@ def main() -> int:
 
 
 def _run(arguments: argparse.Namespace, _folder: Path) -> dict[str, Any]:
-    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
-    if program is None:
-        raise SystemExit("Chromium is not installed: run 'make test-browser'")
     with serving() as service, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
+        browser = launch(playwright)
         page = browser.new_page(viewport=WINDOW)
         page.set_default_timeout(120_000)
         page.goto(f"http://127.0.0.1:{service.port}")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import statistics
 import sys
 import time
@@ -25,15 +24,14 @@ from _bench import at_least, facts_of_machine, measure_and_write, own_versions
 ROOT = Path(__file__).resolve().parents[1]
 sys.path += [str(ROOT / "tests"), str(ROOT / "tests_browser")]
 
-from exported import READ, ask, drawing, picture, runtime_package, serving_files  # noqa: E402
+from chromium import launch  # noqa: E402
+from exported import READ, ask, drawing, picture, serving_files  # noqa: E402
 from handwriting import draw_at_once  # noqa: E402
 from playwright.sync_api import Browser, Page, sync_playwright  # noqa: E402
 
 from digit_recognizer.service.export.page import export_page  # noqa: E402
 from serving import Service, serving  # noqa: E402
 
-PROGRAMS = ("chromium", "google-chrome", "chromium-browser")
-FLAGS = ("--no-sandbox", "--disable-gpu")
 WINDOW = {"width": 1280, "height": 800}
 KINDS = ("PNG", "JPEG", "WEBP")
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
@@ -59,15 +57,12 @@ def main() -> int:
 
 
 def _run(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
-    if program is None:
-        raise SystemExit("Chromium is not installed: run 'make test-browser'")
-    size = export_page(folder / "page", runtime=runtime_package(folder))
+    size = export_page(folder / "page")
     with ExitStack() as stack:
         service = stack.enter_context(serving())
         address = stack.enter_context(serving_files(folder / "page"))
         playwright = stack.enter_context(sync_playwright())
-        browser = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
+        browser = launch(playwright)
         first = [_time_to_first_answer(browser, address) for _ in range(arguments.openings)]
         page = _open(browser, address)
         figures = {

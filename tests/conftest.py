@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from digit_recognizer.cli import main
 from digit_recognizer.digits import Digits
-from helpers import make_digits, tiny
+from helpers import make_digits, run_in_process, tiny
 
 RUNS = {
     "two convolutions": (
@@ -40,14 +38,7 @@ def digits() -> Digits:
 @pytest.fixture
 def run_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
     """Return a function that runs a command line in this process and returns status, output and errors."""
-
-    def run(command: str) -> tuple[Any, str, str]:
-        monkeypatch.setattr(sys, "argv", shlex.split(f"digits {command}"))
-        with pytest.raises(SystemExit) as ending:
-            main()
-        return ending.value.code, *capsys.readouterr()
-
-    return run
+    return partial(run_in_process, monkeypatch=monkeypatch, capsys=capsys)
 
 
 @pytest.fixture(scope="module")

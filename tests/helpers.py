@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shlex
 import struct
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,7 +20,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from digit_recognizer.cli import events
+from digit_recognizer.cli import events, main
 from digit_recognizer.digits import Digits
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.recipes.recipe import Recipe, recipe_from_toml
@@ -66,6 +68,16 @@ RUN_FILES = [
     "recipe.toml",
     "validation.npy",
 ]  # of a finished run
+
+
+def run_in_process(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> tuple[Any, str, str]:
+    """Run a command line in this process; return status, output and errors."""
+    monkeypatch.setattr(sys, "argv", shlex.split(f"digits {command}"))
+    with pytest.raises(SystemExit) as ending:
+        main()
+    return ending.value.code, *capsys.readouterr()
 
 
 def make_digits(count: int = 200, seed: int = 0, noise: int = 60) -> Digits:

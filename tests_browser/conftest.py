@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,22 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from chromium import launch
 from numpy.typing import NDArray
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
+from steps import opening
 
 from digit_recognizer import Recognizer, evaluate, load_digits, train, write_comparison, write_report
 from helpers import read_validation_rows, tiny
 from serving import serving
-
-PROGRAMS = ("chromium", "google-chrome", "chromium-browser")
-FLAGS = (
-    "--no-sandbox",  # with it, Chromium does not start as root
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 
 TWO_CONVOLUTIONS = (
     'network=["conv 8 5x5 same relu", "maxpool 2", "conv 12 3x3 relu", "maxpool 2", "dropout 0.2", '
@@ -90,10 +81,8 @@ def report(request, reports) -> Path:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
-    assert program, "Chromium is missing: 'make test-browser' installs it"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
+        browser = launch(playwright)
         yield browser
         browser.close()
 
@@ -124,28 +113,9 @@ def service():
 @pytest.fixture
 def open_service(browser):
     """Return a function that opens a service's page in a new window; no page may log errors of its own."""
-    contexts, errors = [], []
-
-    def listen(message):
-        # Chromium logs every refused request; the page shows those to the user.
-        if message.type == "error" and not message.text.startswith("Failed to load resource"):
-            errors.append(message.text)
-
-    def open_service(address, width=1280, height=800, **options):
-        contexts.append(browser.new_context(viewport={"width": width, "height": height}, **options))
-        page = contexts[-1].new_page()
-        page.set_default_timeout(60_000)
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", listen)
-        page.goto(address)
-        page.wait_for_selector(".layer")
-        return page
-
-    expect.set_options(timeout=30_000)
-    yield open_service
-    for context in contexts:
-        context.close()
-    assert errors == []
+    # Chromium logs every refused request; the page shows those to the user.
+    with opening(browser, 60_000, ignored="Failed to load resource") as open_service:
+        yield open_service
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import shutil
-import subprocess
 from base64 import b64decode, b64encode
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,15 +13,12 @@ from threading import Thread
 from typing import Any
 
 import numpy as np
-import pooch
 from handwriting import strokes_of
 from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Page
 
 from digit_recognizer import load_digits
-from digit_recognizer.downloads import download_folder
-from digit_recognizer.service.export.runtime import PACKAGE, VERSION
 
 SHEET = {"width": 820, "height": 640}  # of a drawing, in CSS pixels
 TEXT_MARKS = ".,-:/+%"
@@ -52,21 +47,6 @@ ASK = """async ([path, content]) => {
         return {error: error.message};
     }
 }"""
-
-
-def runtime_package(folder: Path) -> Path | None:
-    """Return the npm package of ONNX Runtime Web, from the cache or by npm; None without both."""
-    cached = download_folder(pooch) / PACKAGE
-    if cached.exists():
-        return cached
-    if shutil.which("npm") is None:
-        return None
-    subprocess.run(
-        ["npm", "pack", "--silent", f"onnxruntime-web@{VERSION}", "--pack-destination", folder],
-        stdout=subprocess.DEVNULL,
-        check=True,
-    )
-    return folder / PACKAGE
 
 
 class _Files(SimpleHTTPRequestHandler):

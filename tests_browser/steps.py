@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from base64 import b64encode
+from contextlib import contextmanager
 
 from handwriting import ADVANCE, draw_at_once, strokes_of
 from PIL import Image, ImageDraw
@@ -45,6 +46,35 @@ HAS_ORANGE = """() => {
     for (let i = 0; i < data.length; i += 4) if (data[i] > data[i + 2] + 60) return true;
     return false;
 }"""
+
+
+@contextmanager
+def opening(browser, patience_ms, ignored=None):
+    """Give a function that opens the page at an address in a new window; check that no page logs errors.
+
+    Errors of the console that start with `ignored` do not count. `expect` waits for half of the patience.
+    """
+    contexts, errors = [], []
+
+    def listen(message):
+        if message.type == "error" and not (ignored and message.text.startswith(ignored)):
+            errors.append(message.text)
+
+    def open_page(address, width=1280, height=800, **options):
+        contexts.append(browser.new_context(viewport={"width": width, "height": height}, **options))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(patience_ms)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", listen)
+        page.goto(address)
+        page.wait_for_selector(".layer")
+        return page
+
+    expect.set_options(timeout=patience_ms // 2)
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert errors == []
 
 
 def open_corrections(page):

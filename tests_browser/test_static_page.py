@@ -7,11 +7,11 @@ from base64 import b64decode, b64encode
 import numpy as np
 import pytest
 from checks import accessibility, html_errors
-from exported import READ, ask, drawing, picture, runtime_package, serving_files
+from exported import READ, ask, drawing, picture, serving_files
 from handwriting import draw_at_once
 from PIL import Image
 from playwright.sync_api import expect
-from steps import open_corrections
+from steps import open_corrections, opening, read
 
 from digit_recognizer import load_digits
 from digit_recognizer.imaging import normalise
@@ -52,7 +52,7 @@ NUMBERS = [
 def exported(tmp_path_factory):
     """The folder of the page."""
     folder = tmp_path_factory.mktemp("static-page")
-    export_page(folder / "page", runtime=runtime_package(folder))
+    export_page(folder / "page")
     return folder / "page"
 
 
@@ -82,33 +82,13 @@ def asked(browser, address):
 @pytest.fixture
 def open_static(browser):
     """Return a function that opens the page in a new window; it may log no errors of its own."""
-    contexts, errors = [], []
-
-    def open_static(address, width=1280, **options):
-        contexts.append(browser.new_context(viewport={"width": width, "height": 800}, **options))
-        page = contexts[-1].new_page()
-        page.set_default_timeout(120_000)
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda message: message.type == "error" and errors.append(message.text))
-        page.goto(address)
-        page.wait_for_selector(".layer")
-        return page
-
-    expect.set_options(timeout=60_000)
-    yield open_static
-    for context in contexts:
-        context.close()
-    assert errors == []
+    with opening(browser, 120_000) as open_static:
+        yield open_static
 
 
 @pytest.fixture
 def page(open_static, address):
     return open_static(address)
-
-
-def read(page):
-    page.wait_for_selector("#text[aria-busy=false]")
-    return page.locator("#text").inner_text()
 
 
 def characters_of(answer):

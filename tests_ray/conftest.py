@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import shlex
-import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ os.environ |= {
 
 from ray.cluster_utils import Cluster
 
-from digit_recognizer.cli import main
+from helpers import run_in_process
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -56,14 +55,7 @@ def address(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.fixture
 def digits(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
     """Return a function that runs a command in this process: status, output, errors."""
-
-    def run(command: str) -> tuple[Any, str, str]:
-        monkeypatch.setattr(sys, "argv", shlex.split(f"digits {command}"))
-        with pytest.raises(SystemExit) as ending:
-            main()
-        return ending.value.code, *capsys.readouterr()
-
-    return run
+    return partial(run_in_process, monkeypatch=monkeypatch, capsys=capsys)
 
 
 def workers_of(cluster: Cluster, name: str) -> list[int]:

@@ -20,9 +20,16 @@ CHUNK_BYTES = 1 << 16
 OnProgress = Callable[[float], None]  # takes the fraction that is downloaded
 
 
-def download_folder(pooch: Any) -> Path:
-    """Return the folder for downloads: ``$DIGITS_CACHE``, or one in the system's folder for caches."""
-    return Path(os.environ.get(CACHE_VARIABLE) or pooch.os_cache("digit-recognizer"))
+def download_folder() -> Path:
+    """Return the folder for downloads: ``$DIGITS_CACHE``, or one in the system's folder for caches.
+
+    `ImportError` is raised if that needs pooch, which is not installed.
+    """
+    if named := os.environ.get(CACHE_VARIABLE):
+        return Path(named)
+    import pooch
+
+    return Path(pooch.os_cache("digit-recognizer"))
 
 
 def fetch(

@@ -146,13 +146,10 @@ def _state(path: Path) -> str:
 
 
 def _downloads() -> str:
-    """Return the folder for downloads, as `downloads` chooses it."""
-    from digit_recognizer.downloads import CACHE_VARIABLE
+    """Return the folder for downloads."""
+    from digit_recognizer.downloads import download_folder
 
-    if os.environ.get(CACHE_VARIABLE):
-        return _state(Path(os.environ[CACHE_VARIABLE]))
     try:
-        import pooch
+        return _state(download_folder())
     except ImportError:
         return "none: downloading needs the extra train or serve"
-    return _state(Path(pooch.os_cache("digit-recognizer")))

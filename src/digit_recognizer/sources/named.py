@@ -66,7 +66,7 @@ def load_mnist(
     `on_progress` is called with the fraction of the images that is downloaded.
     """
     pooch = import_optional("pooch")
-    folder = cache or download_folder(pooch)
+    folder = cache or download_folder()
     images, labels = (
         fetch(
             pooch,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,7 +19,7 @@ from digit_recognizer.cli.options import (
     whole,
 )
 from digit_recognizer.cli.read.job import Job, checksum, folders_of, read_all
-from digit_recognizer.cli.read.output import Printer, is_standard_output
+from digit_recognizer.cli.read.output import is_standard_output
 from digit_recognizer.cli.read.pages import find_files, find_pages
 from digit_recognizer.cli.read.reader import ReaderSettings
 from digit_recognizer.cli.read.targets import check_printed, check_targets, find_table
@@ -150,16 +150,18 @@ def read(
         files = [*pages]
     check_targets(files, show, table)
     recognizer = Recognizer(model)
-    described = {
-        "model": checksum(recognizer) if is_folder else None,
-        "single": single,
-        "threshold": threshold,
-        "pattern": pattern,
-        "digits": digits,
-        "values": None if values is None else values.read_bytes().decode("utf-8", "replace").split(),
-        "decimal-mark": decimal_mark.value,
-        "page": page,
-    }
+    described: dict[str, Any] = {}
+    if is_folder:
+        described = {
+            "model": checksum(recognizer),
+            "single": single,
+            "threshold": threshold,
+            "pattern": pattern,
+            "digits": digits,
+            "values": None if values is None else values.read_bytes().decode("utf-8", "replace").split(),
+            "decimal-mark": decimal_mark.value,
+            "page": page,
+        }
     single_threshold = (THRESHOLD if threshold is None else threshold) if single else None
     outcome = read_all(
         Job(
@@ -170,7 +172,6 @@ def read(
             engine,
             table,
             described,
-            Printer(as_json=json, as_grid=grid, is_only_picture=is_only),
             as_json=json,
             as_grid=grid,
             is_only_picture=is_only,

@@ -34,9 +34,9 @@ class Job:
     files
         Names of files, or pages.
     described
-        The options that decide what is read, as a folder of tables keeps them.
-    printer
-        Prints entries; without `prints_text`, only those that could not be read.
+        The options that decide what is read, for a folder of tables, which keeps them.
+    prints_text
+        Whether what was read is printed; what could not be read always is.
     """
 
     files: Sequence[Page | str]
@@ -44,7 +44,6 @@ class Job:
     engine: EngineName
     table: Table | None
     described: dict[str, Any]
-    printer: Printer
     as_json: bool
     as_grid: bool
     is_only_picture: bool
@@ -63,6 +62,7 @@ class Outcome:
 def read_all(job: Job, recognizer: Recognizer) -> Outcome:
     """Read all files, and write and print what is in them."""
     outcome = Outcome()
+    printer = Printer(as_json=job.as_json, as_grid=job.as_grid, is_only_picture=job.is_only_picture)
     started = time.monotonic()
     shape = {"as_grid": job.as_grid, "is_only_picture": job.is_only_picture}
     with open_output(job.table, job.described, **shape) as (write, parts):
@@ -78,7 +78,7 @@ def read_all(job: Job, recognizer: Recognizer) -> Outcome:
                 for entries in (cluster or InProcess()).map(start, left):
                     write(entries)
                     for each in entries:
-                        _note(each, outcome, job)
+                        _note(each, outcome, printer, prints_text=job.prints_text)
                     advance()
         except KeyboardInterrupt:
             if parts is not None:
@@ -92,14 +92,14 @@ def read_all(job: Job, recognizer: Recognizer) -> Outcome:
     return outcome
 
 
-def _note(entry: Entry, outcome: Outcome, job: Job) -> None:
+def _note(entry: Entry, outcome: Outcome, printer: Printer, *, prints_text: bool) -> None:
     """Count an entry, and print it if asked for."""
     outcome.pages += 1
     outcome.failed |= entry.error is not None
     outcome.nothing_read |= entry.lost_marks > 0
-    if job.prints_text or entry.error is not None:
-        job.printer.print(entry)
-    job.printer.print_notes(entry)
+    if prints_text or entry.error is not None:
+        printer.print(entry)
+    printer.print_notes(entry)
 
 
 def _summary(parts: Parts, seconds: float) -> str:

@@ -51,7 +51,8 @@ def runtime_files(package: Path | None = None) -> dict[str, bytes]:
 
 def _download() -> Path:
     """Return the package in the folder for downloads, where npm puts it first."""
-    folder = download_folder(import_optional("pooch", "serve"))
+    import_optional("pooch", "serve")
+    folder = download_folder()
     kept = folder / PACKAGE
     if kept.exists():
         return kept
