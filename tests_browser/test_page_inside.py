@@ -23,10 +23,12 @@ def pixels(page, selector):
 
 
 def explained(page, act):
-    """Return what the service answers about the inside of the network after an action."""
+    """Return what the service answers about the inside of the network after an action, once the page shows it."""
+    until(page, HAS_ORANGE)  # of the example
     with page.expect_response(lambda answer: "saliency=true" in answer.url) as found:
         act()
     answer = found.value.json()
+    expect(page.locator("#inside-lead")).to_contain_text("How the network reads")
     until(page, HAS_ORANGE)
     return answer
 
