@@ -1,4 +1,4 @@
-"""How many processors a process may use, and how long its threads spin."""
+"""How many processors and how much address space a process may use, and how its threads compute."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
-from digit_recognizer.machine import usable_processors
+from digit_recognizer.machine import LEAST_MB, THREAD_MB, usable_processors
 from digit_recognizer.training import device
+from helpers import assert_refused
 
 V1 = "32 31 0:29 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu,cpuacct"
 V2 = "41 31 0:38 / /sys/fs/cgroup rw,relatime shared:4 - cgroup2 cgroup2 rw,nsdelegate"
+PROCESSORS = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else {0}
 VARIABLES = ("GOMP_SPINCOUNT", "KMP_BLOCKTIME", "OMP_WAIT_POLICY")
 
 
@@ -153,5 +156,54 @@ def test_training_uses_no_more_threads_than_processors_unless_the_user_says_so(
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     if chosen is not None:
         monkeypatch.setenv("OMP_NUM_THREADS", chosen)
-    device.limit_threads()
+    device.configure_torch()
     assert threads[-1] == left
+
+
+def test_training_takes_denormal_numbers_as_zero():
+    code = (
+        "import torch\n"
+        "from digit_recognizer.training.device import configure_torch\n"
+        "configure_torch()\n"
+        "print(torch.count_nonzero((torch.full((1_000_000,), 1e-39) * 1).view(torch.int32)).item())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "0\n", "on all threads"
+
+
+def run_in_space(megabytes: int, *words: str | Path, cwd: Path) -> tuple[int, str, str]:
+    """Run a command in so much address space, on one processor; return status, output and errors."""
+    import resource  # not on Windows
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (megabytes << 20, megabytes << 20))
+        os.sched_setaffinity(0, {min(PROCESSORS)})
+
+    command = [sys.executable, "-m", "digit_recognizer", *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=limit, cwd=cwd, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+in_linux = pytest.mark.skipif(sys.platform != "linux", reason="other systems do not limit address spaces")
+
+
+@in_linux
+@pytest.mark.parametrize(
+    "command", ["train bundled --out run", "tune flash bundled", "report run", "summary flash"]
+)
+def test_too_little_address_space_for_torch_is_refused_before_it_is_loaded(command, tmp_path):
+    assert_refused(run_in_space(1500, *command.split(), cwd=tmp_path), "1,500 MB", "torch", "ulimit -v")
+    assert list(tmp_path.iterdir()) == []
+
+
+@in_linux
+@pytest.mark.parametrize("megabytes", [150, 300, 450, 600])
+def test_too_little_address_space_to_read_is_refused(megabytes, tmp_path):
+    assert_refused(run_in_space(megabytes, "read", "page.png", cwd=tmp_path), f"{megabytes} MB", "ulimit -v")
+
+
+@in_linux
+def test_the_least_address_space_is_enough_for_a_large_picture(tmp_path):
+    Image.new("L", (30_000, 4_000), 255).save(tmp_path / "page.png")
+    status, output, _ = run_in_space(LEAST_MB + THREAD_MB, "read", "page.png", cwd=tmp_path)
+    assert (status, output) == (0, "no digits\n")

@@ -19,6 +19,8 @@ LIBOMP_BLOCK_TIME_MS = 5  # the default is 200
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4  # options of glibc's mallopt, from malloc.h
 MAX_INT = 2**31 - 1
 LARGE_BYTES = 4 << 20  # of a block that goes back to the system as soon as it is freed
+LEAST_MB, TORCH_MB = 600, 2000  # of address space that any command needs, and one that uses torch
+THREAD_MB = 72  # of address space that each thread adds: its stack and glibc's arena
 
 
 def processor_name() -> str:
@@ -65,6 +67,29 @@ def check_device(name: str) -> None:
     if gpus is not None and int(match[1] or 0) >= gpus:
         found = "no NVIDIA GPU" if gpus == 0 else f"GPUs 0 to {gpus - 1}"
         raise DigitsError(f"cannot compute on device {name!r}: found {found}; use --device cpu")
+
+
+def check_address_space(name: str, megabytes: int) -> None:
+    """Raise `DigitsError` if a limit such as ``ulimit -v`` leaves less address space than something needs.
+
+    In too little, native code does not raise `MemoryError`: the process ends with a segmentation fault.
+    """
+    limit, needed = address_space(), megabytes + THREAD_MB * usable_processors()
+    if limit is not None and limit < needed:
+        raise DigitsError(
+            f"this process may use {limit:,} MB of address space, and {name} needs about {needed:,}: "
+            "raise the limit, as with 'ulimit -v unlimited'"
+        )
+
+
+def address_space() -> int | None:
+    """Return how much address space this process may use, in megabytes; None without a limit."""
+    try:
+        import resource
+    except ImportError:  # on Windows
+        return None
+    soft_limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return None if soft_limit == resource.RLIM_INFINITY else soft_limit >> 20
 
 
 def count_gpus() -> int | None:

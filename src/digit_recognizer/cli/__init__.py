@@ -10,6 +10,8 @@ from digit_recognizer.cli.interrupts import exit_on_interrupt, quiet_interrupt
 
 __all__ = ["main"]
 
+NO_MEMORY = "this needs more memory than there is: close other programs, or raise the limit (ulimit -v)"
+
 
 def main() -> None:
     """Run the command line; an error that the user can correct is one sentence and exit status 2."""
@@ -40,8 +42,10 @@ def _with_standard_output(words: list[str]) -> list[str]:
 def _run(app: Callable[[], object]) -> None:
     from digit_recognizer.cli.terminal import missing_package
     from digit_recognizer.errors import DigitsError
+    from digit_recognizer.machine import LEAST_MB, check_address_space
 
     try:
+        check_address_space("this program", LEAST_MB)
         app()
     except DigitsError as error:
         _fail(str(error))
@@ -49,6 +53,8 @@ def _run(app: Callable[[], object]) -> None:
         if error.name is None or error.name.startswith("digit_recognizer"):
             raise
         _fail(missing_package(error.name.partition(".")[0]))
+    except MemoryError:
+        _fail(NO_MEMORY)
     except OSError as error:
         _fail(f"{error.filename or 'output'}: {error.strerror or error}")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from digit_recognizer.cli.options import complete_recipe, complete_run
-from digit_recognizer.cli.terminal import print_widest, say
+from digit_recognizer.cli.terminal import print_widest, require, say
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -28,17 +28,20 @@ def recipes(
     ] = None,
 ) -> None:
     """List the recipes, or print one as a file to copy and change."""
+    from digit_recognizer.recipes import Recipe, load_any_recipe, packaged_names, recipe_text
+
+    if name is not None:
+        typer.echo(recipe_text(name), nl=False)
+        return
+    require("torch")
+
     from rich import box
     from rich.table import Table
 
     from digit_recognizer.networks.character_network import load_character_network
     from digit_recognizer.networks.summary import count_parameters, summarise_recipe
-    from digit_recognizer.recipes import Recipe, load_any_recipe, packaged_names, recipe_text
     from digit_recognizer.recognition.character_finder import READER_MODEL
 
-    if name is not None:
-        typer.echo(recipe_text(name), nl=False)
-        return
     table, narrow = Table(box=box.SIMPLE_HEAD), Table(box=box.SIMPLE_HEAD)
     for each in (table, narrow):
         each.add_column("recipe", no_wrap=True, style="bold")
@@ -66,6 +69,8 @@ def summary(
     ],
 ) -> None:
     """Show a network's layers, their output shapes and parameters."""
+    require("torch")
+
     from digit_recognizer.networks.summary import summarise_recipe
     from digit_recognizer.recipes import load_recipe
     from digit_recognizer.runs.environment import read_environment

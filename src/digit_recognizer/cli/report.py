@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from digit_recognizer.cli.options import RUNS, Part, PartOfSource, complete_run, refuse, whole
-from digit_recognizer.cli.terminal import as_argument, command_line
+from digit_recognizer.cli.terminal import as_argument, command_line, require
 from digit_recognizer.files import check_can_create
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ def report(
     from digit_recognizer.runs.environment import read_environment
     from digit_recognizer.runs.run_folder import check_finished
 
+    require("torch")
     choices = {"digit": digit, "index": index, "filters": filters, "filter": filter_}
     chosen = {name: value for name, value in choices.items() if value is not None}
     runs, source = _split_names(names)

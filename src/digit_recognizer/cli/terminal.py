@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from digit_recognizer.errors import DigitsError
+from digit_recognizer.machine import TORCH_MB, check_address_space
 from digit_recognizer.progress import Clock, ShowProgress, displayed_by
 
 if TYPE_CHECKING:
@@ -57,7 +58,10 @@ def missing_package(package: str) -> str:
 
 
 def require(*packages: str) -> None:
-    """Raise `DigitsError` for the first package that is missing: to refuse before slow work."""
+    """Raise `DigitsError` for the first package that is missing: to refuse before slow work.
+
+    The same for an address space that is too small for torch.
+    """
     for package in packages:
         try:
             missing = importlib.util.find_spec(package) is None
@@ -65,6 +69,8 @@ def require(*packages: str) -> None:
             missing = sys.modules[package] is None
         if missing:
             raise DigitsError(missing_package(package))
+    if "torch" in packages:
+        check_address_space("torch", TORCH_MB)
 
 
 def make_console() -> Console:

@@ -186,4 +186,6 @@ def _error_message(path: Path, error: sqlite3.Error, action: str) -> str:
     if code == sqlite3.SQLITE_FULL:
         limit = MAX_FILE_BYTES >> 20
         return f"{path} is full ({limit} MB), or the disk is full: export the corrections and clear them"
+    if code == sqlite3.SQLITE_IOERR:  # on a full disk, also reading fails, because it needs an index there
+        return f"cannot {action} {path}: {error}; the disk may be full, or it fails"
     return f"cannot {action} {path}: {error}"

@@ -307,6 +307,8 @@ def _pillow_errors(limits: Limits) -> Iterator[None]:
         raise DigitsError(f"{name} is not a picture: {EXPECTED}") from error
     except Image.DecompressionBombError as error:
         raise DigitsError(limits.too_large()) from error
+    except MemoryError as error:
+        raise DigitsError(f"{name} needs more memory than this process may have") from error
     except Exception as error:  # damaged files make Pillow's decoders raise errors of nearly any type
         if isinstance(error, OSError) and error.strerror:  # an error of the disk, not of the picture
             raise

@@ -46,7 +46,7 @@ from digit_recognizer.search.space import (
 )
 from digit_recognizer.search.study import Study, make_pruner, named_errors, open_study
 from digit_recognizer.training.data import prepare_data
-from digit_recognizer.training.device import choose_device, limit_threads, with_precision
+from digit_recognizer.training.device import choose_device, configure_torch, with_precision
 from digit_recognizer.training.distillation import load_teacher
 from digit_recognizer.training.finetune import select_corrections
 from digit_recognizer.training.fit import DivergedError, OnStep, fit
@@ -174,7 +174,7 @@ def _choose_split(digits: Digits, recipe: Recipe, seed: int) -> DataSplit:
 
 def _prepare(digits: Digits, recipe: Recipe, seed: int, device: str) -> _Experiment:
     hardware = choose_device(device)
-    limit_threads()
+    configure_torch()
     keep_freed_memory()
     new_state(with_precision(recipe, hardware), seed, hardware)  # refuses a network that does not fit
     split = _choose_split(digits, recipe, seed)
@@ -236,6 +236,7 @@ def train_trial(
     experiment: _Experiment, recipe: Recipe, epochs: int, before: list[FrozenTrial], threads: int
 ) -> _Course:
     """Train, and prune by the trials `before`, which are known to be successful: a task."""
+    configure_torch()
     torch.set_num_threads(threads)
     keep_freed_memory()
     known = optuna.create_study(pruner=make_pruner(epochs))

@@ -207,7 +207,7 @@ def import_optional(module: str, extra: str = "train") -> Any:
     """Import a module that an extra installs; `DigitsError` with the command to type if missing."""
     try:
         return import_module(module)
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         package = module.partition(".")[0]
         raise DigitsError(
             f'the package {package} is not installed: run pip install "digit-recognizer[{extra}]"'

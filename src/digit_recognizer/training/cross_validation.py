@@ -37,7 +37,7 @@ from digit_recognizer.runs.run_folder import (
 from digit_recognizer.runs.split import DataSplit
 from digit_recognizer.sources.numbers import NumberPictures
 from digit_recognizer.training.cluster.folds import FoldTask, run_folds
-from digit_recognizer.training.device import choose_device, limit_threads, with_precision
+from digit_recognizer.training.device import choose_device, configure_torch, with_precision
 from digit_recognizer.training.fit import DivergedError, OnStep
 from digit_recognizer.training.splits import Fold, note_split, split_digits
 from digit_recognizer.training.state import TrainingState, new_state
@@ -236,7 +236,7 @@ def _runs_of_tasks(
     folder: Path, trainer: _Trainer, device: str, stop: Event | None, engine: Engine
 ) -> Generator[FoldRun]:
     plan, hardware = read_plan(folder), choose_device(device)
-    limit_threads()
+    configure_torch()
     recipe = with_precision(trainer.load_recipe(folder / RECIPE), hardware)  # decided once for all machines
     task = FoldTask(
         folder.resolve(),

@@ -37,8 +37,8 @@ from digit_recognizer.training.cluster.members import check_has_members, fit_mem
 from digit_recognizer.training.data import prepare_data
 from digit_recognizer.training.device import (
     choose_device,
+    configure_torch,
     describe_arithmetic,
-    limit_threads,
     with_precision,
 )
 from digit_recognizer.training.distillation import load_teacher
@@ -134,7 +134,7 @@ def train(
     if engine is not None:
         check_has_members(recipe)
     hardware = choose_device(device)
-    limit_threads()
+    configure_torch()
     arithmetic = describe_arithmetic(recipe, hardware)
     recipe = with_precision(recipe, hardware)
     split = choose_split(digits, recipe, seed, fold)
@@ -225,7 +225,7 @@ def _open(folder: Path, digits: Digits, stack: ExitStack) -> tuple[_Job, int]:
     stack.callback(lock.release)
     remove_partial_files(folder)
     split = read_split(folder, environment, len(digits))
-    limit_threads()
+    configure_torch()
     return _Job(folder, lock, digits, split, None, None), environment.seed
 
 

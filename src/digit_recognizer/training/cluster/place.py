@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from digit_recognizer.engines import check_shared
-from digit_recognizer.training.device import choose_device, limit_threads
+from digit_recognizer.training.device import choose_device, configure_torch
 
 
 def task_resources(device: str) -> tuple[int, int]:
@@ -15,11 +15,12 @@ def task_resources(device: str) -> tuple[int, int]:
 
     Tasks get as many, because the order in which threads add up numbers decides on the last bits of weights.
     """
-    limit_threads()
+    configure_torch()
     return torch.get_num_threads(), int(choose_device(device).type == "cuda")
 
 
 def begin_task(folder: Path, threads: int) -> None:
     """Use so many threads; raise `DigitsError` unless this machine sees the folder to write into."""
     check_shared(folder)
+    configure_torch()
     torch.set_num_threads(threads)

@@ -50,8 +50,8 @@ from digit_recognizer.sources.numbers import NumberPictures
 from digit_recognizer.training.checkpoint import save_tensors
 from digit_recognizer.training.device import (
     choose_device,
+    configure_torch,
     describe_arithmetic,
-    limit_threads,
     with_precision,
 )
 from digit_recognizer.training.fit import OnStep, fit_task
@@ -94,7 +94,7 @@ def train_numbers(
     """
     recipe = as_numbers_recipe(recipe)
     hardware = choose_device(device)
-    limit_threads()
+    configure_torch()
     arithmetic = describe_arithmetic(recipe, hardware)
     recipe = with_precision(recipe, hardware)
     pictures = pictures.without_test()
@@ -128,7 +128,7 @@ def resume_numbers(
         stack.callback(lock.release)
         remove_partial_files(folder)
         split = read_split(folder, environment, len(pictures))
-        limit_threads()
+        configure_torch()
         recipe = as_numbers_recipe(folder / RECIPE, epochs)
         state = new_numbers_state(recipe, environment.seed, choose_device(device))
         restore_state(state, folder, epochs)
