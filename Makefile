@@ -30,7 +30,7 @@ RAY_READY := .venv-ray/.ready
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: run serve test test-browser test-hostile test-lowest test-quick test-ray coverage browser-programs check lint types \
-bench bench-ray bench-service bench-threads bench-start compare installs robustness mnist model docs clean help
+bench bench-ray bench-service bench-threads bench-start compare installs reliability robustness mnist model docs clean help
 
 help:
 	@echo "make run           train, report and evaluate on SOURCE=digit-recognizer.zip; default: data/, else the bundled digits"
@@ -52,6 +52,7 @@ help:
 	@echo "make bench-ray     measure how reading scales with Ray's actors, and what they cost: half an hour"
 	@echo "make bench-threads measure training and prediction beside busy processes and under a quota: four minutes"
 	@echo "make bench-start   measure the time from the command to the first step, for each kind of source: a few minutes"
+	@echo "make reliability   measure killed trainings, full and failing disks and little memory, as root: half an hour"
 	@echo "make installs      install the wheel with each extra in PYTHONS='python3.11 python3.13', NUMPYS='1.26.4 2.4.6'; use and measure it"
 	@echo "make compare       read PICTURES and NUMBERS with this package and with other programs"
 	@echo "make clean         remove the virtual environments and caches; runs/ and data/ stay"
@@ -138,6 +139,9 @@ bench-start: $(READY)
 	$(BIN)/python benchmarks/first_step.py $(or $(SOURCE),data/digit-recognizer.zip)
 
 # Default: the Pythons that are found; with NUMPYS, what notebook services do: NumPy first, and the newest of the rest.
+reliability: $(TRAIN_READY)
+	$(BIN)/python benchmarks/reliability.py -o benchmarks/reliability.json
+
 installs: $(READY)
 	$(BIN)/python benchmarks/installs.py $(PYTHONS) $(addprefix --numpy ,$(NUMPYS))
 
