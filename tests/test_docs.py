@@ -23,11 +23,12 @@ from pictures import written
 
 ROOT = Path(__file__).parent.parent
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+READING = sorted((ROOT / "docs").glob("reading*.md"))
 TESTED = [
     ROOT / "README.md",
     ROOT / "docs/training.md",
     ROOT / "docs/recipes.md",
-    ROOT / "docs/reading.md",
+    *READING,
     ROOT / "docs/corrections.md",
     ROOT / "docs/tutorial/leaderboard.md",
     ROOT / "docs/tutorial/photo.md",
@@ -96,7 +97,7 @@ def examples(page):
     ("command", "output"),
     dict.fromkeys(
         example
-        for page in (ROOT / "docs/reading.md", ROOT / "docs/tutorial/photo.md")
+        for page in (*READING, ROOT / "docs/tutorial/photo.md")
         for example in examples(page)
     ),
 )
