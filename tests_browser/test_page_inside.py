@@ -101,6 +101,27 @@ def test_a_map_is_the_sum_of_what_its_inputs_contribute(page):
         assert sum(parts) == pytest.approx(shown, abs=0.04)
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_contribution_is_the_sum_of_the_products_shown(page, number):
+    explained(page, lambda: draw_at_once(page, "5", 200, 100, 250))
+    maps = step(page, number)
+    maps.locator(".products summary").click()
+    values, weights, products = (
+        [figure(text) for text in table.locator("td").all_inner_texts()]
+        for table in maps.locator(".products table").all()
+    )
+    assert len(values) == len(weights) == len(products) in (9, 25)
+    assert products == pytest.approx(np.multiply(values, weights), abs=0.03)
+    contribution = figure(maps.locator(".term b").first.inner_text())
+    assert sum(products) == pytest.approx(contribution, abs=0.15)
+    assert figure(maps.locator(".products p").inner_text()) == pytest.approx(contribution, abs=0.011)
+    maps.locator(".output").focus()
+    page.keyboard.press("Home")
+    assert figure(maps.locator(".products p").inner_text()) == pytest.approx(
+        figure(maps.locator(".term b").first.inner_text()), abs=0.011
+    )
+
+
 def test_a_map_leads_to_the_map_that_it_is_computed_from(page):
     explained(page, lambda: draw_at_once(page, "5", 200, 100, 250))
     choose(page, 3, 19)

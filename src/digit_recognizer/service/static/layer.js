@@ -104,6 +104,7 @@ export class LayerStep {
     const row = element("div", "sum");
     row.append(this.terms.list, total);
     side.append(this.title, this.words, row);
+    if (this.terms.products) side.append(this.terms.products.item);
     return side;
   }
 

@@ -1,6 +1,7 @@
 // What a map is computed from: its inputs, each with its kernel and what it contributes.
 
 import { levelsOf, putFrame, showLevels } from "./maps.js";
+import { Products } from "./products.js";
 import { element } from "./view.js";
 
 const MAX_TERMS = 4; // that are shown; the others are added up
@@ -52,6 +53,7 @@ export class Terms {
     this.rows = Array.from({ length: number }, () => new Term(isMap ? choose : null));
     this.rest = layer.inputs > MAX_TERMS ? new Term(null) : null;
     for (const each of this.rest?.single ?? []) each.classList.add("none");
+    this.products = number ? new Products(layer, figure) : null; // of the first row
     this.bias = element("li", "bias");
     if (number) this.list.append(...[...this.rows, ...(this.rest ? [this.rest] : [])].map(({ item }) => item), this.bias);
   }
@@ -67,6 +69,7 @@ export class Terms {
 
   /** Show the inputs that contribute most to a map. */
   show(values, index, map, contributions) {
+    this.map = map;
     this.sizes = values.maps[index];
     this.contributions = contributions;
     if (!contributions) return;
@@ -111,6 +114,9 @@ export class Terms {
       putFrame(this.rest.result.mark, cell, width, height);
       this.rest.value.textContent = added(this.others[place]);
     }
+    const [first] = this.contributions;
+    const { layer, input } = this;
+    this.products.show(this.rows[0].name.textContent, layer.under(input, first.input, row, column), layer.kernel(this.map, first.place));
     return this.contributions.reduce((sum, { values }) => sum + values[place], this.offset);
   }
 }
