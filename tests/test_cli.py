@@ -851,7 +851,7 @@ def test_help_and_version_import_nothing_that_is_heavy():
 
 
 def test_doctor_shows_what_a_bug_report_needs(run_command, monkeypatch):
-    for name in ("torch", "pydantic", "filelock", "pooch"):
+    for name in ("torch", "safetensors", "sklearn", "pooch"):
         monkeypatch.setitem(sys.modules, name, None)  # as without the extra `train`
     monkeypatch.setenv("DIGITS_DATA", "somewhere")
     status, output, errors = run_command("doctor")
