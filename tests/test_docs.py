@@ -96,9 +96,7 @@ def examples(page):
 @pytest.mark.parametrize(
     ("command", "output"),
     dict.fromkeys(
-        example
-        for page in (*READING, ROOT / "docs/tutorial/photo.md")
-        for example in examples(page)
+        example for page in (*READING, ROOT / "docs/tutorial/photo.md") for example in examples(page)
     ),
 )
 def test_the_output_shown_is_that_of_the_command(command, output, run_command, monkeypatch):

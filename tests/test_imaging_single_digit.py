@@ -7,10 +7,11 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
 from digit_recognizer import load_digits
-from digit_recognizer.imaging import is_dark_on_light, normalise, single_image
-from digit_recognizer.imaging.ink import find_ink
-from digit_recognizer.imaging.marks import stroke_width
-from digit_recognizer.imaging.ruled_lines import remove_ruled_lines
+from digit_recognizer.imaging import normalise
+from digit_recognizer.imaging.single_digit import single_image
+from digit_recognizer.imaging.single_digit.ink import find_ink, is_dark_on_light
+from digit_recognizer.imaging.single_digit.marks import stroke_width
+from digit_recognizer.imaging.single_digit.ruled_lines import remove_ruled_lines
 
 TWO = [(110, 140), (150, 80), (230, 70), (280, 130), (240, 220), (110, 330), (300, 330)]
 

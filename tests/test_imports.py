@@ -23,7 +23,7 @@ LAYERS = [line.partition("|")[0].split() for line in DIAGRAM.splitlines()]  # fr
 HEIGHT = {package: height for height, layer in enumerate(reversed(LAYERS), start=1) for package in layer}
 HEIGHT |= {"__init__": 0, "__main__": len(LAYERS) + 1}
 MODULES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
-CORE = {"PIL", "cv2", "filelock", "numpy", "onnxruntime", "rich", "typer"}  # installed without any extra
+CORE = {"PIL", "filelock", "numpy", "onnxruntime", "rich", "typer"}  # installed without any extra
 DRAWING = {"jinja2", "markupsafe", "matplotlib", "onnx", "safetensors"}  # what a report needs besides
 SERVING = {
     "fastapi",
@@ -36,6 +36,7 @@ SERVING = {
     "uvicorn",
 }
 TORCH = {"networks", "training", "search"}  # packages that may import torch
+SINGLE_DIGIT = "imaging/single_digit/"  # needs OpenCV, which the extra `train` installs
 # installed with the extra `train`, which these need
 TRAINING = {"recipes", "synthetic", "networks", "training", "search", "explain", "report", "sklearn"}
 
@@ -126,7 +127,9 @@ def test_one_module_imports_ray_and_only_when_it_is_used():
     assert not [name for name in imports("engines/ray_engine.py", at_once=True) if name.startswith("ray")]
 
 
-@pytest.mark.parametrize("module", [module for module in MODULES if package(module) not in TRAINING])
+@pytest.mark.parametrize(
+    "module", [each for each in MODULES if package(each) not in TRAINING and SINGLE_DIGIT not in each]
+)
 def test_what_the_core_does_not_install_is_imported_where_it_is_used(module):
     outside = {name.partition(".")[0] for name in imports(module, at_once=True)}
     serving = SERVING if package(module) == "service" else set()
@@ -137,6 +140,16 @@ def test_the_command_line_starts_without_what_draws_or_trains():
     code = "import sys, digit_recognizer.evaluation, digit_recognizer.cli.app; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert not (DRAWING - {"markupsafe"} | {"torch"}) & {name.partition(".")[0] for name in loaded.split()}
+
+
+def test_pictures_are_read_without_opencv():
+    code = (
+        "import sys; from digit_recognizer import Recognizer; "
+        "print(Recognizer().read(sys.argv[1]).text, 'cv2' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, str(ARCHITECTURE.parent / "reading/table.jpg")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "17 42\n203 86\n5 90 False\n"
 
 
 def test_the_walk_finds_imports_wherever_they_stand():

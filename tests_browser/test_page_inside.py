@@ -23,7 +23,7 @@ def pixels(page, selector):
 
 
 def explained(page, act):
-    """Return what the service answers about the inside of the network after an action, once the page shows it."""
+    """Return what the service says about the inside after an action, once the page shows it."""
     until(page, HAS_ORANGE)  # of the example
     with page.expect_response(lambda answer: "saliency=true" in answer.url) as found:
         act()

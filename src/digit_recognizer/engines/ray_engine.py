@@ -222,9 +222,6 @@ def _use_threads(threads: int) -> None:
     """Let libraries that are imported from now on use as many threads; results depend on their number."""
     os.environ["OMP_NUM_THREADS"] = str(threads)
     shorten_spinning()
-    import cv2
-
-    cv2.setNumThreads(threads)
 
 
 def _import_ray() -> Any:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from digit_recognizer.imaging.decode import DecodedPage, Picture, count_pages, decode, decode_page
-from digit_recognizer.imaging.ink import is_dark_on_light
 from digit_recognizer.imaging.normalise import normalise
-from digit_recognizer.imaging.single_digit import single_image
 
 __all__ = [
     "DecodedPage",
@@ -13,7 +11,5 @@ __all__ = [
     "count_pages",
     "decode",
     "decode_page",
-    "is_dark_on_light",
     "normalise",
-    "single_image",
 ]

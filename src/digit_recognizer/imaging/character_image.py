@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from digit_recognizer.imaging.edges import edge_tone
 from digit_recognizer.imaging.normalise import normalise
+from digit_recognizer.imaging.resize import resize
 
 WORK_SIDE_PX = 40  # longer side of the character while its ink is found
 SURROUNDINGS_FRACTION = 0.1  # of the longer side, around the box: there the paper is seen
@@ -28,9 +28,6 @@ def character_image(
     around = page[first[0] : bottom + margin, first[1] : right + margin]
     darker = edge_tone(around) - page[top:bottom, left:right].astype(np.float32)
     ink = darker if darker.clip(0).sum() >= (-darker).clip(0).sum() else -darker
-    scale = WORK_SIDE_PX / max(ink.shape)
-    if scale < 1:
-        height, width = (max(1, round(side * scale)) for side in ink.shape)
-        ink = np.asarray(cv2.resize(ink, (width, height), interpolation=cv2.INTER_AREA), np.float32)
+    ink = resize(ink, min(1.0, WORK_SIDE_PX / max(ink.shape)))
     full = float(np.percentile(ink, FULL_INK_PERCENTILE))
     return normalise((ink - MIN_INK_FRACTION * full).clip(0, max(full, 1e-6)))

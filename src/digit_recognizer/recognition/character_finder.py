@@ -13,12 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, repeat
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from onnxruntime import InferenceSession
 
 from digit_recognizer.imaging.edges import edge_tone
+from digit_recognizer.imaging.resize import resize
 from digit_recognizer.machine import usable_processors
 from digit_recognizer.progress import OnProgress, counted, following, within
 from digit_recognizer.recognition.agreement import FoundCharacter, Look, agree, keep_best
@@ -107,15 +107,6 @@ def pyramid_scales(height: int, width: int) -> list[float]:
         scale /= 2
         scales.append(scale)
     return [each for each in scales[::-1] if min(height, width) * each >= MIN_LEVEL_SIDE_PX]
-
-
-def resize(page: Page, scale: float) -> Page:
-    """Return a page in another size, at least one pixel high and wide."""
-    height, width = (max(1, round(side * scale)) for side in page.shape)
-    if (height, width) == page.shape:
-        return page
-    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(page, (width, height), interpolation=interpolation), np.uint8)
 
 
 def pad(level: Page) -> Page:

@@ -9,8 +9,8 @@ from math import log
 import numpy as np
 from numpy.typing import NDArray
 
+from digit_recognizer.imaging.resize import resize
 from digit_recognizer.reading import Reading
-from digit_recognizer.recognition.character_finder import resize
 
 MIN_SURE_FRACTION = 2 / 3  # of what may be digits; with fewer, a page may be turned
 SURE = 0.9  # confidence of a digit

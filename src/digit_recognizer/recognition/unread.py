@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import ceil, floor
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageFilter
 
 BLOCKS = 128  # along the longer side of a page, at most
 MIN_BLOCK_PX = 4  # the side of a block, at least: in a single pixel nothing differs
@@ -62,8 +62,11 @@ class UnreadParts:
             extreme.reduceat(extreme.reduceat(page, starts[0], axis=0), starts[1], axis=1)
             for extreme in (np.maximum, np.minimum)
         )
-        around = np.ones((3, 3), np.uint8)  # blocks: an edge may lie between two
-        self._unread = cv2.dilate(brightest, around) - cv2.erode(darkest, around) >= BLANK_RANGE
+        most, least = (
+            np.asarray(Image.fromarray(blocks).filter(around))  # an edge may lie between two blocks
+            for blocks, around in ((brightest, ImageFilter.MaxFilter(3)), (darkest, ImageFilter.MinFilter(3)))
+        )
+        self._unread = most - least >= BLANK_RANGE
 
     def area(self) -> Area | None:
         """Return the smallest area of the page that holds all of them, None if there are none."""

@@ -29,6 +29,7 @@ COLOURS = 3
 DIM = INK // 8  # no pixel is brighter: probably another scale
 IMAGES_SAMPLED = 500  # that show whether the background is bright
 EMNIST_PREFIX = "emnist"
+SINGLE_DIGIT = "digit_recognizer.imaging.single_digit"  # needs OpenCV, which comes with an extra
 MULTIPLY = f"multiply the pixels by {INK} and round them to integers"
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -204,11 +205,11 @@ def size_in_words(pixels: int) -> str:
 
 
 def import_optional(module: str, extra: str = "train") -> Any:
-    """Import a module that an extra installs; `DigitsError` with the command to type if missing."""
+    """Import a module that needs an extra; `DigitsError` with the command to type if that is missing."""
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
-        package = module.partition(".")[0]
+        package = (error.name or module).partition(".")[0]
         raise DigitsError(
             f'the package {package} is not installed: run pip install "digit-recognizer[{extra}]"'
         ) from error

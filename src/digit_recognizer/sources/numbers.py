@@ -189,17 +189,13 @@ def _load_row(row: _Row, folder: Path, labels: set[str]) -> NDArray[np.uint8]:
 
 
 def _load_picture(path: Path, name: str) -> NDArray[np.uint8]:
-    import cv2
-
     from digit_recognizer.imaging import decode  # slow to import
+    from digit_recognizer.imaging.resize import resize
 
     if not path.is_file():
         raise DigitsError(f"there is no picture {name}")
     page = decode(path, name)
-    scale = (MAX_PIXELS / page.size) ** 0.5
-    if scale >= 1:
-        return page
-    return np.asarray(cv2.resize(page, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+    return resize(page, min(1.0, (MAX_PIXELS / page.size) ** 0.5))
 
 
 def _part_of(word: str) -> NumberPart:

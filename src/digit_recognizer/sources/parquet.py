@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from digit_recognizer.digits import PIXELS, SIDE
 from digit_recognizer.errors import DigitsError
-from digit_recognizer.imaging import decode, is_dark_on_light, single_image
+from digit_recognizer.imaging import decode
 from digit_recognizer.sources.common import (
+    SINGLE_DIGIT,
     Loaded,
     Options,
     import_optional,
@@ -98,15 +99,13 @@ def _to_images(where: str, cells: list[Any], options: Options) -> NDArray[np.uin
             return to_images(where, np.array(cells))
         except ValueError as error:  # rows of different lengths
             raise DigitsError(f"{where}: expected {PIXELS} pixels in each row: {error}") from error
+    digit_image = import_optional(SINGLE_DIGIT, "parquet").digit_image
     images = []
     for at, cell in enumerate(cells):
         content = cell.get("bytes") if isinstance(cell, dict) else cell
         if content is None:
             raise DigitsError(f"{where}, row {at + 1}: expected a picture, found only its name or nothing")
-        page = decode(content, f"{where}, row {at + 1}")
-        if page.shape != (SIDE, SIDE):
-            page = single_image(page)
-        images.append(255 - page if is_dark_on_light(page) else page)
+        images.append(digit_image(decode(content, f"{where}, row {at + 1}")))
         if options.on_progress is not None:
             options.on_progress((at + 1) / len(cells))
     return np.stack(images) if images else np.empty((0, SIDE, SIDE), np.uint8)

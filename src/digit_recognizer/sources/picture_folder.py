@@ -13,15 +13,17 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from digit_recognizer.digits import CLASSES, INK, SIDE
+from digit_recognizer.digits import CLASSES
 from digit_recognizer.errors import DigitsError
 from digit_recognizer.formatting import count
 from digit_recognizer.sources.common import (
     DIGIT,
+    SINGLE_DIGIT,
     Loaded,
     Options,
     Part,
     class_of,
+    import_optional,
     make_digits,
     note,
     part_of,
@@ -115,13 +117,11 @@ def load_images(files: list[File], options: Options) -> tuple[NDArray[np.uint8],
 
 
 def _load_image(file: File) -> NDArray[np.uint8]:
-    from digit_recognizer.imaging import decode, is_dark_on_light, single_image  # slow to import
+    from digit_recognizer.imaging import decode  # slow to import
 
+    digit_image = import_optional(SINGLE_DIGIT).digit_image
     with file.open() as stream:
-        page = decode(stream.read(), str(file))
-    if page.shape != (SIDE, SIDE):
-        return single_image(page)
-    return INK - page if is_dark_on_light(page) else page
+        return digit_image(decode(stream.read(), str(file)))
 
 
 def _class_folders(root: Folder) -> list[tuple[str, int]]:

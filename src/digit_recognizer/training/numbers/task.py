@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from digit_recognizer.digits import Digits
+from digit_recognizer.imaging.resize import resize
 from digit_recognizer.progress import counted, following
 from digit_recognizer.recipes.numbers import NumbersRecipe
-from digit_recognizer.recognition.character_finder import pyramid_scales, resize
+from digit_recognizer.recognition.character_finder import pyramid_scales
 from digit_recognizer.runs.split import DataSplit
 from digit_recognizer.sources.numbers import NumberPictures
 from digit_recognizer.synthetic.pages import ComposedPage, compose_page, make_glyphs

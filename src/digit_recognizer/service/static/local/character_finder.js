@@ -3,7 +3,7 @@
 import { agree, confidenceOf, keepBest, middleOf } from "./agreement.js";
 import { edges, makeGrid, part } from "./grid.js";
 import { median } from "./numeric.js";
-import { resize } from "./resize.js";
+import { resize } from "./resample.js";
 import { Area, UnreadParts } from "./unread.js";
 
 const OUTPUTS = ["boxes", "probabilities", "is_character", "em", "starts"];

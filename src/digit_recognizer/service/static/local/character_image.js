@@ -3,7 +3,7 @@
 import { edges, map, part } from "./grid.js";
 import { normalise } from "./normalise.js";
 import { clip, median, percentile, rint } from "./numeric.js";
-import { reduceByArea } from "./resize.js";
+import { resize } from "./resample.js";
 
 const WORK_SIDE_PX = 40; // longer side of the character while its ink is found
 const SURROUNDINGS_FRACTION = 0.1; // of the longer side, around the box: there the paper is seen
@@ -22,14 +22,8 @@ export function characterImage(page, { x, y, width, height }) {
   const paper = median(edges(around));
   const darker = map(part(page, y, x, y + height, x + width), Float32Array, (level) => paper - level);
   const isDark = darker.values.reduce((total, value) => total + value, 0) >= 0;
-  const ink = shrunk(isDark ? darker : map(darker, Float32Array, (value) => -value));
+  const whole = isDark ? darker : map(darker, Float32Array, (value) => -value);
+  const ink = resize(whole, Math.min(1, WORK_SIDE_PX / Math.max(whole.height, whole.width)));
   const full = Math.fround(percentile(ink.values, FULL_INK_PERCENTILE));
   return normalise(map(ink, Float32Array, (value) => clip(value - MIN_INK_FRACTION * full, 0, Math.max(full, 1e-6))));
-}
-
-function shrunk(ink) {
-  const scale = WORK_SIDE_PX / Math.max(ink.height, ink.width);
-  if (scale >= 1) return ink;
-  const [height, width] = [ink.height, ink.width].map((side) => Math.max(1, rint(side * scale)));
-  return reduceByArea(ink, height, width);
 }

@@ -3,7 +3,7 @@
 import { asDigit } from "./characters.js";
 import { rotate } from "./grid.js";
 import { maxBy, sum } from "./numeric.js";
-import { resize } from "./resize.js";
+import { resize } from "./resample.js";
 
 const MIN_SURE_FRACTION = 2 / 3; // of what may be digits; with fewer, a page may be turned
 const SURE = 0.9; // confidence of a digit

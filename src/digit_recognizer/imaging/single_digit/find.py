@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from digit_recognizer.digits import SIDE
-from digit_recognizer.imaging.ink import Ink, find_ink
-from digit_recognizer.imaging.marks import Mark, find_marks, join_marks
-from digit_recognizer.imaging.mnist_style import mark_to_image
+from digit_recognizer.digits import INK, SIDE
+from digit_recognizer.imaging.single_digit.ink import Ink, find_ink, is_dark_on_light
+from digit_recognizer.imaging.single_digit.marks import Mark, find_marks, join_marks
+from digit_recognizer.imaging.single_digit.mnist_style import mark_to_image
 
 DIGIT_PAGE_MAX_SIDE_PX = 400  # a larger page shows no more of a single digit
 DIGIT_PAGE_MIN_SIDE_PX = 160  # a smaller page is enlarged, to measure stroke widths
@@ -29,6 +29,13 @@ def find_single_digit(page: NDArray[np.uint8]) -> tuple[Ink, Mark | None]:
         return ink, None
     main = max(marks, key=lambda mark: _weight(mark, ink))
     return ink, join_marks([main, *(mark for mark in marks if _is_part(mark, main, ink))])
+
+
+def digit_image(page: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the one digit of a page, (H, W), as `single_image`; of 28x28 pixels as it is, its ink light."""
+    if page.shape != (SIDE, SIDE):
+        return single_image(page)
+    return INK - page if is_dark_on_light(page) else page
 
 
 def single_image(page: NDArray[np.uint8]) -> NDArray[np.uint8]:

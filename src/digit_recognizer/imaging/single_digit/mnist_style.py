@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digit_recognizer.imaging.ink import FULL_INK_PERCENTILE, Ink
-from digit_recognizer.imaging.marks import Mark, stroke_width
 from digit_recognizer.imaging.normalise import BOX_PX, normalise
+from digit_recognizer.imaging.single_digit.ink import FULL_INK_PERCENTILE, Ink
+from digit_recognizer.imaging.single_digit.marks import Mark, stroke_width
 
 UPSAMPLING = 8  # pixels per pixel of the 28x28 image, while strokes are thickened or thinned
 STROKE_MARGIN = 2 * UPSAMPLING  # pixels around the strokes that leave them room to grow

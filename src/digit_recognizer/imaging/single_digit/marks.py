@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digit_recognizer.imaging.ink import Ink
-from digit_recognizer.imaging.ruled_lines import remove_ruled_lines
+from digit_recognizer.imaging.single_digit.ink import Ink
+from digit_recognizer.imaging.single_digit.ruled_lines import remove_ruled_lines
 
 Mask = NDArray[np.bool_]
 
