@@ -6,15 +6,18 @@ import gzip
 import hashlib
 import logging
 import socket
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from digit_recognizer.imaging import normalise
 from digit_recognizer.sources import find_source, load_digits
+from digit_recognizer.sources.common import SINGLE_DIGIT
 from digit_recognizer.sources.named import CHECKSUMS, FILES, load_mnist
 from helpers import idx_of, refusal, says
 
@@ -52,6 +55,18 @@ def test_a_missing_package_is_an_error_with_the_line_to_type(word, package, monk
 
     monkeypatch.setattr("digit_recognizer.sources.common.import_module", without)
     assert says(refusal(lambda: load_digits(word)), package, 'pip install "digit-recognizer[train]"')
+
+
+@pytest.mark.parametrize("skip_bad", [False, True])
+def test_a_folder_of_pictures_says_that_it_needs_opencv(skip_bad, tmp_path, monkeypatch):
+    (tmp_path / "3").mkdir()
+    Image.new("L", (28, 28)).save(tmp_path / "3/a.png")
+    for name in [each for each in sys.modules if each.startswith(SINGLE_DIGIT)]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    refused = refusal(lambda: load_digits(tmp_path, skip_bad=skip_bad))
+    assert says(refused, "cv2", 'pip install "digit-recognizer[train]"')
+    assert "delete" not in refused
 
 
 @pytest.fixture

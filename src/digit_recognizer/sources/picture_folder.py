@@ -95,10 +95,14 @@ def load_folder(folder: Folder, options: Options) -> Loaded:
 
 def load_images(files: list[File], options: Options) -> tuple[NDArray[np.uint8], list[int]]:
     """Decode pictures; return the images and the positions of those that could be decoded."""
+    from digit_recognizer.imaging import decode  # slow to import
+
+    digit_image = import_optional(SINGLE_DIGIT).digit_image
     images, good, bad = [], [], []
     for at, file in enumerate(files):
         try:
-            images.append(_load_image(file))
+            with file.open() as stream:
+                images.append(digit_image(decode(stream.read(), str(file))))
             good.append(at)
         except DigitsError as error:
             if not options.skip_bad:
@@ -114,14 +118,6 @@ def load_images(files: list[File], options: Options) -> tuple[NDArray[np.uint8],
     if not images:
         raise DigitsError(f"{files[0].folder}: none of {count(len(files), 'picture')} can be decoded")
     return np.stack(images), good
-
-
-def _load_image(file: File) -> NDArray[np.uint8]:
-    from digit_recognizer.imaging import decode  # slow to import
-
-    digit_image = import_optional(SINGLE_DIGIT).digit_image
-    with file.open() as stream:
-        return digit_image(decode(stream.read(), str(file)))
 
 
 def _class_folders(root: Folder) -> list[tuple[str, int]]:
