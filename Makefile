@@ -19,6 +19,8 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile -
 TRAIN_READY := .venv/.ready-train
 SERVE_READY := .venv/.ready-serve
 READY := .venv/.ready
+# a process for each processor, up to four: each holds torch, a quarter of a gigabyte
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 DOCS_READY := .venv-docs/.ready
 PEERS_READY := .venv-peers/.ready
 BROWSER_READY := .venv/.ready-browser
@@ -63,10 +65,10 @@ run: $(TRAIN_READY)
 	$(BIN)/digits evaluate $$run
 
 test: $(READY)
-	$(BIN)/pytest
+	$(BIN)/pytest $(PARALLEL)
 
 test-quick: $(READY)
-	$(BIN)/pytest -q -m "not slow"
+	$(BIN)/pytest -q $(PARALLEL) -m "not slow"
 
 test-lowest: $(LOWEST_READY)
 	$(LOWEST)/pytest -W default
@@ -86,7 +88,7 @@ test-hostile: $(READY)
 	MUTATED=$(or $(MUTATED),20000) $(BIN)/pytest tests/test_service_hostile.py
 
 test-browser: $(BROWSER_READY) browser-programs
-	$(BIN)/pytest tests_browser
+	$(BIN)/pytest $(PARALLEL) tests_browser
 
 # Playwright's own browsers come from a server of their own; Debian's Chromium comes with the system's updates.
 browser-programs:
