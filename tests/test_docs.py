@@ -28,7 +28,7 @@ TESTED = [
     ROOT / "README.md",
     ROOT / "docs/training.md",
     ROOT / "docs/recipes.md",
-    *READING,
+    *(ROOT / f"docs/{name}.md" for name in ("reading", "reading-many", "reading-programs")),
     ROOT / "docs/corrections.md",
     ROOT / "docs/tutorial/leaderboard.md",
     ROOT / "docs/tutorial/photo.md",

@@ -160,15 +160,22 @@ def test_training_uses_no_more_threads_than_processors_unless_the_user_says_so(
     assert threads[-1] == left
 
 
-def test_training_takes_denormal_numbers_as_zero():
+def test_training_takes_denormal_numbers_as_zero_and_nothing_else_does():
     code = (
         "import torch\n"
-        "from digit_recognizer.training.device import configure_torch\n"
+        "from digit_recognizer.training.device import configure_torch, denormals_as_zero\n"
+        "torch.set_num_threads(2)\n"
+        "def count(): return (torch.full((2, 500_000), 1e-39) * 1).view(torch.int32).count_nonzero().item()\n"
         "configure_torch()\n"
-        "print(torch.count_nonzero((torch.full((1_000_000,), 1e-39) * 1).view(torch.int32)).item())\n"
+        "with denormals_as_zero():\n"
+        "    print(count())\n"
+        "print(count() > 0, torch.tensor(1e-39).item() * 1 > 0)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "0\n", "on all threads"
+    environment = os.environ | {"OMP_NUM_THREADS": "2"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
+    assert done.stdout == "0\nTrue True\n", "on all threads"
 
 
 def run_in_space(megabytes: int, *words: str | Path, cwd: Path) -> tuple[int, str, str]:

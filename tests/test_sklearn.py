@@ -325,7 +325,7 @@ def test_a_pickle_holds_the_files_of_the_run_and_predicts_without_torch(classifi
     assert not [name for name in names if name.partition(".")[0] in ("torch", "onnxruntime")]
     (tmp_path / "classifier.pickle").write_bytes(pickled)
     np.save(tmp_path / "images.npy", OTHERS.images)
-    (tmp_path / "torch.py").write_text("raise ImportError('torch is not there')")
+    (tmp_path / "torch.py").write_text("raise ModuleNotFoundError('torch is not there', name='torch')")
     code = (
         "import pickle, numpy; from pathlib import Path\n"
         "classifier = pickle.loads(Path('classifier.pickle').read_bytes())\n"

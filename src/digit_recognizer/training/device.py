@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from math import inf
@@ -29,6 +30,8 @@ REPEATS = 5  # of each measurement, alternating; the shortest time counts
 SMALL_PROBLEM_REPEATS = 2
 EMULATED_RATIO = 4.0  # bfloat16 this many times slower on a small problem: emulated, so skip the large one
 LARGE_PROBLEM = 8  # times the images of a small problem
+MIN_PARALLEL = 1 << 16  # values for each thread, for which torch uses all of them
+DENORMAL = 1e-40  # float32
 MAX_BFLOAT16_RATIO = 0.8  # of float32's time; above that, the gain is not worth the rounding
 
 
@@ -56,18 +59,29 @@ def choose_device(name: str) -> torch.device:
 
 
 def configure_torch() -> None:
-    """Let torch use no more threads than there are processors available, and take denormal numbers as zero.
+    """Let torch use no more threads than there are processors available, unless OMP_NUM_THREADS is set.
 
-    The environment variable OMP_NUM_THREADS sets another number of threads. Call this before torch computes
-    anything: threads that it has started already do not learn about denormal numbers.
+    The threads are started here, if they were not before, and take denormal numbers as zero.
     """
-    # The momentum of a weight that gets no gradient any more decays to denormal numbers, with which
-    # processors are some hundred times slower: a step of Adam took three times as long.
-    torch.set_flush_denormal(True)
     # torch itself respects the process's affinity, but not the quota of its control group
     usable = usable_processors()
     if "OMP_NUM_THREADS" not in os.environ and torch.get_num_threads() > usable:
         torch.set_num_threads(usable)
+    with denormals_as_zero():
+        torch.zeros(MIN_PARALLEL * torch.get_num_threads()).add_(1)
+
+
+@contextmanager
+def denormals_as_zero() -> Iterator[None]:
+    """Take denormal numbers as zero in this thread, and in those that torch starts meanwhile."""
+    # The momentum of a weight that gets no gradient any more decays to denormal numbers, with which
+    # processors are very slow: steps of Adam take three times as long.
+    before = not (torch.tensor(DENORMAL) * 1).item()
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(before)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from digit_recognizer.runs.display import history_to_html
 from digit_recognizer.runs.history import EpochRecord, Progress
 from digit_recognizer.training.checkpoint import Position
 from digit_recognizer.training.data import TrainingData, make_batch
-from digit_recognizer.training.device import autocast
+from digit_recognizer.training.device import autocast, denormals_as_zero
 from digit_recognizer.training.inference import validate
 from digit_recognizer.training.optimizers import lower_learning_rate
 from digit_recognizer.training.randomness import draws_from, shuffled_batches
@@ -181,10 +181,11 @@ def _train_epoch(state: TrainingState[R], task: Task, on_step: OnStep | None, st
 
 def _train_step(state: TrainingState[R], task: Task, rows: Tensor) -> tuple[float, int]:
     """Update the weights once; return cross-entropy and correct answers before the update."""
-    loss, entropy, right = task.losses(state.network, rows)
-    state.optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
-    state.optimizer.step()
+    with denormals_as_zero():
+        loss, entropy, right = task.losses(state.network, rows)
+        state.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        state.optimizer.step()
     return entropy.item(), right
 
 
