@@ -12,7 +12,7 @@ export class Products {
     this.summary = element("summary");
     this.tables = Object.fromEntries(KINDS.map((kind) => [kind, this.table()]));
     this.total = element("p", "soft");
-    const row = element("div", "numbers");
+    const row = element("div", "arithmetic");
     const [times, equal] = ["×", "="].map((sign) => element("i", "sign", sign));
     row.append(this.tables.values.figure, times, this.tables.weights.figure, equal, this.tables.products.figure);
     this.item.append(this.summary, row, this.total);
