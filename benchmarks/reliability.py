@@ -160,7 +160,10 @@ def _killed_runs(arguments: argparse.Namespace, folder: Path) -> Iterator[Row]:
                 shutil.rmtree(run)  # it had ended before
             states[state] += 1
             resumed = _end([*_on(processor), *_digits("train", "--resume", run)])
-            return resumed.status == 0 and _bits(run) == expected and _names(run) == _names(whole)
+            same = resumed.status == 0 and _bits(run) == expected and _names(run) == _names(whole)
+            if not same:
+                say(f"run {number}, killed {state}: status {resumed.status}\n{resumed.errors[-1500:]}")
+            return same
         finally:
             processors.put(processor)
             shutil.rmtree(run)
@@ -190,8 +193,8 @@ def _kill(run: Path, processor: int, seconds: float) -> str:
             training.wait(seconds)
         except subprocess.TimeoutExpired:
             training.send_signal(signal.SIGKILL)
-        if training.wait() != -signal.SIGKILL:
-            return ""
+        if training.wait() != -signal.SIGKILL or (run / "metrics.json").exists():
+            return ""  # it had ended, but for the last moments of its process
     if (run / "model.safetensors").exists():
         return "after its last epoch"
     return "after a checkpoint" if (run / "checkpoint").exists() else "before its first checkpoint"
