@@ -140,10 +140,10 @@ bench-ray: $(RAY_READY)
 bench-start: $(READY)
 	$(BIN)/python benchmarks/first_step.py $(or $(SOURCE),data/digit-recognizer.zip)
 
-# Default: the Pythons that are found; with NUMPYS, what notebook services do: NumPy first, and the newest of the rest.
 reliability: $(TRAIN_READY)
 	$(BIN)/python benchmarks/reliability.py -o benchmarks/reliability.json
 
+# Default: the Pythons that are found; with NUMPYS, what notebook services do: NumPy first, and the newest of the rest.
 installs: $(READY)
 	$(BIN)/python benchmarks/installs.py $(PYTHONS) $(addprefix --numpy ,$(NUMPYS))
 

@@ -57,7 +57,8 @@ try:
     for number in range(int(sys.argv[2])):
         store.add(np.full((28, 28), number, np.uint8), 3)
 except DigitsError as error:
-    sys.exit(f"digits: {error}" if "\\n" not in str(error) else 1)
+    print(f"digits: {error}", file=sys.stderr)
+    sys.exit(2)
 """
 
 
@@ -102,7 +103,7 @@ class Ended:
     def is_refused(self) -> bool:
         """Whether it ended as an error of the user's must: one sentence, status 2."""
         sentences = [line for line in self.errors.splitlines() if line.startswith("digits: ")]
-        return self.status in (1, 2) and len(sentences) == 1 and "Traceback" not in self.errors
+        return self.status == 2 and len(sentences) == 1 and "Traceback" not in self.errors
 
 
 def _digits(*words: str | Path) -> list[str]:
@@ -127,10 +128,14 @@ def _bits(run: Path) -> dict[str, str]:
     history = list(csv.DictReader((run / "history.csv").open(encoding="utf-8", newline="")))
     rows = [{name: value for name, value in row.items() if name not in TIMES} for row in history]
     files = {
-        name: hashlib.sha256((run / name).read_bytes()).hexdigest()
+        name: _digest(run / name)
         for name in ("model.safetensors", "model.onnx", "validation.npy", "recipe.toml")
     }
     return {**files, "history": json.dumps(rows)}
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _names(run: Path) -> list[str]:
@@ -291,11 +296,7 @@ def _is_right(writing: Writing, folder: Path, before: dict[str, str], ended: End
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
+    return {str(path.relative_to(folder)): _digest(path) for path in folder.rglob("*") if path.is_file()}
 
 
 def _full_disks(arguments: argparse.Namespace, work: Path) -> Iterator[Row]:

@@ -30,9 +30,9 @@ REPEATS = 5  # of each measurement, alternating; the shortest time counts
 SMALL_PROBLEM_REPEATS = 2
 EMULATED_RATIO = 4.0  # bfloat16 this many times slower on a small problem: emulated, so skip the large one
 LARGE_PROBLEM = 8  # times the images of a small problem
+MAX_BFLOAT16_RATIO = 0.8  # of float32's time; above that, the gain is not worth the rounding
 MIN_PARALLEL = 1 << 16  # values for each thread, for which torch uses all of them
 DENORMAL = 1e-40  # float32
-MAX_BFLOAT16_RATIO = 0.8  # of float32's time; above that, the gain is not worth the rounding
 
 
 R = TypeVar("R", bound=Recipe | NumbersRecipe)

@@ -56,11 +56,12 @@ class Convolution {
 
   /** Return the values of an input that a kernel lies on in one place; 0 beyond the edge. */
   under(input, number, row, column) {
+    const { left, top } = this.window(row, column);
     const from = number * input.height * input.width;
     const found = new Float32Array(this.height * this.width);
     for (let place = 0; place < found.length; place++) {
-      const y = row * this.stride[0] - this.padding[0] + Math.floor(place / this.width) * this.dilation[0];
-      const x = column * this.stride[1] - this.padding[1] + (place % this.width) * this.dilation[1];
+      const y = top + Math.floor(place / this.width) * this.dilation[0];
+      const x = left + (place % this.width) * this.dilation[1];
       if (y >= 0 && y < input.height && x >= 0 && x < input.width) found[place] = input.values[from + y * input.width + x];
     }
     return found;
