@@ -15,7 +15,6 @@ from digit_recognizer.reading import CHARACTERS
 from digit_recognizer.recognition.agreement import P_MISSED, FoundCharacter, Look, agree, keep_best
 from digit_recognizer.recognition.character_finder import (
     MARGIN_PX,
-    MAX_PIXELS,
     OUTPUTS,
     READER_MODEL,
     SIDE_MULTIPLE_PX,
@@ -99,12 +98,15 @@ def test_a_page_is_looked_at_in_doubling_scales(height, width, scales):
     assert pyramid_scales(height, width) == scales
 
 
-@pytest.mark.parametrize("shape", [(3000, 4000), (100_000, 150), (5000, 30_000)])
-def test_the_finest_scale_of_a_large_page_is_limited(shape):
-    scales = pyramid_scales(*shape)
-    assert shape[0] * shape[1] * scales[-1] ** 2 == pytest.approx(MAX_PIXELS)
-    assert scales == sorted(scales)
-    assert max(shape) * scales[0] <= 56 or min(shape) * scales[0] < 16
+def test_boxes_on_a_page_that_is_made_smaller_are_those_of_the_page(finder, monkeypatch):
+    page = written("7041", height=40, margin=60)
+    whole = [each for each in finder.find(page) if each.confidence > 0.5]
+    monkeypatch.setattr("digit_recognizer.recognition.character_finder.MAX_PIXELS", page.size / 1.5)
+    smaller = [each for each in finder.find(page) if each.confidence > 0.5]
+    assert len(whole) == len(smaller) == 4
+    for one, other in zip(*(sorted(each, key=lambda c: c.middle) for each in (whole, smaller)), strict=True):
+        assert np.abs(one.box - other.box).max() < 4
+        assert one.em == pytest.approx(other.em, rel=0.1)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (16, 16), (17, 250)])
@@ -132,6 +134,18 @@ def test_blank_parts_and_read_parts_are_not_looked_at():
     assert rest.left > 60
     unread.remove([np.array([300, 200, 310, 220], np.float32)])
     assert unread.area() is None
+
+
+def test_noise_is_skipped_like_blank_paper_or_not():
+    noise = np.random.default_rng(0).normal(0, 4, (600, 900))
+    page = np.clip(200 + noise, 0, 255).astype(np.uint8)
+    assert UnreadParts(page).area() == Area(0, 0, 900, 600)
+    assert UnreadParts(page, skips_noise=True).area() is None
+    page[100:140, 400:410] -= 60
+    area = UnreadParts(page, skips_noise=True).area()
+    assert area is not None
+    assert 370 < area.left <= 400 < 410 <= area.right < 440
+    assert 70 < area.top <= 100 < 140 <= area.bottom < 170
 
 
 def test_an_area_follows_the_size_of_the_page():

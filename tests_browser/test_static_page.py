@@ -249,10 +249,12 @@ def test_levels_and_margins_are_those_of_python(asked, pages):
         assert computed(asked, "character_finder", "pad(page)", each) == as_list(pad(each))
 
 
-def test_unread_parts_are_those_of_python(asked, pages):
+@pytest.mark.parametrize("skips_noise", [False, True])
+def test_unread_parts_are_those_of_python(skips_noise, asked, pages):
     boxes = [[120.5, 30.0, 180.2, 160.9], [0.0, 0.0, 90.0, 70.0]]
-    for each in pages:
-        unread, areas = UnreadParts(each), []
+    noisy = np.clip(pages[0] + np.random.default_rng(0).normal(0, 3, pages[0].shape), 0, 255).astype(np.uint8)
+    for each in [*pages, noisy]:
+        unread, areas = UnreadParts(each, skips_noise=skips_noise), []
         for box in [[], *boxes]:
             unread.remove([np.array(box, np.float32)] if box else [])
             area = unread.area()
@@ -261,7 +263,7 @@ def test_unread_parts_are_those_of_python(asked, pages):
             asked,
             "unread",
             f"""(() => {{
-                const unread = new UnreadParts(page), areas = [];
+                const unread = new UnreadParts(page, {str(skips_noise).lower()}), areas = [];
                 for (const box of [null, ...{boxes}]) {{
                     unread.remove(box ? [box] : []);
                     const area = unread.area();

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import chain, repeat
 from pathlib import Path
 
@@ -32,10 +33,10 @@ MARGIN_PX = 16  # around a page
 LARGEST_EM_PX = 56  # that the network finds: the coarsest level is no higher than that
 MIN_LEVEL_SIDE_PX = 8  # lower levels hold no character that the network finds
 ENLARGED_SIDE_PX = 256  # smaller pages are enlarged twice, at most
-MAX_PIXELS = 4_000_000  # of the finest level
+MAX_PIXELS = 4_000_000  # larger pages are made smaller
 TILE_PX, HALO_PX = 1024, 64  # large levels are looked at in tiles, each with some of its surroundings
 BETWEEN = 2**-0.5  # of two levels: the size in the middle of an octave
-MAX_PIXELS_BETWEEN = 400_000  # of a level between two; larger ones take too long for what they bring
+SMALL_PIXELS = 400_000  # up to them, levels between two are looked at, and noise as well: both take long
 READ_CONFIDENCE, READ_EM_PX = 0.9, 28  # what is as confident and as large needs no finer level
 
 Page = NDArray[np.uint8]
@@ -50,20 +51,28 @@ class CharacterFinder:
 
     def find(self, page: Page) -> list[FoundCharacter]:
         """Find the characters of a page, (H, W), improbable ones too; the most probable come first."""
+        reduced = resize(page, min(1.0, (MAX_PIXELS / page.size) ** 0.5))
+        found = self._find(reduced)
+        if reduced is page:
+            return found
+        back = np.array([page.shape[1] / reduced.shape[1], page.shape[0] / reduced.shape[0]] * 2, np.float32)
+        return [replace(each, box=each.box * back, em=each.em * float(back[1])) for each in found]
+
+    def _find(self, page: Page) -> list[FoundCharacter]:
+        """Find the characters of a page that is not too large."""
         looks: list[Look] = []
-        unread = UnreadParts(page)
+        unread = UnreadParts(page, skips_noise=page.size > SMALL_PIXELS)
         octaves = pyramid_scales(*page.shape)
         between = (scale * BETWEEN for scale in octaves)
-        scales = [*octaves, *(scale for scale in between if scale**2 * page.size <= MAX_PIXELS_BETWEEN)]
+        scales = [*octaves, *(scale for scale in between if scale**2 * page.size <= SMALL_PIXELS)]
         works = np.array([scale**2 for scale in scales])  # as the pixels of the levels
         ends = works.cumsum()
-        reduced = resize(page, min(1.0, max(octaves, default=1.0)))  # all levels are made of it: less to read
         with following("Reading") as tell:
             for scale, start, end in zip(scales, ends - works, ends, strict=True):
                 area = unread.area()
                 if area is None:
                     break
-                level = resize(reduced, scale * page.shape[0] / reduced.shape[0])
+                level = resize(page, scale)
                 zoom = np.array([level.shape[1] / page.shape[1], level.shape[0] / page.shape[0]] * 2)
                 found = self._find_at(
                     level, zoom.astype(np.float32), area, within(tell, start / ends[-1], end / ends[-1])
@@ -101,7 +110,7 @@ class CharacterFinder:
 def pyramid_scales(height: int, width: int) -> list[float]:
     """Return the scales at which a page is looked at, from coarse to fine."""
     side = max(height, width)
-    scale = 2.0 if side <= ENLARGED_SIDE_PX else min(1.0, (MAX_PIXELS / (height * width)) ** 0.5)
+    scale = 2.0 if side <= ENLARGED_SIDE_PX else 1.0
     scales = [scale]
     while side * scale > LARGEST_EM_PX:
         scale /= 2

@@ -13,6 +13,8 @@ from PIL import Image, ImageFilter
 BLOCKS = 128  # along the longer side of a page, at most
 MIN_BLOCK_PX = 4  # the side of a block, at least: in a single pixel nothing differs
 BLANK_RANGE = 8  # of 255; where grey values differ less in a block and those around it, it is blank
+NOISE_RANGES = 8  # of normal noise, in thousands of pixels, over the median difference of neighbours
+NOISE_ROWS = 4  # every fourth row shows how much neighbouring pixels differ
 MARGIN_FRACTION = 0.25  # of the height of a character that is read: its strokes may leave its box
 
 
@@ -52,9 +54,9 @@ class Area:
 
 
 class UnreadParts:
-    """The blocks of a page, (H, W), that are neither blank nor read."""
+    """The blocks of a page, (H, W), that are neither blank nor read; noise may count as blank."""
 
-    def __init__(self, page: NDArray[np.uint8]) -> None:
+    def __init__(self, page: NDArray[np.uint8], *, skips_noise: bool = False) -> None:
         self._shape = page.shape
         self._side = max(MIN_BLOCK_PX, ceil(max(page.shape) / BLOCKS))
         starts = [np.arange(0, side, self._side) for side in page.shape]
@@ -66,7 +68,7 @@ class UnreadParts:
             np.asarray(Image.fromarray(blocks).filter(around))  # an edge may lie between two blocks
             for blocks, around in ((brightest, ImageFilter.MaxFilter(3)), (darkest, ImageFilter.MinFilter(3)))
         )
-        self._unread = most - least >= BLANK_RANGE
+        self._unread = most - least >= BLANK_RANGE + (NOISE_RANGES * _noise(page) if skips_noise else 0)
 
     def area(self) -> Area | None:
         """Return the smallest area of the page that holds all of them, None if there are none."""
@@ -90,6 +92,13 @@ class UnreadParts:
                 for start, stop in ((top, bottom), (left, right))
             )
             self._unread[rows, columns] = False
+
+
+def _noise(page: NDArray[np.uint8]) -> int:
+    """Return the median difference of neighbouring pixels, which strokes hardly change."""
+    rows = page[::NOISE_ROWS].astype(np.int16)
+    counts = np.bincount(np.abs(np.diff(rows, axis=1)).ravel(), minlength=1)
+    return int(np.searchsorted(counts.cumsum(), counts.sum() / 2))
 
 
 def is_blank(page: NDArray[np.uint8]) -> bool:

@@ -12,10 +12,10 @@ const MARGIN_PX = 16; // around a page
 const LARGEST_EM_PX = 56; // that the network finds: the coarsest level is no higher than that
 const MIN_LEVEL_SIDE_PX = 8; // lower levels hold no character that the network finds
 const ENLARGED_SIDE_PX = 256; // smaller pages are enlarged twice, at most
-const MAX_PIXELS = 4_000_000; // of the finest level
+const MAX_PIXELS = 4_000_000; // larger pages are made smaller
 const [TILE_PX, HALO_PX] = [1024, 64]; // large levels are looked at in tiles, each with some of its surroundings
 const BETWEEN = 2 ** -0.5; // of two levels: the size in the middle of an octave
-const MAX_PIXELS_BETWEEN = 400_000; // of a level between two; larger ones take too long for what they bring
+const SMALL_PIXELS = 400_000; // up to them, levels between two are looked at, and noise as well: both take long
 const [READ_CONFIDENCE, READ_EM_PX] = [0.9, 28]; // what is as confident and as large needs no finer level
 
 export class CharacterFinder {
@@ -30,16 +30,25 @@ export class CharacterFinder {
    * `onLook` is called, and waited for, before each look.
    */
   async find(page, onLook = null) {
+    const reduced = resize(page, Math.min(1, Math.sqrt(MAX_PIXELS / (page.height * page.width))));
+    const found = await this.findOn(reduced, onLook);
+    if (reduced === page) return found;
+    const [across, down] = [page.width / reduced.width, page.height / reduced.height];
+    return found.map(({ box, em, ...rest }) => ({ ...rest, em: em * down, box: [box[0] * across, box[1] * down, box[2] * across, box[3] * down] }));
+  }
+
+  /** Find the characters of a page that is not too large. */
+  async findOn(page, onLook) {
     const looks = [];
-    const unread = new UnreadParts(page);
+    const pixels = page.height * page.width;
+    const unread = new UnreadParts(page, pixels > SMALL_PIXELS);
     const octaves = pyramidScales(page);
-    const between = octaves.map((scale) => scale * BETWEEN).filter((scale) => scale ** 2 * page.height * page.width <= MAX_PIXELS_BETWEEN);
-    const reduced = resize(page, Math.min(1, Math.max(...(octaves.length ? octaves : [1])))); // all levels are made of it
+    const between = octaves.map((scale) => scale * BETWEEN).filter((scale) => scale ** 2 * pixels <= SMALL_PIXELS);
     for (const scale of [...octaves, ...between]) {
       const area = unread.area();
       if (area === null) break;
       await onLook?.();
-      const level = resize(reduced, (scale * page.height) / reduced.height);
+      const level = resize(page, scale);
       const found = await this.findAt(level, level.width / page.width, level.height / page.height, area);
       unread.remove(found.filter((each) => isRead(each, scale)).map(({ box }) => box));
       looks.push({ scale, area, found });
@@ -81,7 +90,7 @@ function rowsOf({ boxes, probabilities, is_character: isCharacter, em, starts })
 /** Return the scales at which a page is looked at, from coarse to fine. */
 export function pyramidScales({ height, width }) {
   const side = Math.max(height, width);
-  let scale = side <= ENLARGED_SIDE_PX ? 2 : Math.min(1, Math.sqrt(MAX_PIXELS / (height * width)));
+  let scale = side <= ENLARGED_SIDE_PX ? 2 : 1;
   const scales = [scale];
   while (side * scale > LARGEST_EM_PX) {
     scale /= 2;

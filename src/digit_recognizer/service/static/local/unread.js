@@ -3,6 +3,8 @@
 const BLOCKS = 128; // along the longer side of a page, at most
 const MIN_BLOCK_PX = 4; // the side of a block, at least: in a single pixel nothing differs
 const BLANK_RANGE = 8; // of 255; where grey values differ less in a block and those around it, it is blank
+const NOISE_RANGES = 8; // of normal noise, in thousands of pixels, over the median difference of neighbours
+const NOISE_ROWS = 4; // every fourth row shows how much neighbouring pixels differ
 const MARGIN_FRACTION = 0.25; // of the height of a character that is read: its strokes may leave its box
 
 /** A rectangle of pixels. */
@@ -31,14 +33,15 @@ export class Area {
   }
 }
 
-/** The blocks of a page that are neither blank nor read. */
+/** The blocks of a page that are neither blank nor read; noise may count as blank. */
 export class UnreadParts {
-  constructor(page) {
+  constructor(page, skipsNoise = false) {
     this.page = page;
     this.side = Math.max(MIN_BLOCK_PX, Math.ceil(Math.max(page.height, page.width) / BLOCKS));
     [this.rows, this.columns] = [page.height, page.width].map((side) => Math.ceil(side / this.side));
     const { brightest, darkest } = this.extremes();
-    this.unread = brightest.map((_, block) => this.range(block, brightest, darkest) >= BLANK_RANGE);
+    const least = BLANK_RANGE + (skipsNoise ? NOISE_RANGES * noiseOf(page) : 0);
+    this.unread = brightest.map((_, block) => this.range(block, brightest, darkest) >= least);
   }
 
   /** Return the brightest and the darkest pixel of each block. */
@@ -99,6 +102,17 @@ export class UnreadParts {
       }
     }
   }
+}
+
+/** Return the median difference of neighbouring pixels, which strokes hardly change. */
+function noiseOf({ height, width, values }) {
+  const counts = new Uint32Array(256);
+  for (let row = 0; row < height; row += NOISE_ROWS) {
+    for (let place = row * width + 1; place < (row + 1) * width; place++) counts[Math.abs(values[place] - values[place - 1])]++;
+  }
+  const half = counts.reduce((sum, count) => sum + count, 0) / 2;
+  let sum = 0;
+  return counts.findIndex((count) => (sum += count) >= half);
 }
 
 /** Return whether a page shows nothing. */
