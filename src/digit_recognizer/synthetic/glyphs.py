@@ -24,6 +24,8 @@ STRETCHED_ONE_RANGE = (0.12, 0.45)
 P_EUROPEAN = 0.45
 P_SLASHED = 0.06  # lines whose zeros are slashed
 P_SMALL_ZEROS, SMALL_ZERO_RANGE = 0.15, (0.45, 0.85)  # lines whose zeros after a digit are lower than it
+SLANT, STRONG_SLANT = (0.08, 0.17), (0.4, 0.12)  # to the right: mean and standard deviation
+P_STRONG_SLANT = 0.15
 LIFTED = frozenset((4, 5, 7))  # digits of two strokes, which traces join by a straight line upwards
 LIFT_100 = 22  # how far upwards such a line leads, of a height of 100
 HANDS = {
@@ -124,7 +126,7 @@ def sample_hand(glyphs: Glyphs, rng: np.random.Generator, kind: str | None = Non
         font=files[rng.integers(len(files))],
         pen=PRINTED_PEN if is_printed else float(np.exp(rng.uniform(low, high))),
         keeps_pen=rng.random() < P_AS_SCANNED,
-        slant=0.0 if is_printed else float(rng.normal(0.08, 0.17)),
+        slant=0.0 if is_printed else _sample_slant(rng),
         aspect=float(np.exp(rng.normal(0, 0.13))),
         is_european=rng.random() < P_EUROPEAN,
         is_slashed=rng.random() < P_SLASHED,
@@ -157,7 +159,7 @@ def _write_digit_image(name: str, height: float, hand: Hand, rng: np.random.Gene
     if source.is_stretched:
         low, high = STRETCHED_ONE_RANGE if digit == 1 else STRETCHED_ASPECT_RANGE
         shape = Shape(rng.uniform(low, high), shape.slant, shape.rotation)
-    ink = draw_bitmap(bitmap, height, shape, None if hand.keeps_pen else hand.pen_px(height))
+    ink = draw_bitmap(bitmap, height, shape, None if hand.keeps_pen else hand.pen_px(height), rng)
     return Patch(ink, 0, -len(ink))
 
 
@@ -206,6 +208,11 @@ def _sample_shape(hand: Hand, rng: np.random.Generator) -> Shape:
     return Shape(
         hand.aspect * rng.uniform(0.85, 1.15), hand.slant + rng.normal(0, 0.05), float(rng.normal(0, 0.05))
     )
+
+
+def _sample_slant(rng: np.random.Generator) -> float:
+    mean, spread = STRONG_SLANT if rng.random() < P_STRONG_SLANT else SLANT
+    return float(rng.normal(mean, spread))
 
 
 def _rows(labels: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:

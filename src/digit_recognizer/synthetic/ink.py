@@ -82,8 +82,10 @@ def draw_curves(curves: Sequence[Curve], pen_px: float) -> Patch:
     return tight(Patch(canvas, left, top))
 
 
-def draw_bitmap(bitmap: Coverage, height: float, shape: Shape, pen_px: float | None) -> Coverage:
-    """Return a bitmap's ink at a height in pixels, with strokes of a width, or as they are if None."""
+def draw_bitmap(
+    bitmap: Coverage, height: float, shape: Shape, pen_px: float | None, rng: np.random.Generator
+) -> Coverage:
+    """Return a bitmap's ink at a height in pixels, bent, with strokes of a width, or as they are if None."""
     rows, columns = cv2.reduce(bitmap, 1, cv2.REDUCE_MAX)[:, 0], cv2.reduce(bitmap, 0, cv2.REDUCE_MAX)[0]
     inked_rows, inked_columns = np.flatnonzero(rows > INK_LEVEL), np.flatnonzero(columns > INK_LEVEL)
     if not inked_rows.size:
@@ -99,7 +101,10 @@ def draw_bitmap(bitmap: Coverage, height: float, shape: Shape, pen_px: float | N
     low, high = corners.min(axis=0) - pad, corners.max(axis=0) + pad
     matrix = np.column_stack([linear, linear @ (0.5, 0.5) - low - 0.5])
     size = int(np.ceil(high[0] - low[0])), int(np.ceil(high[1] - low[1]))
-    large = np.asarray(cv2.warpAffine(bitmap, matrix, size, flags=cv2.INTER_CUBIC), np.uint8)
+    grid = np.stack(np.meshgrid(np.arange(size[0]), np.arange(size[1])), axis=-1).reshape(-1, 2)
+    source = (bend(grid.astype(np.float64), work, rng) - matrix[:, 2]) @ np.linalg.inv(linear).T
+    across, down = source.T.astype(np.float32).reshape(2, size[1], size[0])
+    large = np.asarray(cv2.remap(bitmap, across, down, cv2.INTER_CUBIC), np.uint8)
     if pen_px is not None:
         large = change_stroke_width(large, pen_px * work / height)
     factor = height / work
