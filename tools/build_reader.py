@@ -36,7 +36,7 @@ from digit_recognizer.runs.environment import read_environment
 from digit_recognizer.runs.run_folder import MODEL, is_finished
 from digit_recognizer.runs.split import held_out_rows
 from digit_recognizer.synthetic.pages import compose_page, make_glyphs
-from reader_calibration import calibrate_centres
+from reader_calibration import calibrate_centres, lower_slashes
 
 STUDENT_SEEDS = (0, 1, 2)
 HOLD_OUT_A_FIFTH = "split.validation=0.2"
@@ -148,6 +148,7 @@ def make_reader(network: CharacterNetwork, unseen: Digits) -> None:
     glyphs, rng = make_glyphs(unseen), np.random.default_rng(1)
     pages = [compose_page(glyphs, rng, height=192, width=256) for _ in range(CALIBRATION_PAGES)]
     calibrate_centres(network, pages)
+    lower_slashes(network)
     probe = next(page.image for page in pages if len(page.classes))
     export_reader(network, READER_MODEL, probe)
 
