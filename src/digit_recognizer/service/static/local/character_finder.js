@@ -15,7 +15,7 @@ const ENLARGED_SIDE_PX = 256; // smaller pages are enlarged twice, at most
 const MAX_PIXELS = 4_000_000; // larger pages are made smaller
 const [TILE_PX, HALO_PX] = [1024, 64]; // large levels are looked at in tiles, each with some of its surroundings
 const BETWEEN = 2 ** -0.5; // of two levels: the size in the middle of an octave
-const SMALL_PIXELS = 400_000; // up to them, levels between two are looked at, and noise as well: both take long
+const SMALL_PIXELS = 400_000; // larger pages: no sizes between two levels, and no noise, are looked at, to save time
 const [READ_CONFIDENCE, READ_EM_PX] = [0.9, 28]; // what is as confident and as large needs no finer level
 
 export class CharacterFinder {
