@@ -36,7 +36,7 @@ ENLARGED_SIDE_PX = 256  # smaller pages are enlarged twice, at most
 MAX_PIXELS = 4_000_000  # larger pages are made smaller
 TILE_PX, HALO_PX = 1024, 64  # large levels are looked at in tiles, each with some of its surroundings
 BETWEEN = 2**-0.5  # of two levels: the size in the middle of an octave
-SMALL_PIXELS = 400_000  # larger pages: no sizes between two levels, and no noise, are looked at, to save time
+SMALL_PIXELS = 400_000  # larger levels between two, and noise on larger pages, take longer than it is worth
 READ_CONFIDENCE, READ_EM_PX = 0.9, 28  # what is as confident and as large needs no finer level
 
 Page = NDArray[np.uint8]

@@ -15,7 +15,7 @@ const ENLARGED_SIDE_PX = 256; // smaller pages are enlarged twice, at most
 const MAX_PIXELS = 4_000_000; // larger pages are made smaller
 const [TILE_PX, HALO_PX] = [1024, 64]; // large levels are looked at in tiles, each with some of its surroundings
 const BETWEEN = 2 ** -0.5; // of two levels: the size in the middle of an octave
-const SMALL_PIXELS = 400_000; // larger pages: no sizes between two levels, and no noise, are looked at, to save time
+const SMALL_PIXELS = 400_000; // larger levels between two, and noise on larger pages, take longer than it is worth
 const [READ_CONFIDENCE, READ_EM_PX] = [0.9, 28]; // what is as confident and as large needs no finer level
 
 export class CharacterFinder {
@@ -32,9 +32,7 @@ export class CharacterFinder {
   async find(page, onLook = null) {
     const reduced = resize(page, Math.min(1, Math.sqrt(MAX_PIXELS / (page.height * page.width))));
     const found = await this.findOn(reduced, onLook);
-    if (reduced === page) return found;
-    const [across, down] = [page.width / reduced.width, page.height / reduced.height];
-    return found.map(({ box, em, ...rest }) => ({ ...rest, em: em * down, box: [box[0] * across, box[1] * down, box[2] * across, box[3] * down] }));
+    return reduced === page ? found : onOriginal(found, reduced.width / page.width, reduced.height / page.height);
   }
 
   /** Find the characters of a page that is not too large. */
@@ -68,11 +66,20 @@ export class CharacterFinder {
     const seen = tile.grown(HALO_PX, level);
     const outputs = await this.run(OUTPUTS, pad(part(level, seen.top, seen.left, seen.bottom, seen.right)));
     const [left, top] = [seen.left - MARGIN_PX, seen.top - MARGIN_PX];
-    return rowsOf(outputs)
+    const found = rowsOf(outputs)
       .map(({ box, ...rest }) => ({ ...rest, box: [box[0] + left, box[1] + top, box[2] + left, box[3] + top] }))
-      .filter((each) => tile.contains(...middleOf(each)))
-      .map(({ box, em, ...rest }) => ({ ...rest, em: em / down, box: [box[0] / across, box[1] / down, box[2] / across, box[3] / down] }));
+      .filter((each) => tile.contains(...middleOf(each)));
+    return onOriginal(found, across, down);
   }
+}
+
+/** Return characters of a page that is `across` and `down` times as large as the original, with places on that. */
+function onOriginal(characters, across, down) {
+  return characters.map(({ box, em, ...rest }) => ({
+    ...rest,
+    em: em / down,
+    box: [box[0] / across, box[1] / down, box[2] / across, box[3] / down],
+  }));
 }
 
 /** Return the outputs of the network as a list of characters. */
