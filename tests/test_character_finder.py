@@ -230,6 +230,18 @@ def test_separators_belong_to_their_numbers_and_wide_gaps_separate():
     assert group([]) == []
 
 
+@pytest.mark.parametrize("top", [0, 12, 25, 29])
+@pytest.mark.parametrize("height", [2, 5, 20])
+def test_a_separator_may_lie_anywhere_beside_a_digit(top, height):
+    separator = found(",", 50, top, width=5, height=height)
+    assert texts([*row("12"), separator, *row("34", left=60)]) == ["12,34"]
+
+
+def test_a_separator_of_another_line_stays_there():
+    assert texts([*row("12"), found(".", 50, 85, width=5, height=5), *row("34", top=60)]) == ["12", "34."]
+    assert texts([*row("12"), found("-", 10, 55, height=4)]) == ["12", "-"]
+
+
 def read(*characters: FoundCharacter, **options):
     return read_page(np.full((200, 300), 255, np.uint8), lambda _page: list(characters), **options)
 
@@ -250,6 +262,17 @@ def test_less_sure_digits_are_read_among_sure_ones_only():
     assert read(*unsure[:2]).text == "7"
     assert read(unsure[0]).text == ""
     assert [each.reason for each in read(*unsure[:2]).rejected_marks] == [UNLIKELY]
+
+
+def test_a_separator_that_may_be_a_point_or_a_comma_is_read():
+    mark = found(",", 50, 25, width=5, height=10)
+    mark.probabilities[[CHARACTERS.index(","), CHARACTERS.index(".")]] = 0.55, 0.45
+    reading = read(*row("12"), mark, *row("5", left=60))
+    assert reading.text == "12,5"
+    assert reading.numbers[0].characters[2].confidence == pytest.approx(0.95 * 0.55)
+    half = found("1", 50)
+    half.probabilities[[CHARACTERS.index("1"), CHARACTERS.index("7")]] = 0.55, 0.45
+    assert read(half).text == ""
 
 
 def test_boxes_are_whole_pixels_within_the_page():

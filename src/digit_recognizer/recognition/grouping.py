@@ -7,14 +7,14 @@ from statistics import median
 
 import numpy as np
 
+from digit_recognizer.reading import DIGITS
 from digit_recognizer.recognition.agreement import FoundCharacter
 
 MIN_P_START = 0.5  # from it, a character starts a new number, if there is a space before it
 MIN_SPACE_EM = 0.8  # between the boxes of two numbers
 MAX_GAP_EM = 1.5  # between the boxes of two characters of a number
 MAX_RISE_EM = 0.6  # between the middles of neighbours in a line, once the page is level
-MIN_DIGIT_EM = 0.5  # lower characters are separators, whose middles are not those of digits
-ROW_END = 3  # characters that say where a row ends
+ROW_END = 3  # digits that say where a row ends
 
 
 def group(characters: Sequence[FoundCharacter]) -> list[list[list[int]]]:
@@ -33,19 +33,19 @@ def group(characters: Sequence[FoundCharacter]) -> list[list[list[int]]]:
 
 
 def _slope(characters: Sequence[FoundCharacter]) -> float:
-    """Return by how many pixels lines fall per pixel to the right: the median over neighbours."""
-    if not characters:
+    """Return by how many pixels lines fall per pixel to the right: the median over neighbouring digits."""
+    digits = [each for each in characters if _is_digit(each)]
+    if not digits:
         return 0.0
-    boxes = np.array([each.box for each in characters])
-    ems, heights = np.array([each.em for each in characters]), boxes[:, 3] - boxes[:, 1]
+    boxes, ems = np.array([each.box for each in digits]), np.array([each.em for each in digits])
     middles = (boxes[:, :2] + boxes[:, 2:]) / 2
     slopes = []
-    for place in np.flatnonzero(heights > MIN_DIGIT_EM * ems):
+    for place in range(len(digits)):
         across, down = (middles - middles[place]).T
         em = (ems + ems[place]) / 2
         is_near = (across > 0) & (boxes[:, 0] - boxes[place, 2] < MAX_GAP_EM * em)
         is_level = (np.abs(down) < MAX_RISE_EM * em) & (np.abs(down) < across)
-        following = np.flatnonzero(is_near & is_level & (heights > MIN_DIGIT_EM * em))
+        following = np.flatnonzero(is_near & is_level)
         if following.size:
             next_one = following[boxes[following, 0].argmin()]
             slopes.append(float(down[next_one] / across[next_one]))
@@ -59,10 +59,25 @@ def _level(character: FoundCharacter, slope: float) -> float:
 
 
 def _rise(row: Sequence[FoundCharacter], character: FoundCharacter, slope: float) -> float:
-    """Return how far a character is above or below the end of a row, as a fraction of their height."""
-    ends = [_level(each, slope) for each in row[-ROW_END:]]
-    em = (row[-1].em + character.em) / 2
-    return min(abs(_level(character, slope) - end) for end in (ends[-1], sum(ends) / len(ends))) / em
+    """Return how far a character is above or below the end of a row, as a fraction of their height.
+
+    A separator may lie anywhere between the top and the bottom of a digit.
+    """
+    ends = [each for each in row if _is_digit(each)][-ROW_END:] or row[-1:]
+    levels = [_level(each, slope) for each in ends]
+    level, last = _level(character, slope), ends[-1]
+    rise = min(abs(level - end) for end in (levels[-1], sum(levels) / len(levels)))
+    if _is_digit(character) != _is_digit(last):
+        rise = max(0.0, rise - max(_height(character), _height(last)) / 2)
+    return 2 * rise / (last.em + character.em)
+
+
+def _is_digit(character: FoundCharacter) -> bool:
+    return int(character.probabilities.argmax()) < DIGITS
+
+
+def _height(character: FoundCharacter) -> float:
+    return float(character.box[3] - character.box[1])
 
 
 def _split(row: Sequence[FoundCharacter]) -> list[list[FoundCharacter]]:

@@ -70,18 +70,23 @@ def read_page(
 
 def _choose(found: Sequence[FoundCharacter], characters: Sequence[Character]) -> list[int]:
     """Return the places of what is read: sure characters, and less sure digits among sure ones."""
-    likely = [
-        place for place, each in enumerate(characters) if each.confidence >= MIN_CONFIDENCE_AMONG_DIGITS
-    ]
+    likely = [place for place, each in enumerate(characters) if _p_read(each) >= MIN_CONFIDENCE_AMONG_DIGITS]
     chosen: list[int] = []
     for row in group([found[place] for place in likely]):
         for number in row:
             places = [likely[each] for each in number]
-            sure = [place for place in places if characters[place].confidence >= MIN_READ_CONFIDENCE]
+            sure = [place for place in places if _p_read(characters[place]) >= MIN_READ_CONFIDENCE]
             digits = [place for place in places if characters[place].text.isdecimal()]
             is_number = len({*sure} & {*digits}) >= MIN_SURE_DIGITS
             chosen += {*sure, *digits} if is_number else sure
     return sorted(chosen)
+
+
+def _p_read(character: Character) -> float:
+    """Return the probability of a digit; of a separator, that it is any: a point may look like a comma."""
+    if character.text.isdecimal():
+        return character.confidence
+    return character.is_character * sum(character.probabilities[DIGITS:])
 
 
 def _has_digits(characters: Iterable[Character]) -> bool:

@@ -1,14 +1,14 @@
 // Group the characters of a page into text lines and numbers. In Python: recognition/grouping.py.
 
 import { middleOf } from "./agreement.js";
-import { median, minBy, sum } from "./numeric.js";
+import { DIGITS } from "./characters.js";
+import { argmax, median, minBy, sum } from "./numeric.js";
 
 const MIN_P_START = 0.5; // from it, a character starts a new number, if there is a space before it
 const MIN_SPACE_EM = 0.8; // between the boxes of two numbers
 const MAX_GAP_EM = 1.5; // between the boxes of two characters of a number
 const MAX_RISE_EM = 0.6; // between the middles of neighbours in a line, once the page is level
-const MIN_DIGIT_EM = 0.5; // lower characters are separators, whose middles are not those of digits
-const ROW_END = 3; // characters that say where a row ends
+const ROW_END = 3; // digits that say where a row ends
 
 /** Return the numbers of each line, from top to bottom and from left to right, as places in the input. */
 export function group(characters) {
@@ -24,11 +24,11 @@ export function group(characters) {
   return rows.map((row) => split(row).map((number) => number.map((each) => characters.indexOf(each))));
 }
 
-/** Return by how many pixels lines fall per pixel to the right: the median over neighbours. */
+/** Return by how many pixels lines fall per pixel to the right: the median over neighbouring digits. */
 function slopeOf(characters) {
-  const tall = characters.filter(({ box, em }) => box[3] - box[1] > MIN_DIGIT_EM * em);
-  const slopes = tall.flatMap((first) => {
-    const following = characters.filter((second) => isNext(first, second));
+  const digits = characters.filter(isDigit);
+  const slopes = digits.flatMap((first) => {
+    const following = digits.filter((second) => isNext(first, second));
     if (!following.length) return [];
     const [across, down] = step(first, minBy(following, ({ box }) => box[0]));
     return [down / across];
@@ -40,7 +40,6 @@ function slopeOf(characters) {
 function isNext(first, second) {
   const [across, down] = step(first, second);
   const em = (first.em + second.em) / 2;
-  if (second.box[3] - second.box[1] <= MIN_DIGIT_EM * em) return false;
   return across > 0 && second.box[0] - first.box[2] < MAX_GAP_EM * em && Math.abs(down) < MAX_RISE_EM * em && Math.abs(down) < across;
 }
 
@@ -55,12 +54,27 @@ function levelOf(character, slope) {
   return down - slope * across;
 }
 
-/** Return how far a character is above or below the end of a row, as a fraction of their height. */
+/**
+ * Return how far a character is above or below the end of a row, as a fraction of their height.
+ *
+ * A separator may lie anywhere between the top and the bottom of a digit.
+ */
 function riseOf(row, character, slope) {
-  const ends = row.slice(-ROW_END).map((each) => levelOf(each, slope));
-  const em = (row.at(-1).em + character.em) / 2;
-  const level = levelOf(character, slope);
-  return Math.min(Math.abs(level - ends.at(-1)), Math.abs(level - sum(ends) / ends.length)) / em;
+  const digits = row.filter(isDigit).slice(-ROW_END);
+  const ends = digits.length ? digits : row.slice(-1);
+  const levels = ends.map((each) => levelOf(each, slope));
+  const [level, last] = [levelOf(character, slope), ends.at(-1)];
+  let rise = Math.min(Math.abs(level - levels.at(-1)), Math.abs(level - sum(levels) / levels.length));
+  if (isDigit(character) !== isDigit(last)) rise = Math.max(0, rise - Math.max(heightOf(character), heightOf(last)) / 2);
+  return (2 * rise) / (last.em + character.em);
+}
+
+function isDigit({ probabilities }) {
+  return argmax(probabilities) < DIGITS;
+}
+
+function heightOf({ box }) {
+  return box[3] - box[1];
 }
 
 /** Split a row where a number starts, and at wide gaps. */

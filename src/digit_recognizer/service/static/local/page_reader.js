@@ -39,17 +39,22 @@ function rejectedMark(guess, reason) {
 
 /** Return the places of what is read: sure characters, and less sure digits among sure ones. */
 function choose(found, characters) {
-  const likely = [...characters.keys()].filter((place) => confidenceOf(characters[place]) >= MIN_CONFIDENCE_AMONG_DIGITS);
+  const likely = [...characters.keys()].filter((place) => pRead(characters[place]) >= MIN_CONFIDENCE_AMONG_DIGITS);
   const chosen = group(likely.map((place) => found[place])).flatMap((row) =>
     row.flatMap((number) => {
       const places = number.map((each) => likely[each]);
-      const sure = places.filter((place) => confidenceOf(characters[place]) >= MIN_READ_CONFIDENCE);
+      const sure = places.filter((place) => pRead(characters[place]) >= MIN_READ_CONFIDENCE);
       const digits = places.filter((place) => isDigit(characters[place]));
       const isNumber = sure.filter((place) => digits.includes(place)).length >= MIN_SURE_DIGITS;
       return isNumber ? [...new Set([...sure, ...digits])] : sure;
     }),
   );
   return chosen.sort((one, other) => one - other);
+}
+
+/** Return the probability of a digit; of a separator, that it is any: a point may look like a comma. */
+function pRead(character) {
+  return isDigit(character) ? confidenceOf(character) : character.isCharacter * sum(character.probabilities.slice(DIGITS));
 }
 
 function characterOf(found, page) {
