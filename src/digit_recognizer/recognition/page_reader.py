@@ -83,7 +83,7 @@ def _choose(found: Sequence[FoundCharacter], characters: Sequence[Character]) ->
 
 
 def _p_read(character: Character) -> float:
-    """Return the probability of a digit; of a separator, that it is any: a point may look like a comma."""
+    """Return the confidence of a digit, or the probability of any separator: points look like commas."""
     if character.text.isdecimal():
         return character.confidence
     return character.is_character * sum(character.probabilities[DIGITS:])

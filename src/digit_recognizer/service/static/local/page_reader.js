@@ -52,7 +52,7 @@ function choose(found, characters) {
   return chosen.sort((one, other) => one - other);
 }
 
-/** Return the probability of a digit; of a separator, that it is any: a point may look like a comma. */
+/** Return the confidence of a digit, or the probability of any separator: points look like commas. */
 function pRead(character) {
   return isDigit(character) ? confidenceOf(character) : character.isCharacter * sum(character.probabilities.slice(DIGITS));
 }
