@@ -32,8 +32,13 @@ def tap(page, x, y):
 
 def until(page, condition, arg=None):
     """Wait for a condition in JavaScript; Playwright's own function needs `eval`, which the page forbids."""
+    until_true(page, lambda: page.evaluate(condition, arg), condition)
+
+
+def until_true(page, check, condition):
+    """Wait until a function returns true; `condition` says what it waits for."""
     for _ in range(600):
-        if page.evaluate(condition, arg):
+        if check():
             return
         page.wait_for_timeout(50)
     raise AssertionError(f"still false: {condition}")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from handwriting import draw_at_once
 from playwright.sync_api import expect
-from steps import HAS_ORANGE, until, write
+from steps import HAS_ORANGE, until, until_true, write
 
 from serving import serving
 
@@ -218,11 +218,13 @@ def test_what_speaks_for_a_digit_is_shown_when_it_is_chosen(page):
 @pytest.mark.parametrize(("scheme", "least", "most"), [("light", 180, 255), ("dark", 0, 80)])
 def test_filters_are_as_bright_as_the_page(scheme, least, most, open_service, service):
     page = open_service(service, color_scheme=scheme)
-    assert least <= np.median(pixels(page, ".filters").mean(axis=2)) <= most
-    other = {"light": "dark", "dark": "light"}[scheme]
-    page.emulate_media(color_scheme=other)
-    until(page, "() => true")
-    assert not least <= np.median(pixels(page, ".filters").mean(axis=2)) <= most
+
+    def suits() -> bool:
+        return least <= np.median(pixels(page, ".filters").mean(axis=2)) <= most
+
+    assert suits()
+    page.emulate_media(color_scheme={"light": "dark", "dark": "light"}[scheme])
+    until_true(page, lambda: not suits(), "the filters follow the colours of the page")
 
 
 def test_the_network_of_a_run_is_explained_from_its_pooled_maps(reports, open_service):
