@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from statistics import median
 
 import numpy as np
@@ -63,7 +64,7 @@ def _rise(row: Sequence[FoundCharacter], character: FoundCharacter, slope: float
 
     A separator may lie anywhere between the top and the bottom of a digit.
     """
-    ends = [each for each in row if _is_digit(each)][-ROW_END:] or row[-1:]
+    ends = list(islice(filter(_is_digit, reversed(row)), ROW_END))[::-1] or row[-1:]
     levels = [_level(each, slope) for each in ends]
     level, last = _level(character, slope), ends[-1]
     rise = min(abs(level - end) for end in (levels[-1], sum(levels) / len(levels)))

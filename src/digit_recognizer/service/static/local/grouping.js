@@ -60,13 +60,21 @@ function levelOf(character, slope) {
  * A separator may lie anywhere between the top and the bottom of a digit.
  */
 function riseOf(row, character, slope) {
-  const digits = row.filter(isDigit).slice(-ROW_END);
+  const digits = lastDigits(row);
   const ends = digits.length ? digits : row.slice(-1);
   const levels = ends.map((each) => levelOf(each, slope));
   const [level, last] = [levelOf(character, slope), ends.at(-1)];
   let rise = Math.min(Math.abs(level - levels.at(-1)), Math.abs(level - sum(levels) / levels.length));
   if (isDigit(character) !== isDigit(last)) rise = Math.max(0, rise - Math.max(heightOf(character), heightOf(last)) / 2);
   return (2 * rise) / (last.em + character.em);
+}
+
+function lastDigits(row) {
+  const digits = [];
+  for (let place = row.length - 1; place >= 0 && digits.length < ROW_END; place--) {
+    if (isDigit(row[place])) digits.unshift(row[place]);
+  }
+  return digits;
 }
 
 function isDigit({ probabilities }) {
