@@ -85,8 +85,9 @@ def texts(characters: list[FoundCharacter]) -> list[str]:
 @pytest.mark.parametrize(
     ("height", "width", "scales"),
     [
-        (16, 16, [2]),
-        (28, 28, [2]),
+        (16, 16, [2, 4]),
+        (28, 28, [2, 4]),
+        (40, 128, [1 / 4, 1 / 2, 1, 2, 4]),
         (100, 256, [1 / 8, 1 / 4, 1 / 2, 1, 2]),
         (280, 280, [1 / 8, 1 / 4, 1 / 2, 1]),
         (1, 1, []),
@@ -210,6 +211,14 @@ def test_a_look_that_misses_what_it_should_find_speaks_against_it(scale, area, i
     odds = (9 * P_MISSED / (1 - P_MISSED)) ** 0.5 if is_asked else 9
     assert agreed[0].is_character == pytest.approx(odds / (1 + odds))
     assert agree([Look(1.0, PAGE, [])]) == []
+
+
+def test_looks_that_see_a_point_a_pixel_apart_agree():
+    one, other = (found(".", left, 20, width=3, height=3, confidence=0.9) for left in (10, 12))
+    elsewhere = found(".", 20, 20, width=3, height=3, confidence=0.9)
+    near, far = (agree([Look(1.0, PAGE, [one]), Look(1.2, PAGE, [each])]) for each in (other, elsewhere))
+    assert near[0].is_character == pytest.approx(0.9)
+    assert far[0].is_character < 0.5
 
 
 # Which are a number

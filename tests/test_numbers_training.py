@@ -14,7 +14,9 @@ import torch
 import helpers
 from digit_recognizer import Recognizer, load_digits
 from digit_recognizer.networks.character_network import (
+    BOX,
     CLASSES,
+    EM,
     MAPS,
     START,
     CharacterNetwork,
@@ -35,12 +37,14 @@ from digit_recognizer.report.numbers import write_numbers_report
 from digit_recognizer.runs.environment import read_environment
 from digit_recognizer.runs.metrics import read_metrics
 from digit_recognizer.runs.split import DataSplit, read_split
-from digit_recognizer.sources.numbers import load_numbers
+from digit_recognizer.sources.numbers import NumberPictures, load_numbers
 from digit_recognizer.synthetic.pages import compose_page, make_glyphs
 from digit_recognizer.training.numbers import resume_numbers, train_numbers
+from digit_recognizer.training.numbers.alignment import alignment_loss
 from digit_recognizer.training.numbers.task import NumberTask
 from digit_recognizer.training.numbers.text_loss import (
     column_log_probabilities,
+    most_probable_places,
     most_probable_texts,
     text_losses,
 )
@@ -118,6 +122,65 @@ def test_the_loss_is_that_of_all_ways_to_place_the_characters():
 
 def test_a_text_without_room_counts_nothing():
     assert float(text_losses(column_log_probabilities(maps_of("^1")), ["1234"])) == 0
+
+
+@pytest.mark.parametrize("text", ["35", "33", "3"])
+def test_characters_are_placed_in_the_most_probable_of_all_ways(text):
+    """Of six columns with chance values: the best of all 35 ** 6 ways, less those of other classes."""
+    generator = torch.Generator().manual_seed(len(text))
+    columns = column_log_probabilities(torch.randn((1, MAPS, 2, 6), generator=generator))
+    classes = [1 + int(text[0]), *(1 + CLASSES + int(each) for each in text[1:])]
+    ways = [
+        way
+        for way in product({0, *classes}, repeat=6)
+        if [each for at, each in enumerate(way) if each and (at == 0 or way[at - 1] != each)] == classes
+    ]
+    log_p = columns[:, 0].numpy()
+    best = max(ways, key=lambda way: log_p[range(6), way].sum())
+    [places] = most_probable_places(columns, [text])
+    assert places is not None
+    assert [best[place] for place in places] == classes
+    assert sorted(places) == places.tolist()
+    for place, each in zip(places, classes, strict=True):  # of the columns of a character, the likeliest
+        assert log_p[place, each] == max(log_p[at, each] for at in range(6) if best[at] == each)
+
+
+def test_texts_of_several_lengths_are_placed_side_by_side():
+    columns = column_log_probabilities(torch.cat([maps_of(" ^1 2  "), maps_of("^4 ,5  ")]))
+    placed = most_probable_places(columns, ["12", "4,5"])
+    assert [None if each is None else each.tolist() for each in placed] == [[1, 3], [0, 2, 3]]
+    without_room = most_probable_places(columns, ["1234567", "4,5"])
+    assert without_room[0] is None
+    assert without_room[1] is not None
+
+
+def test_a_network_that_is_sure_of_the_text_has_the_least_alignment_loss():
+    """And characters that may be in either of two columns cost more, although their text costs nothing."""
+    sure = maps_of(" ^1 2  ")
+    sure[:, BOX] = 0
+    torn = sure.clone()
+    torn[0, 0, :, 2:4] = -0.5
+    torn[0, 1 + 2, :, 2:4] = 20
+    pages = torch.zeros((1, 12, 24), dtype=torch.uint8)
+    losses = [
+        float(alignment_loss(pages, maps, column_log_probabilities(maps), ["12"])) for maps in (sure, torn)
+    ]
+    assert losses[0] < 0.01
+    assert losses[1] > 0.1
+    wrong = float(alignment_loss(pages, sure, column_log_probabilities(sure), ["13"]))
+    assert wrong > 1
+
+
+def test_an_alignment_teaches_no_sizes_and_a_text_without_room_nothing():
+    maps = maps_of("^1 2")
+    maps[:, BOX] = 0
+    maps.requires_grad_()
+    pages = torch.zeros((1, 12, 12), dtype=torch.uint8)
+    alignment_loss(pages, maps, column_log_probabilities(maps), ["12"]).backward()
+    assert maps.grad is not None
+    assert not maps.grad[:, BOX.start : EM + 1].any()
+    assert maps.grad[:, 0].any()
+    assert float(alignment_loss(pages, maps, column_log_probabilities(maps), ["12345"])) == 0
 
 
 def test_the_network_of_a_file_gives_the_same_outputs(tmp_path):
@@ -217,10 +280,28 @@ def test_few_pictures_are_shown_several_times(shown, batches, table):
     task = NumberTask(
         recipe, 0, torch.device("cpu"), pictures, scales, pictures[split.validation], scales, []
     )
-    orders = [torch.cat(task.batches(epoch, 1)).tolist() for epoch in (1, 1, 2)]
-    assert orders[0] == orders[1] != orders[2]
+    orders = [torch.cat(task.batches(epoch, 1)).tolist() for epoch in (1, 1, *range(2, 10))]
+    assert orders[0] == orders[1]
+    assert any(order != orders[0] for order in orders)
     assert all(orders[0].count(row) == -(-shown // 5) for row in range(5))
     assert len(task.batches(1, 1)) == batches
+
+
+def test_pictures_of_similar_sizes_share_a_batch():
+    sizes = np.random.default_rng(0).integers(10, 200, 100)
+    pictures = NumberPictures(
+        tuple(np.zeros((10, width), np.uint8) for width in sizes), ("1",) * 100, tuple(map(str, range(100)))
+    )
+    recipe = load_any_recipe("numbers", [*NUMBER_SETTINGS, "shown=1", "batch_size=8"])
+    scales = np.where(sizes < 50, 2.0, 1.0)
+    task = NumberTask(recipe, 0, torch.device("cpu"), pictures, scales, pictures[np.arange(0)], scales, [])
+    batches = task.batches(1, 1)
+    widths = sizes * scales**2
+    spreads = [float(np.ptp(widths[rows])) for rows in batches]
+    assert np.mean(spreads) < np.ptp(widths) / 4
+    assert [len(rows) for rows in batches].count(8) == 12
+    firsts = [widths[rows].mean() for rows in batches]
+    assert sorted(firsts) != firsts
 
 
 def test_a_loss_goes_down(table, tmp_path):

@@ -91,6 +91,15 @@ def test_a_matrix_moves_by_an_orthogonal_one_and_a_tall_one_further(shape, stret
     torch.testing.assert_close(found, start - 0.1 * stretch * sum(map(orthogonalise, ahead)))
 
 
+@pytest.mark.parametrize("shape", [(12, 3), (3, 12), (7,)], ids=str)
+def test_relative_updates_are_in_proportion_to_the_weights(shape):
+    """Ten times the weights move ten times as far, and by the learning rate times their norm."""
+    start, gradient = (torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    one, ten = (moved(each, [gradient], relative=True) - each for each in (start, 10 * start))
+    torch.testing.assert_close(ten, 10 * one)
+    assert float(one.norm() / start.norm()) == pytest.approx(0.1 * (0.2 if len(shape) == 1 else 1), rel=1e-4)
+
+
 def test_a_convolution_is_a_matrix_of_one_row_a_filter_however_it_lies_in_memory():
     start, gradient = random_matrix(6, 18, 0), random_matrix(6, 18, 1)
     expected = moved(start, [gradient]).reshape(6, 2, 3, 3)

@@ -48,6 +48,8 @@ class NumbersRecipe:
         As in `Recipe`; `split` counts only for tables without the column ``part``.
     composed
         Composed pages to learn from besides.
+    aligned
+        Weight of the loss of each character at its most probable place, besides that of the text.
     augmentation
         How strongly pictures are changed; 0: not at all.
     shown
@@ -63,6 +65,7 @@ class NumbersRecipe:
     schedule: Annotated[Constant | OneCycle, Field(discriminator="name")] = Constant()
     split: Split = Split()
     composed: Composed = Composed()
+    aligned: NonNegativeFloat = 0.0
     augmentation: NonNegativeFloat = 1.0
     shown: PositiveInt = 2_000
     reached: str = ""

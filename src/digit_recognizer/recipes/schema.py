@@ -108,6 +108,7 @@ class Muon:
     momentum: Fraction = 0.9
     weight_decay: NonNegativeFloat = 0.01  # multiplied by the learning rate of the step; matrices only
     vectors: PositiveFloat = 0.15  # root mean square of the update of a vector, relative to the learning rate
+    relative: bool = False  # updates in proportion to the norms of the weights: for trained ones
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -15,6 +15,7 @@ MAX_OVERLAP_FRACTION = 0.7
 LOW_MAX_OVERLAP_FRACTION = 0.5  # if both are the same digit or sign, or the less probable one is improbable
 P_PROBABLE = 0.5
 MIN_SAME_IOU = 0.5  # from it, two looks found the same character
+MIN_SIDE_EM = 0.25  # of boxes that are compared: those of points differ by a pixel, which is much of them
 SURE_EM_RANGE_PX = (24.0, 48.0)  # heights of digits at which no look should miss a character
 P_MISSED = 0.05  # probability of a character by a look that should find it and does not
 P_RANGE = (1e-4, 1 - 1e-4)  # of a single look
@@ -69,7 +70,7 @@ class Look:
 class _Table:
     """What a look found, as arrays of K rows."""
 
-    boxes: NDArray[np.float32]  # (K, 4)
+    boxes: NDArray[np.float32]  # (K, 4), each with sides of at least `MIN_SIDE_EM`
     probabilities: NDArray[np.float32]  # (K, 17)
     is_character: NDArray[np.float64]
     ems: NDArray[np.float64]
@@ -138,11 +139,14 @@ def keep_best(found: Iterable[FoundCharacter]) -> list[FoundCharacter]:
 
 def _table(look: Look) -> _Table:
     found = look.found
+    boxes, ems = np.array([each.box for each in found]), np.array([each.em for each in found])
+    middles, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
+    halves = np.maximum(sides, MIN_SIDE_EM * ems[:, None]).astype(np.float32) / 2
     return _Table(
-        np.array([each.box for each in found]),
+        np.concatenate([middles - halves, middles + halves], axis=1),
         np.array([each.probabilities for each in found]),
         np.array([each.is_character for each in found]),
-        np.array([each.em for each in found]),
+        ems,
     )
 
 

@@ -32,7 +32,7 @@ SIDE_MULTIPLE_PX = 16  # the sides of the network's input are multiples of it
 MARGIN_PX = 16  # around a page
 LARGEST_EM_PX = 56  # that the network finds: the coarsest level is no higher than that
 MIN_LEVEL_SIDE_PX = 8  # lower levels hold no character that the network finds
-ENLARGED_SIDE_PX = 256  # smaller pages are enlarged twice, at most
+ENLARGED_SIDE_PX, MAX_SCALE = 512, 4.0  # small pages are enlarged up to these
 MAX_PIXELS = 4_000_000  # larger pages are made smaller
 TILE_PX, HALO_PX = 1024, 64  # large levels are looked at in tiles, each with some of its surroundings
 BETWEEN = 2**-0.5  # of two levels: the size in the middle of an octave
@@ -110,7 +110,9 @@ class CharacterFinder:
 def pyramid_scales(height: int, width: int) -> list[float]:
     """Return the scales at which a page is looked at, from coarse to fine."""
     side = max(height, width)
-    scale = 2.0 if side <= ENLARGED_SIDE_PX else 1.0
+    scale = 1.0
+    while scale < MAX_SCALE and 2 * scale * side <= ENLARGED_SIDE_PX:
+        scale *= 2
     scales = [scale]
     while side * scale > LARGEST_EM_PX:
         scale /= 2

@@ -33,7 +33,7 @@ class Muon(torch.optim.Optimizer):
     ----------
     parameters
         What to optimise.
-    learning_rate, momentum, weight_decay, vectors
+    learning_rate, momentum, weight_decay, vectors, relative
         As in the recipe's `Muon`.
     dtype
         The precision of the iteration.
@@ -47,8 +47,10 @@ class Muon(torch.optim.Optimizer):
         weight_decay: float,
         vectors: float,
         dtype: torch.dtype = torch.float32,
+        *,
+        relative: bool = False,
     ) -> None:
-        self.dtype = dtype
+        self.dtype, self.relative = dtype, relative
         defaults = {
             "lr": learning_rate,
             "momentum": momentum,
@@ -72,15 +74,19 @@ class Muon(torch.optim.Optimizer):
             state["momentum"] = torch.zeros_like(parameter)
         momentum = state["momentum"].mul_(decay).add_(gradient)
         lookahead = gradient.add(momentum, alpha=decay)  # Nesterov's momentum
+        rate = settings["lr"]
         if parameter.ndim < 2:
             direction = lookahead / (lookahead.norm() + EPSILON)
-            parameter.add_(direction, alpha=-settings["lr"] * settings["vectors"] * parameter.numel() ** 0.5)
-            return
-        parameter.mul_(1 - settings["lr"] * settings["weight_decay"])
-        matrix = lookahead.reshape(len(lookahead), -1)
-        rows, columns = matrix.shape
-        direction = orthogonalise(matrix, self.dtype).view_as(parameter)
-        parameter.add_(direction, alpha=-settings["lr"] * max(1.0, rows / columns) ** 0.5)
+            rate, size = rate * settings["vectors"], parameter.numel() ** 0.5
+        else:
+            parameter.mul_(1 - rate * settings["weight_decay"])
+            matrix = lookahead.reshape(len(lookahead), -1)
+            rows, columns = matrix.shape
+            direction = orthogonalise(matrix, self.dtype).view_as(parameter)
+            size = max(1.0, rows / columns) ** 0.5
+        if self.relative:
+            size = float(parameter.norm() / (direction.norm() + EPSILON))
+        parameter.add_(direction, alpha=-rate * size)
 
 
 def orthogonalise(matrix: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -125,7 +131,13 @@ def build_optimizer(recipe: Recipe | NumbersRecipe, network: nn.Module) -> torch
     if isinstance(choice, MuonSettings):
         dtype = getattr(torch, recipe.precision.muon)
         return Muon(
-            parameters, choice.learning_rate, choice.momentum, choice.weight_decay, choice.vectors, dtype
+            parameters,
+            choice.learning_rate,
+            choice.momentum,
+            choice.weight_decay,
+            choice.vectors,
+            dtype,
+            relative=choice.relative,
         )
     return torch.optim.RMSprop(parameters, choice.learning_rate, choice.rho, choice.epsilon)
 

@@ -82,7 +82,9 @@ def make_targets(pages: Sequence[ComposedPage]) -> Targets:
     )
 
 
-def detection_loss(maps: Tensor, targets: Targets) -> tuple[Tensor, dict[str, float]]:
+def detection_loss(
+    maps: Tensor, targets: Targets, *, with_boxes: bool = True
+) -> tuple[Tensor, dict[str, float]]:
     """Return the loss of maps, (N, 24, H / 4, W / 4), and its parts by name."""
     maps = maps.float()
     page, row, column = targets.places.T
@@ -95,7 +97,7 @@ def detection_loss(maps: Tensor, targets: Targets) -> tuple[Tensor, dict[str, fl
     parts = {name: (each * targets.weights).sum() / total for name, each in
              (("class", classes), ("box", boxes), ("start", starts))}  # fmt: skip
     parts["centre"] = _centre_loss(maps[:, 0], targets)
-    loss = parts["centre"] + parts["class"] + parts["box"] + START_WEIGHT * parts["start"]
+    loss = parts["centre"] + parts["class"] + with_boxes * parts["box"] + START_WEIGHT * parts["start"]
     return loss, {name: float(part.detach()) for name, part in parts.items()}
 
 

@@ -22,6 +22,7 @@ from digit_recognizer.runs.split import DataSplit
 from digit_recognizer.sources.numbers import NumberPictures
 from digit_recognizer.synthetic.pages import ComposedPage, compose_page, make_glyphs
 from digit_recognizer.training.numbers import page_views
+from digit_recognizer.training.numbers.alignment import alignment_loss
 from digit_recognizer.training.numbers.detection import detection_loss, make_targets
 from digit_recognizer.training.numbers.text_loss import (
     column_log_probabilities,
@@ -34,6 +35,7 @@ from digit_recognizer.training.randomness import shuffled_batches
 PAGE_HEIGHT_PX, PAGE_WIDTH_PX = 192, 256  # of composed pages
 MAX_BATCH_PIXELS = 2_000_000  # at once, without gradients
 MAX_BATCH_PICTURES = 64
+SORTED_BATCHES = 16  # that are made of pictures drawn together, sorted by their sizes
 
 Page = NDArray[np.uint8]
 FindMaps = Callable[[Tensor], Tensor]  # of pages, (N, H, W)
@@ -69,9 +71,21 @@ class NumberTask:
 
     def batches(self, epoch: int, member: int) -> list[Tensor]:
         """Return the rows of each batch of an epoch; there is one member, whose place the rounds take."""
-        number, size = len(self.pictures), self.recipe.batch_size
+        number = len(self.pictures)
         rounds = range(member, member + ceil(self.recipe.shown / number))
-        return [rows for each in rounds for rows in shuffled_batches(number, size, self.seed, epoch, each)]
+        return [rows for each in rounds for rows in self._batches_of_round(epoch, each)]
+
+    def _batches_of_round(self, epoch: int, number: int) -> list[Tensor]:
+        """Return batches of all pictures once, those of similar sizes together: margins are narrow."""
+        pixels = torch.from_numpy(self.scales**2 * [picture.size for picture in self.pictures.pictures])
+        batches = shuffled_batches(len(pixels), self.recipe.batch_size, self.seed, epoch, number)
+        by_size: list[Tensor] = []
+        for start in range(0, len(batches), SORTED_BATCHES):
+            drawn = batches[start : start + SORTED_BATCHES]
+            rows = torch.cat(drawn)
+            by_size += rows[pixels[rows].argsort(stable=True)].split([len(each) for each in drawn])
+        order = np.random.default_rng([self.seed, epoch, number]).permutation(len(by_size))
+        return [by_size[place] for place in order]
 
     def losses(self, network: nn.Module, rows: Tensor) -> tuple[Tensor, Tensor, int]:
         """Return the loss, and that of the texts alone, per picture, and how many are read exactly."""
@@ -83,11 +97,15 @@ class NumberTask:
             sample_view(picture, scale, rng, strength)
             for picture, scale in zip(batch.pictures, scales, strict=True)
         ]
-        columns = column_log_probabilities(self._maps(network, stack(views, rng)))
+        pages = stack(views, rng)
+        maps = self._maps(network, pages)
+        columns = column_log_probabilities(maps)
         texts = text_losses(columns, batch.labels)
         right = sum(map(str.__eq__, most_probable_texts(columns), batch.labels))
-        characters = sum(map(len, batch.labels))
-        loss = texts.sum() / characters + self.recipe.composed.weight * self._page_loss(network, rng)
+        loss = texts.sum() / sum(map(len, batch.labels))
+        if self.recipe.aligned:
+            loss = loss + self.recipe.aligned * alignment_loss(pages, maps, columns, batch.labels)
+        loss = loss + self.recipe.composed.weight * self._page_loss(network, rng)
         return loss, texts.mean().detach(), right
 
     def validate(self, network: nn.Module) -> tuple[float, int]:

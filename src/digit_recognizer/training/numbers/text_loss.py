@@ -56,6 +56,52 @@ def most_probable_texts(columns: Tensor) -> list[str]:
     return ["".join(CHARACTERS[(each - 1) % CLASSES] for each in _collapsed(row)) for row in best]
 
 
+def most_probable_places(columns: Tensor, texts: Sequence[str]) -> list[NDArray[np.int64] | None]:
+    """Return the column of each character in the most probable way to place each text; None without room.
+
+    Viterbi's algorithm on the ways that the loss sums over: a state for each character, and one before, after
+    and between them in which nothing is centred.
+    """
+    log_p: NDArray[np.float32] = columns.detach().cpu().numpy()
+    targets = [_targets(text).numpy() for text in texts]
+    states = np.full((len(texts), 1 + 2 * max(map(len, targets))), BLANK)
+    for row, target in zip(states, targets, strict=True):
+        row[1 : 2 * len(target) : 2] = target
+    skips = np.full(states.shape, -np.inf, np.float32)  # from a character to the next, if they differ
+    skips[:, 3::2] = np.where(states[:, 3::2] != states[:, 1:-2:2], 0, -np.inf)
+    log_states = np.take_along_axis(log_p, states[None], axis=2)  # (W, N, S)
+    best = np.full(states.shape, -np.inf, np.float32)
+    best[:, 0] = 0
+    steps = np.zeros(log_states.shape, np.int64)  # how many states each state is after the one before it
+    for column, here in enumerate(log_states):
+        ways = np.stack([best, _moved(best, 1), _moved(best, 2) + skips])
+        steps[column] = ways.argmax(axis=0)
+        best = np.take_along_axis(ways, steps[column][None], axis=0)[0] + here
+    return [
+        _places(best[row], steps[:, row], log_states[:, row], len(target))
+        for row, target in enumerate(targets)
+    ]
+
+
+def _moved(values: NDArray[np.float32], by: int) -> NDArray[np.float32]:
+    return np.pad(values, ((0, 0), (by, 0)), constant_values=-np.inf)[:, :-by]
+
+
+def _places(
+    best: NDArray[np.float32], steps: NDArray[np.int64], log_p: NDArray[np.float32], length: int
+) -> NDArray[np.int64] | None:
+    """Follow the best way back through states (W, S); return the most probable column of each character."""
+    state = 2 * length - 1 + int(best[2 * length - 1 : 2 * length + 1].argmax())
+    if not np.isfinite(best[state]):
+        return None
+    way = np.zeros(len(steps), np.int64)
+    for column in range(len(steps) - 1, -1, -1):
+        way[column] = state
+        state -= int(steps[column, state])
+    along = log_p[np.arange(len(way)), way]
+    return np.array([np.where(way == 2 * place + 1, along, -np.inf).argmax() for place in range(length)])
+
+
 def _collapsed(row: NDArray[np.int64]) -> NDArray[np.int64]:
     changes = np.flatnonzero(np.diff(row, prepend=BLANK))
     kept = row[changes]

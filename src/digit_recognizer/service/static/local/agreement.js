@@ -10,6 +10,7 @@ const MAX_OVERLAP_FRACTION = 0.7;
 const LOW_MAX_OVERLAP_FRACTION = 0.5; // if both are the same digit or sign, or the less probable one is improbable
 const P_PROBABLE = 0.5;
 const MIN_SAME_IOU = 0.5; // from it, two looks found the same character
+const MIN_SIDE_EM = 0.25; // of boxes that are compared: those of points differ by a pixel, which is much of them
 const SURE_EM_RANGE_PX = [24, 48]; // heights of digits at which no look should miss a character
 const P_MISSED = 0.05; // probability of a character by a look that should find it and does not
 const P_RANGE = [1e-4, 1 - 1e-4]; // of a single look
@@ -40,7 +41,7 @@ function agreed(character, others) {
   let [total, votes, weights] = [logOdds(character.isCharacter), 1, character.isCharacter];
   const weighted = character.probabilities.map((p) => p * weights);
   for (const other of others.filter((look) => canBeFoundBy(character, look))) {
-    const same = other.found.filter((each) => iou(character.box, each.box) >= MIN_SAME_IOU);
+    const same = other.found.filter((each) => iou(roomyBox(character), roomyBox(each)) >= MIN_SAME_IOU);
     const best = same.reduce((one, each) => (one && one.isCharacter >= each.isCharacter ? one : each), null);
     total += logOdds(best?.isCharacter ?? P_MISSED);
     votes++;
@@ -49,6 +50,14 @@ function agreed(character, others) {
     weights += best.isCharacter;
   }
   return { ...character, isCharacter: 1 / (1 + Math.exp(-total / votes)), probabilities: weighted.map((p) => p / weights) };
+}
+
+/** Return a character's box, or one around its middle that is not too small to be compared. */
+function roomyBox({ box, em }) {
+  const [left, top, right, bottom] = box;
+  const [column, row] = middleOf({ box });
+  const [across, down] = [right - left, bottom - top].map((side) => Math.max(side, MIN_SIDE_EM * em) / 2);
+  return [column - across, row - down, column + across, row + down];
 }
 
 /** Return whether a look should find a character. */

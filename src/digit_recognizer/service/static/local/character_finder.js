@@ -11,7 +11,7 @@ const SIDE_MULTIPLE_PX = 16; // the sides of the network's input are multiples o
 const MARGIN_PX = 16; // around a page
 const LARGEST_EM_PX = 56; // that the network finds: the coarsest level is no higher than that
 const MIN_LEVEL_SIDE_PX = 8; // lower levels hold no character that the network finds
-const ENLARGED_SIDE_PX = 256; // smaller pages are enlarged twice, at most
+const [ENLARGED_SIDE_PX, MAX_SCALE] = [512, 4]; // small pages are enlarged up to these
 const MAX_PIXELS = 4_000_000; // larger pages are made smaller
 const [TILE_PX, HALO_PX] = [1024, 64]; // large levels are looked at in tiles, each with some of its surroundings
 const BETWEEN = 2 ** -0.5; // of two levels: the size in the middle of an octave
@@ -97,7 +97,8 @@ function rowsOf({ boxes, probabilities, is_character: isCharacter, em, starts })
 /** Return the scales at which a page is looked at, from coarse to fine. */
 export function pyramidScales({ height, width }) {
   const side = Math.max(height, width);
-  let scale = side <= ENLARGED_SIDE_PX ? 2 : 1;
+  let scale = 1;
+  while (scale < MAX_SCALE && 2 * scale * side <= ENLARGED_SIDE_PX) scale *= 2;
   const scales = [scale];
   while (side * scale > LARGEST_EM_PX) {
     scale /= 2;
