@@ -83,7 +83,8 @@ class NumberTask:
         for start in range(0, len(batches), SORTED_BATCHES):
             drawn = batches[start : start + SORTED_BATCHES]
             rows = torch.cat(drawn)
-            by_size += rows[pixels[rows].argsort(stable=True)].split([len(each) for each in drawn])
+            rows = rows[pixels[rows].argsort(stable=True)]
+            by_size += torch.split(rows, [len(each) for each in drawn])
         order = np.random.default_rng([self.seed, epoch, number]).permutation(len(by_size))
         return [by_size[place] for place in order]
 
