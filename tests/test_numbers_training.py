@@ -278,11 +278,10 @@ def test_few_pictures_are_shown_several_times(shown, batches, table):
     split = DataSplit(np.arange(5), np.arange(0))
     scales = np.ones(5)
     task = NumberTask(
-        recipe, 0, torch.device("cpu"), pictures, scales, pictures[split.validation], scales, []
+        recipe, 2, torch.device("cpu"), pictures, scales, pictures[split.validation], scales, []
     )
-    orders = [torch.cat(task.batches(epoch, 1)).tolist() for epoch in (1, 1, *range(2, 10))]
-    assert orders[0] == orders[1]
-    assert any(order != orders[0] for order in orders)
+    orders = [torch.cat(task.batches(epoch, 1)).tolist() for epoch in (1, 1, 2)]
+    assert orders[0] == orders[1] != orders[2]
     assert all(orders[0].count(row) == -(-shown // 5) for row in range(5))
     assert len(task.batches(1, 1)) == batches
 

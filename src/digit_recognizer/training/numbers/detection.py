@@ -97,7 +97,8 @@ def detection_loss(
     parts = {name: (each * targets.weights).sum() / total for name, each in
              (("class", classes), ("box", boxes), ("start", starts))}  # fmt: skip
     parts["centre"] = _centre_loss(maps[:, 0], targets)
-    loss = parts["centre"] + parts["class"] + with_boxes * parts["box"] + START_WEIGHT * parts["start"]
+    box = parts["box"] if with_boxes else 0.0
+    loss = parts["centre"] + parts["class"] + box + START_WEIGHT * parts["start"]
     return loss, {name: float(part.detach()) for name, part in parts.items()}
 
 

@@ -32,16 +32,19 @@ export function middleOf({ box: [left, top, right, bottom] }) {
  * that find the character, weighted by how sure they are.
  */
 export function agree(looks) {
-  const successful = looks.filter(({ found }) => found.length);
-  return successful.flatMap((look) => look.found.map((each) => agreed(each, successful.filter((other) => other !== look))));
+  const successful = looks.filter(({ found }) => found.length).map((look) => ({ ...look, boxes: look.found.map(roomyBox) }));
+  return successful.flatMap((look) => {
+    const others = successful.filter((other) => other !== look);
+    return look.found.map((each, place) => agreed(each, look.boxes[place], others));
+  });
 }
 
-/** Return a character as the look that found it and other looks say together. */
-function agreed(character, others) {
+/** Return a character as the look that found it and other looks say together; `box` is its roomy box. */
+function agreed(character, box, others) {
   let [total, votes, weights] = [logOdds(character.isCharacter), 1, character.isCharacter];
   const weighted = character.probabilities.map((p) => p * weights);
   for (const other of others.filter((look) => canBeFoundBy(character, look))) {
-    const same = other.found.filter((each) => iou(roomyBox(character), roomyBox(each)) >= MIN_SAME_IOU);
+    const same = other.found.filter((_, place) => iou(box, other.boxes[place]) >= MIN_SAME_IOU);
     const best = same.reduce((one, each) => (one && one.isCharacter >= each.isCharacter ? one : each), null);
     total += logOdds(best?.isCharacter ?? P_MISSED);
     votes++;
