@@ -119,7 +119,8 @@ class Run:
 def load(port: int, request: bytes, connections: int, requests: int) -> dict[str, Any]:
     """Run a load test in a separate process, and return its result."""
     job = {"port": port, "request": request.hex(), "connections": connections, "requests": requests}
-    command = [sys.executable, str(Path(__file__))]
+    # isolated from PYTHONUNBUFFERED: without a buffer, Python drops what a pipe does not take at once
+    command = [sys.executable, "-I", str(Path(__file__))]
     done = subprocess.run(command, input=json.dumps(job), capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 
