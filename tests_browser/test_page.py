@@ -23,6 +23,7 @@ from steps import (
     rejected,
     tap,
     until,
+    until_true,
     words,
     write,
 )
@@ -203,6 +204,31 @@ def test_the_answer_comes_soon_after_pen_up(page):
         until(page, "count => performance.getEntriesByName('pen-up to answer').length === count", number + 1)
     durations = page.evaluate("performance.getEntriesByName('pen-up to answer').map(one => one.duration)")
     assert 0 < np.median(durations) < MAX_LATENCY_MS
+
+
+def test_nothing_is_explained_between_pen_up_and_its_answer(page):
+    explanations, readings, asked = [], [], []
+    one, seven = strokes_of("17", 100, 100, 200)
+    page.route("**/v1/explain*", lambda route: explanations.insert(0, route))
+    draw_strokes(page, [one])
+    until_true(page, lambda: explanations, "the 1 is being explained")
+    paper = page.locator("#paper").bounding_box()
+    for x, y in seven:
+        page.mouse.move(paper["x"] + x, paper["y"] + y)
+        page.mouse.down()
+    expect(page.locator("#text")).to_have_text("17")  # the 7 waits to be explained
+    page.route("**/v1/read*", lambda route: readings.insert(0, route))
+    page.mouse.up()
+    until_true(page, lambda: readings, "the finished 7 is being read")
+    page.unroute("**/v1/explain*")
+    page.on("request", lambda request: asked.append(request.url))
+    with page.expect_response("**/v1/explain*"):
+        explanations.pop().continue_()
+    page.wait_for_timeout(300)
+    assert not asked
+    with page.expect_request("**/v1/explain*"):
+        readings.pop().continue_()
+    assert read(page) == "17"
 
 
 # Layout

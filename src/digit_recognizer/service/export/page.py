@@ -37,7 +37,7 @@ STATIC = Path(__file__).parents[1] / "static"
 NOT_ON_THE_PAGE = ("docs.*",)  # the documentation of the HTTP interface
 LOCAL_BACKEND = (
     "// Who answers the page's requests: the reader in the browser itself.\n\n"
-    'export { ask, onTokenWanted } from "./local/backend.js";\n'
+    'export { asBody, ask, onTokenWanted } from "./local/backend.js";\n'
 )
 WITH_SERVICE = re.compile(r"<!-- with a service -->.*?<!-- end -->", re.DOTALL)
 WITHOUT_SERVICE = re.compile(r"<!-- without a service\s(.*?)\s*-->", re.DOTALL)

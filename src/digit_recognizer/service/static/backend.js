@@ -1,3 +1,3 @@
 // Who answers the page's requests: the service. `digits export-page` writes another one of these two files.
 
-export { ask, onTokenWanted } from "./service.js";
+export { asBody, ask, onTokenWanted } from "./service.js";

@@ -32,14 +32,20 @@ export class Explaining {
     }
   }
 
+  /** Whether the pen is up and the answer is not there, which comes first and is then explained. */
+  get isAwaited() {
+    return this.state.penUp !== null;
+  }
+
   async explain({ digit, hasSaliency }) {
+    if (this.isAwaited) return;
     const { work } = this.state;
     if (digit === null && this.example) return this.inside.showExample(this.example);
     const body = digit === null ? this.inside.example.pixels : bytesOf(digit.image);
     try {
       const explained = await ask(`/v1/explain?saliency=${hasSaliency}`, { method: "POST", headers: HEADERS, body });
       if (digit === null) this.example = explained;
-      if (work !== this.state.work || (this.state.chosen === null) !== (digit === null)) return;
+      if (this.isAwaited || work !== this.state.work || (this.state.chosen === null) !== (digit === null)) return;
       if (digit === null) this.inside.showExample(explained);
       else this.show(digit, body, explained);
     } catch (error) {

@@ -150,11 +150,4 @@ export class Ink {
     this.strokes = [];
     this.redraw();
   }
-
-  /** Return the drawing as PNG, black on white. */
-  png() {
-    const address = this.sent.canvas.toDataURL("image/png");
-    const bytes = Uint8Array.from(atob(address.slice(address.indexOf(",") + 1)), (letter) => letter.charCodeAt(0));
-    return new Blob([bytes], { type: "image/png" });
-  }
 }

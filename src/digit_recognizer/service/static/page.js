@@ -1,6 +1,6 @@
 // The page: reads what is drawn or opened; shows, explains and corrects the reading.
 
-import { ask, onTokenWanted } from "./backend.js";
+import { asBody, ask, onTokenWanted } from "./backend.js";
 import { Corrections } from "./corrections.js";
 import { Explaining } from "./explaining.js";
 import { Ink } from "./ink.js";
@@ -38,7 +38,7 @@ const state = {
   page: 1, // of a PDF or TIFF, from 1
   pages: 1, // how many the opened file has
   work: 0, // number of the drawing or picture; answers to earlier ones are ignored
-  penUp: null, // when the pen left the paper, in milliseconds of performance.now()
+  penUp: null, // when the pen left the paper, in milliseconds of performance.now(), until its answer is there
   sentAt: 0,
   limits: { body_bytes: Infinity, pixels: Infinity },
 };
@@ -67,7 +67,7 @@ async function readLatest() {
   }
   state.sentAt = performance.now();
   try {
-    const body = opened ? await fitting(opened, picture, state.limits) : ink.png();
+    const body = opened ? await fitting(opened, picture, state.limits) : asBody(ink.sent.canvas);
     const headers = { "Content-Type": body.type || "application/octet-stream" };
     const which = `page=${page}${opened && !state.isTurned ? "" : "&upright=true"}`;
     outdated = new AbortController();
@@ -76,9 +76,10 @@ async function readLatest() {
     if (answer === null) return; // a newer drawing waits
     if (work === state.work) state.pages = answer.pages ?? 1;
     if (opened && answer.rotation && work === state.work) await showTurned(answer);
-    take(answer, work);
     if (!isDrawing && penUp !== null) measureFrom(penUp);
+    take(answer, work);
   } catch (error) {
+    state.penUp = null;
     if (work === state.work) failed(error);
   }
 }
@@ -204,6 +205,7 @@ const hooks = {
   began: () => {
     dismiss();
     state.isDrawing = true;
+    state.penUp = null;
     at("invitation").hidden = true;
     at("undo").disabled = at("clear").disabled = false; // also while the service does not answer
     wantReading();
@@ -232,7 +234,7 @@ function undo() {
   dismiss();
   keyboard.lift();
   ink.undo();
-  state.picked = null;
+  state.picked = state.penUp = null;
   if (ink.isBlank) state.work++;
   wantReading();
   if (ink.isBlank) take(BLANK, state.work);
@@ -243,7 +245,7 @@ function clear() {
   keyboard.lift();
   ink.clear();
   state.work++;
-  state.picked = null;
+  state.picked = state.penUp = null;
   take(BLANK, state.work);
 }
 

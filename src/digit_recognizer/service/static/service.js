@@ -22,6 +22,12 @@ export function onTokenWanted(ask) {
   askForToken = ask;
 }
 
+/** Return what is drawn on a canvas as `ask` sends it: as PNG. */
+export function asBody(canvas) {
+  const address = canvas.toDataURL("image/png");
+  return new Blob([bytesOf(address.slice(address.indexOf(",") + 1))], { type: "image/png" });
+}
+
 /** Send a request, with the token if needed; return the JSON of the answer, or null if it has none. */
 export async function ask(path, options = {}) {
   let token = sessionStorage.getItem(TOKEN_KEY);

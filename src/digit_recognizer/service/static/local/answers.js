@@ -21,7 +21,7 @@ export class Answers {
   }
 
   /**
-   * Answer a request for a path of the service; `body` is a Blob or an array of bytes.
+   * Answer a request for a path of the service; `body` is a Blob, an ImageData or an array of bytes.
    *
    * `onLook` is called, and waited for, before each look at a page; what it throws ends the reading.
    */

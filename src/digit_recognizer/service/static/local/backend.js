@@ -17,6 +17,11 @@ export async function ask(path, { body, outdated } = {}) {
   return reader.ask(path, body, outdated);
 }
 
+/** Return what is drawn on a canvas as `ask` takes it: its pixels. */
+export function asBody(canvas) {
+  return canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+}
+
 /** Do nothing: there is no service that could want a token. */
 export function onTokenWanted() {}
 

@@ -19,16 +19,21 @@ const KINDS = [
 /** A picture cannot be read; the message says why. */
 export class PictureError extends Error {}
 
-/** Return {page, width, height} of a picture, a Blob: the grey page, and the size of the upright picture. */
+/** Return {page, width, height} of a Blob or an ImageData: the grey page, and the size of the upright picture. */
 export async function decodePage(picture) {
+  if (picture instanceof ImageData) return pageOf(picture);
   const bitmap = await open(picture);
   try {
-    const { width, height } = bitmap;
-    if (width * height > MAX_PIXELS) throw new PictureError(`The picture has more than ${MAX_PIXELS / 1e6} megapixels: make it smaller first.`);
-    return { page: toGrey(bitmap, Math.max(1, Math.ceil(Math.sqrt((width * height) / PAGE_PIXELS)))), width, height };
+    return pageOf(bitmap);
   } finally {
     bitmap.close();
   }
+}
+
+function pageOf(picture) {
+  const { width, height } = picture;
+  if (width * height > MAX_PIXELS) throw new PictureError(`The picture has more than ${MAX_PIXELS / 1e6} megapixels: make it smaller first.`);
+  return { page: toGrey(picture, Math.max(1, Math.ceil(Math.sqrt((width * height) / PAGE_PIXELS)))), width, height };
 }
 
 /** Let the browser decode a picture: upright, and with its colours as they are in the file. */
@@ -43,12 +48,12 @@ async function open(picture) {
 }
 
 /** Return a picture as a grey page, each side divided by `factor` and rounded up. */
-function toGrey(bitmap, factor) {
-  const [height, width] = [bitmap.height, bitmap.width].map((side) => Math.ceil(side / factor));
+function toGrey(picture, factor) {
+  const [height, width] = [picture.height, picture.width].map((side) => Math.ceil(side / factor));
   const [page, opacity] = [makeGrid(height, width, Uint8Array), makeGrid(height, width, Uint8Array)];
   const ink = new Float64Array(LEVELS); // how much of each level is opaque
   let isOpaque = true;
-  for (const { top, strip } of stripsOf(bitmap, factor)) {
+  for (const { top, strip } of stripsOf(picture, factor)) {
     const { grey, alpha } = split(strip, ink);
     isOpaque &&= alpha.values.every((level) => level === WHITE);
     page.values.set(reduce(grey, factor).values, (top / factor) * width);
@@ -61,13 +66,14 @@ function toGrey(bitmap, factor) {
 }
 
 /** Yield strips of some rows as RGBA. */
-function* stripsOf(bitmap, factor) {
-  const { height, width } = bitmap;
+function* stripsOf(picture, factor) {
+  if (picture instanceof ImageData) return yield { top: 0, strip: picture };
+  const { height, width } = picture;
   const step = Math.max(1, Math.floor(STRIP_PIXELS / (width * factor))) * factor;
   const context = new OffscreenCanvas(width, Math.min(step, height)).getContext("2d", { willReadFrequently: true });
   for (let top = 0; top < height; top += step) {
     context.clearRect(0, 0, width, step);
-    context.drawImage(bitmap, 0, -top);
+    context.drawImage(picture, 0, -top);
     yield { top, strip: context.getImageData(0, 0, width, Math.min(step, height - top)) };
   }
 }

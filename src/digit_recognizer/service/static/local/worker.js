@@ -65,14 +65,12 @@ async function answer({ id, path, query, body }) {
   }
 }
 
+const { port1: later, port2: now } = new MessageChannel();
+
 /** Let messages arrive that wait. */
 function received() {
   return new Promise((resolve) => {
-    const { port1, port2 } = new MessageChannel();
-    port1.onmessage = () => {
-      port1.close();
-      resolve();
-    };
-    port2.postMessage(null);
+    later.onmessage = resolve;
+    now.postMessage(null);
   });
 }
