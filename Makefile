@@ -43,7 +43,7 @@ help:
 	@echo "make test-lowest   run the tests with the lowest versions that pyproject.toml allows"
 	@echo "make test-ray      run the tests that need Ray, on a cluster of several nodes on this machine: a quarter of an hour"
 	@echo "make coverage      run the tests and print the lines that they do not reach"
-	@echo "make test-hostile  send the service MUTATED=20000 damaged pictures: an hour"
+	@echo "make test-hostile  send the service MUTATED=20000 damaged pictures, from number MUTATED_FROM=0 on: half an hour"
 	@echo "make check         ruff, mypy, the commands and links of the documentation, and its site"
 	@echo "make docs          build the site of the documentation: site/index.html"
 	@echo "make bench         measure this kind of processor on SOURCE, beside Keras and torch: half an hour or more"
@@ -85,7 +85,7 @@ serve: $(SERVE_READY)
 	$(BIN)/digits serve
 
 test-hostile: $(READY)
-	MUTATED=$(or $(MUTATED),20000) $(BIN)/pytest tests/test_service_hostile.py
+	MUTATED=$(or $(MUTATED),20000) MUTATED_FROM=$(or $(MUTATED_FROM),0) $(BIN)/pytest tests/test_service_hostile.py
 
 test-browser: $(BROWSER_READY) browser-programs
 	$(BIN)/pytest $(PARALLEL) tests_browser

@@ -1,6 +1,7 @@
 """Hostile files: each is answered quickly and without much memory.
 
-``make test-hostile`` sends 20,000 mutated pictures.
+``make test-hostile`` sends 20,000 mutated pictures; MUTATED is another number of them, and MUTATED_FROM the
+first seed: MUTATED=50000 MUTATED_FROM=50000 sends the second half of 100,000.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from hostile import KINDS, corpus, crowded, good, mutated
 from serving import Service, serving
 
 MUTATED = int(os.environ.get("MUTATED", "200"))  # pictures
+MUTATED_FROM = int(os.environ.get("MUTATED_FROM", "0"))
 MAX_TIMES = 1.5  # the processor time of a page full of numbers, which differs from processor to processor
 MAX_MEGABYTES = 300  # above what the service needs anyway
 TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
@@ -84,7 +86,7 @@ def test_every_hostile_file_is_answered_within_limits(service, max_seconds):
 
 def test_every_mutated_picture_is_answered_within_limits(service, max_seconds):
     start, idle = seconds(service), megabytes(service)
-    for seed in range(MUTATED):
+    for seed in range(MUTATED_FROM, MUTATED_FROM + MUTATED):
         picture = mutated(good(KINDS[seed % len(KINDS)]), np.random.default_rng([7, seed]))
         with within_limits(service, f"mutation {seed}", max_seconds, idle):
             status, answer, _ = service.ask("/v1/read", picture)
