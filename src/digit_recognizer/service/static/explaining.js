@@ -32,7 +32,7 @@ export class Explaining {
     }
   }
 
-  /** Whether the pen is up and the answer is not there, which comes first and is then explained. */
+  /** Whether the pen is up and its answer is not there yet: the answer comes first, and then its explanation. */
   get isAwaited() {
     return this.state.penUp !== null;
   }

@@ -38,7 +38,7 @@ const state = {
   page: 1, // of a PDF or TIFF, from 1
   pages: 1, // how many the opened file has
   work: 0, // number of the drawing or picture; answers to earlier ones are ignored
-  penUp: null, // when the pen left the paper, in milliseconds of performance.now(), until its answer is there
+  penUp: null, // when the pen left the paper, in milliseconds of performance.now(); null once its answer is there
   sentAt: 0,
   limits: { body_bytes: Infinity, pixels: Infinity },
 };
