@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import stat
 import threading
 from pathlib import Path
 
@@ -103,6 +104,21 @@ def test_a_full_disk_is_an_error_that_names_the_file_and_leaves_the_old_one(tmp_
         refusal(lambda: write_text(target, "new")), f"cannot write {target}", "No space left on device"
     )
     assert target.read_text() == "old"
+    assert files_in(tmp_path) == ["a.txt"]
+
+
+def test_a_folder_that_cannot_be_flushed_is_an_error_that_says_that_the_file_is_written(
+    tmp_path, monkeypatch
+):
+    def failing(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    monkeypatch.setattr(os, "fsync", failing)
+    assert says(refusal(lambda: write_text(target, "new")), f"{target} is written", "Input/output error")
+    assert target.read_text() == "new"
     assert files_in(tmp_path) == ["a.txt"]
 
 

@@ -77,11 +77,11 @@ def replacing(target: Path) -> Iterator[Path]:
             yield partial
             _flush_to_disk(partial)
             os.replace(partial, real)
-            _flush_to_disk(real.parent)
         except BaseException:
             with suppress(OSError):
                 partial.unlink()
             raise
+        _flush_name_to_disk(target, real.parent)
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -103,6 +103,15 @@ def remove_partial_files(folder: Path) -> None:
     """Delete the temporary files that a killed process left anywhere below `folder`."""
     for path in folder.rglob(f".*{PARTIAL_SUFFIX}"):
         path.unlink(missing_ok=True)
+
+
+def _flush_name_to_disk(target: Path, folder: Path) -> None:
+    """Let the name of a file that is written survive a power failure; `DigitsError` if it might not."""
+    try:
+        _flush_to_disk(folder)
+    except OSError as error:
+        reason = error.strerror or error
+        raise DigitsError(f"{target} is written, but a power failure might lose it: {reason}") from error
 
 
 def _flush_to_disk(path: Path) -> None:
