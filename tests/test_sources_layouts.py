@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import io
 import logging
+import tracemalloc
 from collections.abc import Callable
 
 import numpy as np
@@ -394,3 +395,24 @@ def test_a_word_says_which_digit_it_is():
 @pytest.mark.parametrize("text", NO_DIGITS)
 def test_other_names_are_no_digits(text):
     assert class_of(text) is None
+
+
+@pytest.mark.parametrize("at", [0, 784], ids=["label first", "label last"])
+def test_a_table_takes_little_more_memory_than_its_images(at, tmp_path):
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 10, (15_000, 784), np.uint8)
+    labels = generator.integers(0, 10, 15_000, np.uint8)
+    cells = np.insert(images, at, labels, axis=1)
+    text = np.full((len(cells), 2 * 785), ord(","), np.uint8)
+    text[:, ::2] = cells + ord("0")
+    text[:, -1] = ord("\n")
+    names = ",".join(np.insert(np.array(PIXELS, "U10"), at, "label"))
+    file = tmp_path / "train.csv"
+    file.write_bytes(f"{names}\n".encode() + text.tobytes())
+    tracemalloc.start()
+    digits = load_digits(file)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert np.array_equal(digits.images.reshape(-1, 784), images)
+    assert np.array_equal(digits.labels, labels)
+    assert peak < 1.6 * images.nbytes

@@ -33,6 +33,7 @@ from digit_recognizer.sources.tables.label_file import find_label_file, read_lab
 from digit_recognizer.sources.tables.rows import read_rows
 
 SAMPLE_ROWS = 20  # that show the columns and how numbers are written
+ROWS_AT_ONCE = 1000  # that are moved
 UNNAMED = re.compile("unnamed:", re.IGNORECASE)  # what pandas calls an index without a name
 
 
@@ -89,10 +90,21 @@ def _to_digits(table: Table, layout: Layout, cells: NDArray[np.uint8]) -> Digits
         notes.append("EMNIST's images are stored column by column")
     if notes:
         note(f"{table.file}: {'; '.join(notes)}")
-    pixels = cells[:, count:].reshape(-1, SIDE, SIDE)
+    labels = _labels(table, layout, cells[:, :count])
+    images = _move_together(cells, count).reshape(-1, SIDE, SIDE)
     if transposed:
-        pixels = pixels.transpose(0, 2, 1)
-    return make_digits(str(table.file), pixels, _labels(table, layout, cells[:, :count]))
+        images = images.transpose(0, 2, 1)
+    return make_digits(str(table.file), images, labels)
+
+
+def _move_together(cells: NDArray[np.uint8], first: int) -> NDArray[np.uint8]:
+    """Move the columns from `first` on together, in place: a copy would need as much memory again."""
+    count, left = len(cells), cells.shape[1] - first
+    flat = cells.reshape(-1)
+    for start in range(0, count, ROWS_AT_ONCE):
+        rows = cells[start : start + ROWS_AT_ONCE, first:].copy()  # its place overlaps where it moves to
+        flat[start * left :][: rows.size] = rows.reshape(-1)
+    return flat[: count * left].reshape(count, left)
 
 
 def _labels(table: Table, layout: Layout, cells: NDArray[np.uint8]) -> NDArray[np.int64] | None:
