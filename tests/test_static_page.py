@@ -92,10 +92,8 @@ def test_the_backend_of_the_page_is_the_one_in_the_browser(package, tmp_path):
     exported = [
         re.findall(r"^export (\{.*\}) from (.*);$", text, re.MULTILINE) for text in (with_service, without)
     ]
-    assert exported == [
-        [("{ ask, onTokenWanted }", '"./service.js"')],
-        [("{ ask, onTokenWanted }", '"./local/backend.js"')],
-    ]
+    names = "{ asBody, ask, onTokenWanted }"
+    assert exported == [[(names, '"./service.js"')], [(names, '"./local/backend.js"')]]
 
 
 def test_the_page_shows_nothing_that_needs_a_service(package, tmp_path):
