@@ -57,7 +57,7 @@ class Digits:
 
     def sha256(self) -> str:
         """Return a checksum of images and labels; the format of their file does not change it."""
-        digest = hashlib.sha256(np.ascontiguousarray(self.images))
+        digest = hashlib.sha256(np.ascontiguousarray(self.images).data)
         if self.labels is not None:
             digest.update(self.labels.astype("<i8").tobytes())
         return digest.hexdigest()
