@@ -85,7 +85,7 @@ serve: $(SERVE_READY)
 	$(BIN)/digits serve
 
 test-hostile: $(READY)
-	MUTATED=$(or $(MUTATED),20000) MUTATED_FROM=$(or $(MUTATED_FROM),0) $(BIN)/pytest tests/test_service_hostile.py
+	MUTATED=$(or $(MUTATED),20000) $(BIN)/pytest tests/test_service_hostile.py
 
 test-browser: $(BROWSER_READY) browser-programs
 	$(BIN)/pytest $(PARALLEL) tests_browser

@@ -30,10 +30,9 @@ from digit_recognizer.sources.tables.csv_text import (
     find_bad_row,
 )
 from digit_recognizer.sources.tables.label_file import find_label_file, read_labels
-from digit_recognizer.sources.tables.rows import read_rows
+from digit_recognizer.sources.tables.rows import ROWS_AT_ONCE, read_rows
 
 SAMPLE_ROWS = 20  # that show the columns and how numbers are written
-ROWS_AT_ONCE = 1000  # that are moved
 UNNAMED = re.compile("unnamed:", re.IGNORECASE)  # what pandas calls an index without a name
 
 
@@ -99,6 +98,8 @@ def _to_digits(table: Table, layout: Layout, cells: NDArray[np.uint8]) -> Digits
 
 def _move_together(cells: NDArray[np.uint8], first: int) -> NDArray[np.uint8]:
     """Move the columns from `first` on together, in place: a copy would need as much memory again."""
+    if first == 0:
+        return cells
     count, left = len(cells), cells.shape[1] - first
     flat = cells.reshape(-1)
     for start in range(0, count, ROWS_AT_ONCE):

@@ -35,7 +35,7 @@ from digit_recognizer.sources.tables.csv_text import (
 )
 from digit_recognizer.sources.tables.headers import is_number
 
-ROWS_AT_ONCE = 2048  # of floats, so that they need little memory
+ROWS_AT_ONCE = 2048  # of floats, or moved, so that they need little memory
 CHUNK_BYTES = 1 << 16  # of text; its arrays fit into the second-level cache
 SCIENTIFIC = re.compile(r"\d\.(\d{2,})(e)\+0\d", re.IGNORECASE)  # two decimals hold any number up to 255
 Parse = Callable[[bytes], "NDArray[np.uint8] | None"]  # whole rows of text to the columns used
