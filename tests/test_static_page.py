@@ -17,6 +17,7 @@ import pytest
 from digit_recognizer.recognition import Recognizer
 from digit_recognizer.recognition.character_finder import READER_MODEL
 from digit_recognizer.recognition.recognizer import BUNDLED_MODEL
+from digit_recognizer.recognition.second_stage import REGIONS_MODEL
 from digit_recognizer.service.export import page, runtime
 from helpers import assert_refused, files_in, make_digits, says, tiny
 from runs import DIGITS, LINEAR, run_to_the_end
@@ -34,7 +35,9 @@ IN_PYTHON = {
     "normalise": "imaging.normalise",
     "occlusion": "explain.occlusion",
     "page_reader": "recognition.page_reader",
+    "region_image": "imaging.region_image",
     "rotation": "recognition.rotation",
+    "second_stage": "recognition.second_stage",
     "unread": "recognition.unread",
 }  # the modules in JavaScript, and those that they follow
 CONSTANT = re.compile(r"^(?:export )?const ([A-Z_]+) = (.+?); *(?://.*)?$", re.MULTILINE)
@@ -77,7 +80,9 @@ def test_the_folder_has_all_that_the_page_loads_and_nothing_else(out, package, t
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     own = {path.relative_to(page.STATIC).as_posix() for path in page.STATIC.rglob("*") if path.is_file()}
     copied = {f"static/{name}" for name in own if name.split(".")[0] not in ("docs", "index")}
-    models = {f"static/local/models/{name}" for name in ("facts.json", "digits.onnx", "reader.onnx")}
+    models = {
+        f"static/local/models/{name}" for name in ("facts.json", "digits.onnx", "reader.onnx", "regions.onnx")
+    }
     libraries = {f"static/local/onnxruntime/{name}" for name in runtime.FILES.values()}
     assert names == {"index.html", *copied, *models, *libraries}
     assert [path.name for path in folder.parent.iterdir() if path.name.startswith(".")] == []
@@ -117,7 +122,8 @@ def test_every_import_of_the_page_has_a_file(path):
 def test_the_models_are_those_of_the_package_and_tell_their_inside(facts, tmp_path):
     found = facts()
     models = tmp_path / "facts/static/local/models"
-    assert (models / "reader.onnx").read_bytes() == READER_MODEL.read_bytes()
+    for model in (READER_MODEL, REGIONS_MODEL):
+        assert (models / model.name).read_bytes() == model.read_bytes()
     session, images = onnxruntime.InferenceSession(models / "digits.onnx"), make_digits(5).images
     values = session.run(
         [*found["outputs"], *(each["output"] for each in found["layers"])], {"images": images}

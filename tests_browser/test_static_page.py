@@ -16,6 +16,7 @@ from steps import open_corrections, opening, read
 from digit_recognizer import load_digits
 from digit_recognizer.imaging import normalise
 from digit_recognizer.imaging.character_image import character_image
+from digit_recognizer.imaging.region_image import region_image
 from digit_recognizer.imaging.resize import resize
 from digit_recognizer.reading.decimals import usual_mark, value_of
 from digit_recognizer.recognition.character_finder import pad, pyramid_scales
@@ -289,6 +290,22 @@ def test_images_of_characters_are_those_of_python(asked, pages):
             found = computed(asked, "character_image", f"Array.from(characterImage(page, {box}))", each)
             expected = character_image(each, left, top, left + width, top + height)
             assert np.abs(np.array(found) - expected.ravel()).max() <= 1
+
+
+def test_images_of_regions_are_those_of_python(asked):
+    rng = np.random.default_rng(0)
+    pages = [written("407"), rng.integers(0, 256, (50, 80)).astype(np.uint8)]
+    for each in [*pages, rng.integers(0, 256, (1, 1)).astype(np.uint8)]:
+        for _ in range(10):
+            top, left = (int(rng.integers(limit)) for limit in each.shape)
+            height, width = (
+                int(rng.integers(1, each.shape[0] - top + 1)),
+                int(rng.integers(1, each.shape[1] - left + 1)),
+            )
+            box, em = {"x": left, "y": top, "width": width, "height": height}, float(rng.uniform(1, 60))
+            found = computed(asked, "region_image", f"Array.from(regionImage(page, {box}, {em}))", each)
+            expected = region_image(each, left, top, left + width, top + height, em)
+            assert (np.array(found) == expected.ravel()).all()
 
 
 def test_ink_is_normalised_as_in_python(asked):

@@ -4,9 +4,9 @@
 
 Trains the recipe `best` twice, on four fifths of the images and on all of them, and the recipe `reader` as
 the student of each: three students of the first, which are evaluated on the held-out fifth, and one of the
-second, which becomes the model for single digits. The network that finds characters is trained on pages that
-are composed of the four fifths, so that pages of the held-out fifth can judge it. Runs in the work folder are
-reused if they are finished, and resumed if not.
+second, which becomes the model for single digits. The networks that find characters and look at them again
+are trained on pages that are composed of the four fifths, so that pages of the held-out fifth can judge them.
+Runs in the work folder are reused if they are finished, and resumed if not.
 """
 
 from __future__ import annotations
@@ -22,26 +22,31 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
+from torch import nn
 
-from character_training import compose_pages, train_characters
+from character_training import PAGE_HEIGHT_PX, PAGE_WIDTH_PX, compose_pages, train_characters
 from digit_recognizer import Digits, DigitsError, Recognizer, evaluate, load_digits, load_recipe
 from digit_recognizer import resume as resume_run
 from digit_recognizer import train as train_run
 from digit_recognizer.evaluation import wilson_interval
 from digit_recognizer.files import replacing, write_text
 from digit_recognizer.networks.character_network import CharacterNetwork, export_reader
+from digit_recognizer.networks.region_classifier import RegionClassifier, export_regions
 from digit_recognizer.recognition.character_finder import READER_MODEL
 from digit_recognizer.recognition.recognizer import BUNDLED_MODEL
+from digit_recognizer.recognition.second_stage import REGIONS_MODEL
 from digit_recognizer.runs.environment import read_environment
 from digit_recognizer.runs.run_folder import MODEL, is_finished
 from digit_recognizer.runs.split import held_out_rows
-from digit_recognizer.synthetic.pages import compose_page, make_glyphs
+from digit_recognizer.synthetic.pages import ComposedPage, compose_page, make_glyphs
 from reader_calibration import calibrate_centres, lower_slashes
+from region_training import find_regions, train_classifier
 
 STUDENT_SEEDS = (0, 1, 2)
 HOLD_OUT_A_FIFTH = "split.validation=0.2"
 PAGE_FILES = 1_000  # of 128 composed pages each
 READER_STEPS = 15_000
+REGION_VIEWS, REGION_EPOCHS = 80_000, 5  # views give seven characters each, in 5 kB of memory
 CALIBRATION_PAGES = 900
 CARD_TEMPLATE = Path(__file__).with_name("model_card.md")
 
@@ -94,13 +99,19 @@ def build(source: str, hands: Path | None, work: Path) -> None:
     ]
     held_out = rows_held_out(evaluated_teacher, digits)
     seen = digits[np.setdiff1d(np.arange(len(digits)), held_out)]
-    characters = train_reader(work / "characters.safetensors", seen, hands, work / "pages")
+    pages = compose_pages(seen, hands, work / "pages", PAGE_FILES)
+    characters = train_reader(work / "characters.safetensors", pages)
+    unseen_pages = compose_unseen(digits[held_out])
+    calibrate_centres(characters, unseen_pages)
+    lower_slashes(characters)
+    regions = train_regions(work / "regions.safetensors", characters, pages)
     teacher = train(work / "best", digits, source, "best", [])
     reader = train(work / "reader", digits, source, "reader", taught_by(teacher))
     errors, teacher_errors = count_errors(students, digits), count_errors([evaluated_teacher], digits)
     with replacing(BUNDLED_MODEL) as partial:
         shutil.copyfile(reader / MODEL, partial)
-    make_reader(characters, digits[held_out])
+    export_reader(characters, READER_MODEL, next(page.image for page in unseen_pages if len(page.classes)))
+    export_regions(regions, REGIONS_MODEL, find_regions(characters, pages[:1], views=1, seed=1).images)
     card = make_card(reader, errors, teacher_errors)
     write_text(BUNDLED_MODEL.with_name("README.md"), card)
     print(f"{BUNDLED_MODEL.name}: accuracy of students {errors.accuracy:.3%}")
@@ -126,31 +137,46 @@ def taught_by(teacher: Path) -> list[str]:
     return [f"teacher.run={teacher}"]
 
 
-def train_reader(target: Path, digits: Digits, hands: Path | None, pages: Path) -> CharacterNetwork:
+def train_reader(target: Path, pages: list[Path]) -> CharacterNetwork:
     """Train the network that finds characters and save its weights, or load them if they exist."""
     torch.manual_seed(0)
     network = CharacterNetwork()
     if not target.exists():
-        files = compose_pages(digits, hands, pages, PAGE_FILES)
-        for step in train_characters(network, files, steps=READER_STEPS, seed=0):
+        for step in train_characters(network, pages, steps=READER_STEPS, seed=0):
             if step.number % 100 == 0:
                 parts = "  ".join(f"{name} {value:.3f}" for name, value in step.parts.items())
                 print(f"{target.stem}  step {step.number} of {READER_STEPS}  {parts}", flush=True)
-        state = {name: value.contiguous() for name, value in network.state_dict().items()}
-        with replacing(target) as partial:
-            save_file(state, partial)
+        save(network, target)
     network.load_state_dict(load_file(target))
     return network.eval()
 
 
-def make_reader(network: CharacterNetwork, unseen: Digits) -> None:
-    """Calibrate a network on pages of digits that it has not seen, and write its files."""
-    glyphs, rng = make_glyphs(unseen), np.random.default_rng(1)
-    pages = [compose_page(glyphs, rng, height=192, width=256) for _ in range(CALIBRATION_PAGES)]
-    calibrate_centres(network, pages)
-    lower_slashes(network)
-    probe = next(page.image for page in pages if len(page.classes))
-    export_reader(network, READER_MODEL, probe)
+def train_regions(target: Path, characters: CharacterNetwork, pages: list[Path]) -> RegionClassifier:
+    """Train the network that looks at found characters again, or load its weights if they exist."""
+    torch.manual_seed(0)
+    classifier = RegionClassifier()
+    if not target.exists():
+        regions = find_regions(characters, pages, views=REGION_VIEWS, seed=0)
+        losses = train_classifier(classifier, regions, epochs=REGION_EPOCHS, seed=0)
+        for epoch, loss in enumerate(losses, start=1):
+            print(f"{target.stem}  epoch {epoch} of {REGION_EPOCHS}  loss {loss:.3f}", flush=True)
+        save(classifier, target)
+    classifier.load_state_dict(load_file(target))
+    return classifier.eval()
+
+
+def save(network: nn.Module, target: Path) -> None:
+    """Write the weights of a network, completely or not at all."""
+    state = {name: value.contiguous() for name, value in network.state_dict().items()}
+    with replacing(target) as partial:
+        save_file(state, partial)
+
+
+def compose_unseen(digits: Digits) -> list[ComposedPage]:
+    """Compose pages to calibrate on, of digits that the network has not seen."""
+    glyphs, rng = make_glyphs(digits), np.random.default_rng(1)
+    size = {"height": PAGE_HEIGHT_PX, "width": PAGE_WIDTH_PX}
+    return [compose_page(glyphs, rng, **size) for _ in range(CALIBRATION_PAGES)]
 
 
 def rows_held_out(run: Path, digits: Digits) -> NDArray[np.int64]:

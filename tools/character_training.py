@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from digit_recognizer import Digits
 from digit_recognizer.files import replacing
@@ -71,10 +72,10 @@ def train_characters(
     bfloat16 = measure_arithmetic(torch.device("cpu"))["convolution"].faster == "bfloat16"
     dtype = torch.bfloat16 if bfloat16 else torch.float32
     optimizer = Muon(network.parameters(), PEAK_LEARNING_RATE, MOMENTUM, WEIGHT_DECAY, VECTORS, dtype)
-    pages = _Pages(files, rng)
+    pages = Pages(files, rng)
     for number in range(1, steps + 1):
         for group in optimizer.param_groups:
-            group["lr"] = PEAK_LEARNING_RATE * _rate(number / steps)
+            group["lr"] = PEAK_LEARNING_RATE * learning_rate(number / steps)
         batch = [sample_view(pages.draw, rng) for _ in range(BATCH_PAGES)]
         images = torch.from_numpy(np.stack([each.image for each in batch]))
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
@@ -83,19 +84,20 @@ def train_characters(
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        _average(average, network, min(AVERAGING, number / (AVERAGING_WARMUP + number)))
+        average_weights(average, network, number)
         yield Step(number, parts)
     network.load_state_dict(average.state_dict())
 
 
-def _rate(progress: float) -> float:
+def learning_rate(progress: float) -> float:
     """Return the fraction of the learning rate: it rises, stays, and falls linearly."""
     return min(1.0, progress / WARMUP_FRACTION, (1 - progress) / DECAY_FRACTION + LAST_RATE)
 
 
 @torch.no_grad()
-def _average(average: CharacterNetwork, network: CharacterNetwork, kept: float) -> None:
-    """Move the averaged weights towards those of the network, in place."""
+def average_weights(average: nn.Module, network: nn.Module, step: int) -> None:
+    """Move averaged weights towards those of the network after a step, counted from 1, in place."""
+    kept = min(AVERAGING, step / (AVERAGING_WARMUP + step))
     state = network.state_dict()
     for name, value in average.state_dict().items():
         if value.dtype.is_floating_point:
@@ -104,7 +106,7 @@ def _average(average: CharacterNetwork, network: CharacterNetwork, kept: float) 
             value.copy_(state[name])
 
 
-class _Pages:
+class Pages:
     """Draws pages from files, which stay in memory (6 MB each)."""
 
     def __init__(self, files: list[Path], rng: np.random.Generator) -> None:

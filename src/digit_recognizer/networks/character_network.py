@@ -8,7 +8,6 @@ Objects as centre points are due to Zhou et al. 2019, https://arxiv.org/abs/1904
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +17,21 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, max_pool2d
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from digit_recognizer import __version__
 from digit_recognizer.digits import INK
 from digit_recognizer.errors import DigitsError, first_line
+from digit_recognizer.networks.blocks import (
+    HALF,
+    Residual,
+    convolution,
+    fused,
+    half_precision,
+    store_in_half_precision,
+)
 from digit_recognizer.networks.onnx_export import to_onnx, write_checked
 from digit_recognizer.reading import CHARACTERS
 from digit_recognizer.runs.run_folder import FORMAT
@@ -39,8 +45,7 @@ CLASSES = len(CHARACTERS)
 MAPS = 1 + CLASSES + 5 + 1  # centre, classes, box and height of digits, start
 BOX, EM, START = slice(1 + CLASSES, 5 + CLASSES), 5 + CLASSES, 6 + CLASSES  # places among the maps
 OUTPUTS = ("boxes", "probabilities", "is_character", "em", "starts")
-WEIGHTS_PREFIX, HALF = "network.", "_half"  # of the names of weights in the file; of those in float16
-HALF_PRECISION_MIN_SIZE = 1_000  # larger weights are stored in float16, with no loss of accuracy
+WEIGHTS_PREFIX = "network."  # of the names of weights in the file
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +62,14 @@ class CharacterNetwork(nn.Module):
     def __init__(self, size: NetworkSize = NetworkSize()) -> None:
         super().__init__()
         two, four, eight, sixteen = size.channels
-        self.stem = _convolution(1, two, 5, stride=2)
+        self.stem = convolution(1, two, 5, stride=2)
         self.four = _stage(two, four, size.depths[0])
         self.eight = _stage(four, eight, size.depths[1])
         self.sixteen = _stage(eight, sixteen, size.depths[2])
         self.up_eight = nn.Conv2d(sixteen, eight, 1, bias=False)
-        self.merge_eight = _convolution(eight, eight)
+        self.merge_eight = convolution(eight, eight)
         self.up_four = nn.Conv2d(eight, four, 1, bias=False)
-        self.merge_four = _convolution(four, four + 16)
+        self.merge_four = convolution(four, four + 16)
         self.heads = nn.Conv2d(four + 16, MAPS, 1)
         assert self.heads.bias is not None
         with torch.no_grad():
@@ -98,26 +103,9 @@ def _surroundings(inputs: Tensor) -> Tensor:
     return avg_pool2d(avg_pool2d(inputs, 8), 7, 1, 3, count_include_pad=False)
 
 
-def _convolution(channels: int, filters: int, kernel: int = 3, *, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(channels, filters, kernel, stride, kernel // 2, bias=False),
-        nn.BatchNorm2d(filters, eps=1e-3),
-        nn.ReLU(inplace=True),
-    )
-
-
-class _Residual(nn.Module):
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.body = _convolution(channels, channels)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return inputs + self.body(inputs)  # type: ignore[no-any-return]
-
-
 def _stage(channels: int, filters: int, depth: int) -> nn.Sequential:
-    residuals = (_Residual(filters) for _ in range(depth))
-    return nn.Sequential(_convolution(channels, filters, stride=2), *residuals)
+    residuals = (Residual(filters) for _ in range(depth))
+    return nn.Sequential(convolution(channels, filters, stride=2), *residuals)
 
 
 def _double(inputs: Tensor) -> Tensor:
@@ -172,8 +160,8 @@ def _without_norms(network: CharacterNetwork) -> CharacterNetwork:
     for layer in network.modules():
         if isinstance(layer, nn.Sequential):
             match list(layer):
-                case nn.Conv2d() as convolution, nn.BatchNorm2d(), nn.ReLU():
-                    convolution.bias = nn.Parameter(torch.zeros(convolution.out_channels))
+                case nn.Conv2d() as filters, nn.BatchNorm2d(), nn.ReLU():
+                    filters.bias = nn.Parameter(torch.zeros(filters.out_channels))
                     layer[1] = nn.Identity()
     return network
 
@@ -188,7 +176,7 @@ def export_reader(
 
     Raises `DigitsError` if the file disagrees with the network on the page `probe` (H, W).
     """
-    finder = Finder(_half_precision(_fused(network))).eval()
+    finder = Finder(half_precision(fused(network))).eval()
     page = torch.from_numpy(probe)
     with torch.inference_mode():
         expected = [output.numpy() for output in finder(page)]
@@ -197,41 +185,7 @@ def export_reader(
         for axis, name in enumerate(("rows", "columns"))
     }
     proto = to_onnx(finder, page, {"page": sides}, OUTPUTS)
-    _store_in_half_precision(proto)
+    store_in_half_precision(proto)
     metadata = {"format": str(FORMAT), "version": __version__, "characters": CHARACTERS, **properties}
     helper.set_model_props(proto, metadata)
     write_checked(proto, {"page": probe}, expected, target)
-
-
-def _fused(network: CharacterNetwork) -> CharacterNetwork:
-    """Return a copy whose batch normalisation is part of its convolutions."""
-    network = copy.deepcopy(network).eval()
-    for layer in network.modules():
-        if isinstance(layer, nn.Sequential):
-            match list(layer):
-                case nn.Conv2d() as convolution, nn.BatchNorm2d() as norm, nn.ReLU():
-                    layer[0], layer[1] = fuse_conv_bn_eval(convolution, norm), nn.Identity()
-    return network
-
-
-def _half_precision(network: CharacterNetwork) -> CharacterNetwork:
-    """Round the large weights of a network, in place, to what float16 can hold."""
-    with torch.no_grad():
-        for weights in network.parameters():
-            if weights.numel() >= HALF_PRECISION_MIN_SIZE:
-                weights.copy_(weights.half().float())
-    return network
-
-
-def _store_in_half_precision(proto: onnx.ModelProto) -> None:
-    """Store large weights in float16, each followed by a conversion, which happens once, at loading."""
-    conversions = []
-    for initializer in proto.graph.initializer:
-        weights = numpy_helper.to_array(initializer)
-        if initializer.data_type == TensorProto.FLOAT and weights.size >= HALF_PRECISION_MIN_SIZE:
-            name = initializer.name
-            initializer.CopyFrom(numpy_helper.from_array(weights.astype(np.float16), f"{name}{HALF}"))
-            conversions.append(helper.make_node("Cast", [f"{name}{HALF}"], [name], to=TensorProto.FLOAT))
-    nodes = [*conversions, *proto.graph.node]
-    del proto.graph.node[:]
-    proto.graph.node.extend(nodes)

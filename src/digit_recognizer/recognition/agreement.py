@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from digit_recognizer.reading import Box
 from digit_recognizer.recognition.unread import Area
 
 # Of the smaller of two boxes; if they overlap more, they are one character.
@@ -56,6 +57,13 @@ class FoundCharacter:
         left, top, right, bottom = self.box.tolist()
         return (left + right) / 2, (top + bottom) / 2
 
+    def box_on(self, page: NDArray[np.uint8]) -> Box:
+        """Return the box in whole pixels inside a page, (H, W)."""
+        height, width = page.shape
+        left, top, right, bottom = np.rint(self.box).astype(int).tolist()
+        left, top = min(max(left, 0), width - 1), min(max(top, 0), height - 1)
+        return Box(left, top, max(1, min(right, width) - left), max(1, min(bottom, height) - top))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Look:
@@ -98,7 +106,7 @@ def agree(looks: Sequence[Look]) -> list[FoundCharacter]:
 
 def _agreed(look: Look, own: _Table, tables: Sequence[tuple[Look, _Table]]) -> list[FoundCharacter]:
     """Return what a look found, as all looks say together."""
-    log_odds, votes = _log_odds(own.is_character), np.ones(len(own.ems))
+    total, votes = log_odds(own.is_character), np.ones(len(own.ems))
     weights = own.is_character.copy()
     weighted = own.probabilities * weights[:, None]
     for other, table in tables:
@@ -107,15 +115,15 @@ def _agreed(look: Look, own: _Table, tables: Sequence[tuple[Look, _Table]]) -> l
         is_asked = own.can_be_found_by(other)
         if not is_asked.any():
             continue
-        is_same = _ious(own.boxes, table.boxes) >= MIN_SAME_IOU
+        is_same = ious(own.boxes, table.boxes) >= MIN_SAME_IOU
         best, is_found = np.where(is_same, table.is_character, 0).argmax(axis=1), is_same.any(axis=1)
         p_found = np.where(is_found, table.is_character[best], P_MISSED)
-        log_odds += is_asked * _log_odds(p_found)
+        total += is_asked * log_odds(p_found)
         votes += is_asked
         weight = p_found * (is_asked & is_found)
         weighted += weight[:, None] * table.probabilities[best]
         weights += weight
-    p_character = 1 / (1 + np.exp(-log_odds / votes))
+    p_character = 1 / (1 + np.exp(-total / votes))
     rows = zip(look.found, p_character.tolist(), weighted / weights[:, None], strict=True)
     return [replace(each, is_character=p, probabilities=probabilities) for each, p, probabilities in rows]
 
@@ -139,23 +147,29 @@ def keep_best(found: Iterable[FoundCharacter]) -> list[FoundCharacter]:
 
 def _table(look: Look) -> _Table:
     found = look.found
-    boxes, ems = np.array([each.box for each in found]), np.array([each.em for each in found])
-    middles, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
-    halves = np.maximum(sides, MIN_SIDE_EM * ems[:, None]).astype(np.float32) / 2
+    ems = np.array([each.em for each in found])
     return _Table(
-        np.concatenate([middles - halves, middles + halves], axis=1),
+        roomy_boxes(np.array([each.box for each in found]), ems),
         np.array([each.probabilities for each in found]),
         np.array([each.is_character for each in found]),
         ems,
     )
 
 
-def _log_odds(p: NDArray[np.float64]) -> NDArray[np.float64]:
+def roomy_boxes(boxes: NDArray[np.float32], ems: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Return boxes (K, 4) as they are compared, with sides of at least `MIN_SIDE_EM`."""
+    middles, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
+    halves = np.maximum(sides, MIN_SIDE_EM * ems[:, None]).astype(np.float32) / 2
+    return np.concatenate([middles - halves, middles + halves], axis=1)
+
+
+def log_odds(p: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the logarithms of the odds of probabilities, limited to those that a single look may give."""
     p = p.clip(*P_RANGE)
     return np.asarray(np.log(p / (1 - p)))
 
 
-def _ious(boxes: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
+def ious(boxes: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the intersection over union of each of boxes (K, 4) with each of others (M, 4): (K, M)."""
     low, high = (extreme(boxes[:, None, sides], others[:, sides]) for extreme, sides in
                  ((np.maximum, slice(2)), (np.minimum, slice(2, 4))))  # fmt: skip

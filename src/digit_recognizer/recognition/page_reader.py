@@ -96,20 +96,12 @@ def _has_digits(characters: Iterable[Character]) -> bool:
 def _character(found: FoundCharacter, page: NDArray[np.uint8]) -> Character:
     probabilities = found.probabilities.astype(np.float64)
     probabilities /= probabilities.sum()
-    return _most_probable(_box(found, page), probabilities, found.is_character)
+    return _most_probable(found.box_on(page), probabilities, found.is_character)
 
 
 def _most_probable(box: Box, probabilities: NDArray[np.float64], is_character: float) -> Character:
     text = CHARACTERS[int(probabilities.argmax())]
     return Character(text, box, tuple(probabilities.tolist()), is_character)
-
-
-def _box(found: FoundCharacter, page: NDArray[np.uint8]) -> Box:
-    """Return the box in whole pixels inside the page."""
-    height, width = page.shape
-    left, top, right, bottom = np.rint(found.box).astype(int).tolist()
-    left, top = min(max(left, 0), width - 1), min(max(top, 0), height - 1)
-    return Box(left, top, max(1, min(right, width) - left), max(1, min(bottom, height) - top))
 
 
 def _with_images(characters: Sequence[Character], page: NDArray[np.uint8]) -> list[Character]:

@@ -27,8 +27,9 @@ from digit_recognizer.reading import (
     load_calibration,
 )
 from digit_recognizer.recognition.character_finder import OUTPUTS as READER_OUTPUTS
-from digit_recognizer.recognition.character_finder import READER_MODEL, CharacterFinder
+from digit_recognizer.recognition.character_finder import CharacterFinder
 from digit_recognizer.recognition.scale import scale_boxes
+from digit_recognizer.recognition.second_stage import SecondStage
 from digit_recognizer.recognition.session import BATCH_SIZE, run_in_batches, start_session
 from digit_recognizer.runs.environment import read_environment
 from digit_recognizer.runs.run_folder import MODEL, check_finished, check_format
@@ -37,6 +38,7 @@ from digit_recognizer.sources import kind_of_file
 
 if TYPE_CHECKING:
     from digit_recognizer.imaging import Picture
+    from digit_recognizer.recognition.page_reader import FindCharacters
 
 BUNDLED_MODEL = Path(__file__).with_name("models") / "digits.onnx"
 CALIBRATION = "calibration.json"  # beside a model: how the confidences of numbers are calibrated
@@ -77,8 +79,11 @@ class Recognizer:
         return self._is_reader
 
     @cached_property
-    def _finder(self) -> CharacterFinder:
-        return CharacterFinder(self._session if self.reads_numbers else READER_MODEL, threads=self._threads)
+    def _find(self) -> FindCharacters:
+        if self.reads_numbers:
+            return CharacterFinder(self._session, self._threads).find
+        finder, second = CharacterFinder(threads=self._threads), SecondStage(threads=self._threads)
+        return lambda page: second.judge(page, finder.find(page))
 
     @cached_property
     def _calibration(self) -> Calibration:
@@ -169,7 +174,7 @@ class Recognizer:
         def read(page: NDArray[np.uint8]) -> Reading:
             return read_page(
                 page,
-                self._finder.find,
+                self._find,
                 None if self.reads_numbers else self.predict,
                 self._calibration,
                 image_weight=image_weight,

@@ -29,6 +29,7 @@ from digit_recognizer.recognition import Recognizer
 from digit_recognizer.recognition.character_finder import READER_MODEL
 from digit_recognizer.recognition.page_reader import IMAGE_WEIGHT
 from digit_recognizer.recognition.recognizer import CALIBRATION, OUTPUTS
+from digit_recognizer.recognition.second_stage import REGIONS_MODEL
 from digit_recognizer.service.export.runtime import runtime_files
 from digit_recognizer.service.model import MODEL_NAME, describe_filters
 from digit_recognizer.service.schemas import JsonObject
@@ -142,7 +143,8 @@ def _write(folder: Path, facts: JsonObject, digits: bytes, libraries: dict[str, 
     runtime.mkdir()
     (models / "facts.json").write_text(json.dumps(facts), "utf-8")
     (models / "digits.onnx").write_bytes(digits)
-    shutil.copyfile(READER_MODEL, models / "reader.onnx")
+    for model in (READER_MODEL, REGIONS_MODEL):
+        shutil.copyfile(model, models / model.name)
     for name, content in libraries.items():
         (runtime / name).write_bytes(content)
     (folder / "index.html").write_text(without_service((STATIC / "index.html").read_text("utf-8")), "utf-8")

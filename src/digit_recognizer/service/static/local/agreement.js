@@ -3,7 +3,7 @@
 // A found character is {box: [left, top, right, bottom], probabilities, isCharacter, em, starts}; a look is
 // {scale, area, found}.
 
-import { argmax, clip } from "./numeric.js";
+import { argmax, clip, rint } from "./numeric.js";
 
 // Of the smaller of two boxes; if they overlap more, they are one character.
 const MAX_OVERLAP_FRACTION = 0.7;
@@ -23,6 +23,13 @@ export function confidenceOf({ isCharacter, probabilities }) {
 /** Return the column and the row of the middle of a character's box. */
 export function middleOf({ box: [left, top, right, bottom] }) {
   return [(left + right) / 2, (top + bottom) / 2];
+}
+
+/** Return a character's box in whole pixels inside a page. */
+export function boxOn({ box }, { height, width }) {
+  const [left, top, right, bottom] = box.map(rint);
+  const [x, y] = [clip(left, 0, width - 1), clip(top, 0, height - 1)];
+  return { x, y, width: Math.max(1, Math.min(right, width) - x), height: Math.max(1, Math.min(bottom, height) - y) };
 }
 
 /**
@@ -84,7 +91,8 @@ function areOne(one, other) {
   return overlap(one.box, other.box) > (isDoubtful ? LOW_MAX_OVERLAP_FRACTION : MAX_OVERLAP_FRACTION);
 }
 
-function logOdds(probability) {
+/** Return the logarithm of the odds of a probability, limited to those that a single look may give. */
+export function logOdds(probability) {
   const p = clip(probability, ...P_RANGE);
   return Math.log(p / (1 - p));
 }

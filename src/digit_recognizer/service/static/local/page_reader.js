@@ -1,10 +1,11 @@
 // Read a page: find its characters, and say which of them are a number. In Python: recognition/page_reader.py.
 
+import { boxOn } from "./agreement.js";
 import { characterImage } from "./character_image.js";
 import { DIGITS, MIN_READ_CONFIDENCE, confidenceOf, isDigit, mostProbable } from "./characters.js";
 import { interpret } from "./compose.js";
 import { group } from "./grouping.js";
-import { clip, rint, sum } from "./numeric.js";
+import { sum } from "./numeric.js";
 
 const MIN_SURE_DIGITS = 2; // of a number, from which less sure digits in it are read, too
 const MIN_CONFIDENCE_AMONG_DIGITS = 0.3; // of these
@@ -59,15 +60,8 @@ function pRead(character) {
 
 function characterOf(found, page) {
   const total = sum(found.probabilities);
-  const box = boxOf(found, page);
+  const box = boxOn(found, page);
   return mostProbable(box, found.probabilities.map((p) => p / total), found.isCharacter, characterImage(page, box));
-}
-
-/** Return the box in whole pixels inside the page. */
-function boxOf({ box }, { height, width }) {
-  const [left, top, right, bottom] = box.map(rint);
-  const [x, y] = [clip(left, 0, width - 1), clip(top, 0, height - 1)];
-  return { x, y, width: Math.max(1, Math.min(right, width) - x), height: Math.max(1, Math.min(bottom, height) - y) };
 }
 
 /** Let the network for single digits say, too, which digit each of the digits is. */

@@ -3,29 +3,42 @@
 import { CharacterFinder } from "./character_finder.js";
 import { SIDE } from "./normalise.js";
 import { readPage } from "./page_reader.js";
+import { REGION_SIDE_PX } from "./region_image.js";
 import { readUpright } from "./rotation.js";
+import { judge } from "./second_stage.js";
 
 const BATCH_SIZE = 128; // images
-const PIXELS = SIDE * SIDE;
 const CLASSES = 10;
 
 export class Recognizer {
   /**
-   * `Tensor` is ONNX Runtime's class; `reader` and `digits` are sessions with reader.onnx and digits.onnx;
-   * `facts` are what the export wrote beside them.
+   * `Tensor` is ONNX Runtime's class; `reader`, `regions` and `digits` are sessions with the files of these
+   * names; `facts` are what the export wrote beside them.
    */
-  constructor(Tensor, reader, digits, facts) {
-    Object.assign(this, { Tensor, reader, digits, facts });
+  constructor(Tensor, { reader, regions, digits }, facts) {
+    Object.assign(this, { Tensor, reader, regions, digits, facts });
     this.finder = new CharacterFinder((outputs, page) => this.run(reader, outputs, "page", page.values, [page.height, page.width]));
   }
 
   /** Read all numbers on a page, turned if it lies on its side or upside down. */
   async readPage(page, { isUpright, threshold, onLook }) {
     const { imageWeight, calibration } = this.facts;
-    const find = (each) => this.finder.find(each, onLook);
+    const find = async (each) => judge(each, await this.finder.find(each, onLook), (images) => this.classify(images));
     const predict = (images) => this.predict(images);
     const read = (each) => readPage(each, { find, predict, imageWeight, calibration, threshold });
     return isUpright ? read(page) : readUpright(page, read);
+  }
+
+  /** Return for each image of a region the probability that there is a character. */
+  async classify(images) {
+    const found = [];
+    for (let start = 0; start < images.length; start += BATCH_SIZE) {
+      const batch = images.slice(start, start + BATCH_SIZE);
+      const shape = [batch.length, 2, REGION_SIDE_PX, REGION_SIDE_PX];
+      const { is_character: isCharacter } = await this.run(this.regions, ["is_character"], "images", joined(batch), shape);
+      found.push(...isCharacter);
+    }
+    return found;
   }
 
   /** Return for each image of 784 pixels the probabilities of the digits, and that it is one, null if unknown. */
@@ -59,9 +72,7 @@ export class Recognizer {
   }
 
   runDigits(images, outputs) {
-    const pixels = new Uint8Array(images.length * PIXELS);
-    images.forEach((image, row) => pixels.set(image, row * PIXELS));
-    return this.run(this.digits, outputs, "images", pixels, [images.length, SIDE, SIDE]);
+    return this.run(this.digits, outputs, "images", joined(images), [images.length, SIDE, SIDE]);
   }
 
   /** Run a session; return the named outputs as arrays. */
@@ -69,6 +80,13 @@ export class Recognizer {
     const results = await session.run({ [input]: new this.Tensor("uint8", values, shape) }, outputs);
     return Object.fromEntries(outputs.map((name) => [name, results[name].data]));
   }
+}
+
+/** Return images of one size in one array. */
+function joined(images) {
+  const values = new Uint8Array(images.length * images[0].length);
+  images.forEach((image, row) => values.set(image, row * image.length));
+  return values;
 }
 
 function mapsOf({ dims: [, channels, height, width], data }) {

@@ -17,12 +17,13 @@ env.wasm.wasmPaths = {
 if (!crossOriginIsolated) env.wasm.numThreads = 1;
 
 async function load() {
-  const [facts, reader, digits] = await Promise.all([
+  const [facts, reader, regions, digits] = await Promise.all([
     fetched("facts.json").then((response) => response.json()),
     session("reader.onnx"),
+    session("regions.onnx"),
     session("digits.onnx"),
   ]);
-  return new Answers(new Recognizer(Tensor, reader, digits, facts), facts);
+  return new Answers(new Recognizer(Tensor, { reader, regions, digits }, facts), facts);
 }
 
 async function session(name) {
