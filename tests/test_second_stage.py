@@ -74,7 +74,8 @@ def test_a_point_is_seen_with_its_surroundings():
 @pytest.mark.parametrize("box", [(0, 0, 5, 9), (55, 31, 60, 40), (0, 0, 60, 40), (59, 39, 60, 40)])
 def test_beyond_its_edges_the_page_continues_as_it_is(box):
     page = np.tile(np.arange(60, dtype=np.uint8), (40, 1))
-    grey = region_image(page, *box, 8)[0].astype(int)
+    left, top, right, bottom = box
+    grey = region_image(page, left, top, right, bottom, 8)[0].astype(int)
     assert (np.abs(np.diff(grey, axis=0)) <= 1).all()
     assert (np.diff(grey, axis=1) >= -1).all()
     assert grey.max() <= 59
