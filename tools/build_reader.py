@@ -111,7 +111,7 @@ def build(source: str, hands: Path | None, work: Path) -> None:
     with replacing(BUNDLED_MODEL) as partial:
         shutil.copyfile(reader / MODEL, partial)
     export_reader(characters, READER_MODEL, next(page.image for page in unseen_pages if len(page.classes)))
-    export_regions(regions, REGIONS_MODEL, find_regions(characters, pages[:1], views=1, seed=1).images)
+    export_regions(regions, REGIONS_MODEL, find_regions(characters, pages[:1], views=8, seed=1).images)
     card = make_card(reader, errors, teacher_errors)
     write_text(BUNDLED_MODEL.with_name("README.md"), card)
     print(f"{BUNDLED_MODEL.name}: accuracy of students {errors.accuracy:.3%}")
