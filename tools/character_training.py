@@ -6,7 +6,6 @@ files, and seen in different ways each time (`training/numbers/page_views.py`).
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -17,25 +16,20 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
+from averaged_training import AveragedTraining
 from digit_recognizer import Digits
 from digit_recognizer.files import replacing
 from digit_recognizer.machine import usable_processors
 from digit_recognizer.networks.character_network import CharacterNetwork
 from digit_recognizer.synthetic.pages import ComposedPage, Glyphs, compose_page, make_glyphs
-from digit_recognizer.training.device import measure_arithmetic
 from digit_recognizer.training.numbers.detection import detection_loss, make_targets
 from digit_recognizer.training.numbers.page_views import sample_view
-from digit_recognizer.training.optimizers import Muon
 
 PAGE_HEIGHT_PX, PAGE_WIDTH_PX = 192, 256
 PAGES_PER_FILE = 128
 BATCH_PAGES = 32
 MARKS = ("boxes", "classes", "em", "starts")  # of a composed page
-PEAK_LEARNING_RATE, MOMENTUM, WEIGHT_DECAY, VECTORS = 0.02, 0.95, 0.01, 0.1  # of Muon
-WARMUP_FRACTION, DECAY_FRACTION, LAST_RATE = 0.05, 0.6, 0.005  # of the steps; of the learning rate
-AVERAGING, AVERAGING_WARMUP = 0.998, 10  # of the weights: an exponential moving average
 
 
 _of_process: dict[str, Glyphs] = {}  # what a process that composes pages needs for all of them
@@ -67,43 +61,15 @@ def train_characters(
     """Train a network in place and yield each step; at the end, its weights are averages of the last ones."""
     torch.manual_seed(seed)
     rng = np.random.default_rng([seed, PAGE_WIDTH_PX])
-    network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    average = copy.deepcopy(network).eval()
-    bfloat16 = measure_arithmetic(torch.device("cpu"))["convolution"].faster == "bfloat16"
-    dtype = torch.bfloat16 if bfloat16 else torch.float32
-    optimizer = Muon(network.parameters(), PEAK_LEARNING_RATE, MOMENTUM, WEIGHT_DECAY, VECTORS, dtype)
+    training = AveragedTraining(network, steps)
     pages = Pages(files, rng)
     for number in range(1, steps + 1):
-        for group in optimizer.param_groups:
-            group["lr"] = PEAK_LEARNING_RATE * learning_rate(number / steps)
         batch = [sample_view(pages.draw, rng) for _ in range(BATCH_PAGES)]
         images = torch.from_numpy(np.stack([each.image for each in batch]))
-        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-            maps = network(images)
-        loss, parts = detection_loss(maps, make_targets(batch))
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        average_weights(average, network, number)
+        loss, parts = detection_loss(training.run(images), make_targets(batch))
+        training.step(loss)
         yield Step(number, parts)
-    network.load_state_dict(average.state_dict())
-
-
-def learning_rate(progress: float) -> float:
-    """Return the fraction of the learning rate: it rises, stays, and falls linearly."""
-    return min(1.0, progress / WARMUP_FRACTION, (1 - progress) / DECAY_FRACTION + LAST_RATE)
-
-
-@torch.no_grad()
-def average_weights(average: nn.Module, network: nn.Module, step: int) -> None:
-    """Move averaged weights towards those of the network after a step, counted from 1, in place."""
-    kept = min(AVERAGING, step / (AVERAGING_WARMUP + step))
-    state = network.state_dict()
-    for name, value in average.state_dict().items():
-        if value.dtype.is_floating_point:
-            value.lerp_(state[name], 1 - kept)
-        else:
-            value.copy_(state[name])
+    training.finish()
 
 
 class Pages:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from character_training import (
-    MOMENTUM,
-    PEAK_LEARNING_RATE,
-    VECTORS,
-    WEIGHT_DECAY,
-    Pages,
-    average_weights,
-    learning_rate,
-)
+from averaged_training import AveragedTraining
+from character_training import Pages
 from digit_recognizer.digits import INK
 from digit_recognizer.networks.character_network import CLASSES, CharacterNetwork, Finder
 from digit_recognizer.networks.region_classifier import RegionClassifier
@@ -30,9 +22,7 @@ from digit_recognizer.recognition.agreement import FoundCharacter, ious, roomy_b
 from digit_recognizer.recognition.second_stage import region_images
 from digit_recognizer.synthetic.pages import ComposedPage
 from digit_recognizer.training.augmentation import augment
-from digit_recognizer.training.device import measure_arithmetic
 from digit_recognizer.training.numbers.page_views import sample_view
-from digit_recognizer.training.optimizers import Muon
 
 NONE = CLASSES  # the class of what is no character
 MIN_IOU, MAX_IOU_OF_NONE = 0.5, 0.4  # with a character: to be that one, and to be none
@@ -98,31 +88,20 @@ def train_classifier(
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng([seed, BATCH_SIZE])
-    classifier.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    averaged = copy.deepcopy(classifier).eval()
-    bfloat16 = measure_arithmetic(torch.device("cpu"))["convolution"].faster == "bfloat16"
-    dtype = torch.bfloat16 if bfloat16 else torch.float32
-    optimizer = Muon(classifier.parameters(), PEAK_LEARNING_RATE, MOMENTUM, WEIGHT_DECAY, VECTORS, dtype)
     count = len(regions.classes) // BATCH_SIZE
-    for epoch in range(epochs):
+    training = AveragedTraining(classifier, epochs * count)
+    for _ in range(epochs):
         losses = []
         order = rng.permutation(len(regions.classes))
         for number in range(count):
-            step = epoch * count + number + 1
-            for group in optimizer.param_groups:
-                group["lr"] = PEAK_LEARNING_RATE * learning_rate(step / (epochs * count))
             rows = order[number * BATCH_SIZE : (number + 1) * BATCH_SIZE]
             images = _as_shown(torch.from_numpy(regions.images[rows]))
-            with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-                logits = classifier(images)
-            loss = cross_entropy(logits.float(), torch.from_numpy(regions.classes[rows]))
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            average_weights(averaged, classifier, step)
+            logits = training.run(images).float()
+            loss = cross_entropy(logits, torch.from_numpy(regions.classes[rows]))
+            training.step(loss)
             losses.append(loss.item())
         yield float(np.mean(losses))
-    classifier.load_state_dict(averaged.state_dict())
+    training.finish()
 
 
 def _as_shown(images: Tensor) -> Tensor:
